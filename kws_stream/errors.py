@@ -1,0 +1,51 @@
+"""The errors that kws-stream raises on purpose, and nothing else.
+
+    KwsStreamError
+    ├── ParameterError    (also ValueError)   a network's arrays or settings do not make sense
+    ├── InputError        (also ValueError)   samples or features that cannot be processed
+    ├── AudioError                            a file or pipe that cannot be read as audio
+    │   └── TruncatedAudioError               ... that ended before its header said it would
+    ├── DeviceError                           no microphone, no PortAudio, device unplugged
+    ├── PackError                             a model pack that is missing, broken or unknown
+    ├── DataError                             a data-set folder without what a task needs
+    └── MissingExtraError (also ImportError)  an optional dependency that is not installed
+
+Each message is one sentence: what was needed, what came, what to do. The command line turns these,
+and only these, into a line on standard error and exit status 1.
+"""
+
+
+class KwsStreamError(Exception):
+    """Base of every error that kws-stream raises on purpose."""
+
+
+class ParameterError(KwsStreamError, ValueError):
+    """Network arrays or settings that do not make sense: shapes, signs, NaN."""
+
+
+class InputError(KwsStreamError, ValueError):
+    """Samples or features that cannot be processed: NaN, wrong shape, off the input grid."""
+
+
+class AudioError(KwsStreamError):
+    """A file or pipe that cannot be read as audio."""
+
+
+class TruncatedAudioError(AudioError):
+    """Audio that ended before its header said it would; what came before the cut was delivered."""
+
+
+class DeviceError(KwsStreamError):
+    """No microphone, no PortAudio, or a device that went away."""
+
+
+class PackError(KwsStreamError):
+    """A model pack that is missing, broken, unsafe or of an unknown version."""
+
+
+class DataError(KwsStreamError):
+    """A data-set folder that does not hold what the task needs."""
+
+
+class MissingExtraError(KwsStreamError, ImportError):
+    """An optional dependency is not installed; the message names the extra to install."""

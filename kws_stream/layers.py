@@ -1,0 +1,126 @@
+"""The feedforward layers between the cells: three ways to compute them, and when each is used.
+
+A network of L blocks has L + 1 stages (equations of arXiv:2605.15216):
+
+    stage 0        features -> x = W_0·f + b_0,              candidates of block 0
+    stage l        x, h     -> x + relu(W_p·h + b_p),        candidates of block l
+    stage L        x, h     -> x + relu(W_p·h + b_p),        logits = W_y·x + b_y
+
+with candidates relu(W_c·relu(x) + b_c). A network without blocks has one stage.
+
+`MatmulLayers` and `OnnxLayers` may add in any order, so they serve networks that are proven exact;
+`OrderedLayers` serves all others and fixes the order.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from kws_stream.errors import InputError, PackError
+from kws_stream.parameters import Layer, NetworkParameters
+
+Array = NDArray[np.floating]
+
+
+class FeedforwardLayers(Protocol):
+    """Stage `index` on a block of frames; (T, width) of the skip path and (T, d) or (T, K) out."""
+
+    dtype: DTypeLike
+
+    def stage(self, index: int, x: Array, states: Array | None) -> tuple[Array, Array]:
+        """`x` is (T, n_features) and `states` None in stage 0; else (T, m) and (T, d)."""
+        ...
+
+
+class _NumpyLayers:
+    """The stages in NumPy; `affine` is left to the subclass."""
+
+    def __init__(self, parameters: NetworkParameters, dtype: DTypeLike) -> None:
+        self.dtype = dtype
+        self._pre = self._cast(parameters.pre)
+        self._posts = [self._cast(block.post) for block in parameters.blocks]
+        self._outputs = [self._cast(block.candidate) for block in parameters.blocks]
+        self._outputs.append(self._cast(parameters.classifier))
+
+    def _cast(self, layer: Layer) -> tuple[Array, Array]:
+        return layer.weight.astype(self.dtype), layer.bias.astype(self.dtype)
+
+    def affine(self, x: Array, layer: tuple[Array, Array]) -> Array:
+        raise NotImplementedError
+
+    def stage(self, index: int, x: Array, states: Array | None) -> tuple[Array, Array]:
+        if states is None:
+            x = self.affine(x, self._pre)
+        else:
+            post = self.affine(states, self._posts[index - 1])
+            np.maximum(post, 0, out=post)
+            x = np.add(x, post, out=post)
+        if index == len(self._posts):
+            return x, self.affine(x, self._outputs[index])
+        candidates = self.affine(np.maximum(x, 0), self._outputs[index])
+        return x, np.maximum(candidates, 0, out=candidates)
+
+
+class MatmulLayers(_NumpyLayers):
+    """Matrix products by NumPy's BLAS: exact for networks proven exact in `dtype`."""
+
+    def affine(self, x: Array, layer: tuple[Array, Array]) -> Array:
+        out: Array = x @ layer[0]
+        out += layer[1]
+        return out
+
+
+class OrderedLayers(_NumpyLayers):
+    """float64 sums over the inputs in index order, bias last, each operation rounded by itself.
+
+    The order is part of the result where sums round, so no split of a stream changes a bit.
+    """
+
+    def __init__(self, parameters: NetworkParameters) -> None:
+        super().__init__(parameters, np.float64)
+
+    def affine(self, x: Array, layer: tuple[Array, Array]) -> Array:
+        weight, bias = layer
+        try:
+            with np.errstate(over="raise", invalid="raise"):
+                total = x[:, :1] * weight[0]
+                for i in range(1, len(weight)):
+                    total += x[:, i : i + 1] * weight[i]
+                total += bias
+        except FloatingPointError as error:
+            raise InputError(
+                "a sum overflowed float64; need smaller inputs or parameters"
+            ) from error
+        return total
+
+
+class OnnxLayers:
+    """One ONNX Runtime session a stage, on one thread.
+
+    graphs: the serialised ONNX model of each stage. Inputs are named "x" and, after stage 0,
+    "states"; outputs are "skip" and "out".
+    """
+
+    def __init__(self, graphs: Sequence[bytes], dtype: DTypeLike) -> None:
+        import onnxruntime
+
+        self.dtype = dtype
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._sessions: list[Any] = [
+                onnxruntime.InferenceSession(
+                    graph, sess_options=options, providers=["CPUExecutionProvider"]
+                )
+                for graph in graphs
+            ]
+        except Exception as error:  # ONNX Runtime raises its own types from its C layer
+            raise PackError(f"ONNX Runtime refuses a graph of this pack: {error}") from error
+
+    def stage(self, index: int, x: Array, states: Array | None) -> tuple[Array, Array]:
+        feed = {"x": x} if states is None else {"x": x, "states": states}
+        skip, out = self._sessions[index].run(("skip", "out"), feed)
+        return skip, out

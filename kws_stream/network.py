@@ -1,0 +1,183 @@
+"""A whole network: feedforward layers joined with BMRU cells, offline and as a stream.
+
+Both ways are the same code, so any split of a sequence into blocks gives the same bits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kws_stream import bmru
+from kws_stream.errors import InputError
+from kws_stream.layers import FeedforwardLayers, MatmulLayers, OnnxLayers, OrderedLayers
+from kws_stream.parameters import (
+    BoolArray,
+    Exactness,
+    FloatArray,
+    NetworkParameters,
+    prove_exactness,
+)
+
+# Below this many frames a block, three NumPy products cost less than three calls of ONNX Runtime
+# (benchmarks/streaming_cost.py); on the grid both give the same bits.
+ONNX_MIN_FRAMES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What every wire of a network did over T frames, in unit currents (bits: bool).
+
+    logits (T, K); lists over blocks: inputs (T, m), the signed skip path into the block;
+    candidates, states (alpha·z) and bits (z), each (T, d).
+    """
+
+    logits: FloatArray
+    inputs: list[FloatArray]
+    candidates: list[FloatArray]
+    states: list[FloatArray]
+    bits: list[BoolArray]
+
+    @property
+    def frames(self) -> int:
+        return len(self.logits)
+
+
+class Network:
+    """A network with fixed parameters; see `from_arrays`."""
+
+    def __init__(self, parameters: NetworkParameters, graphs: Sequence[bytes] = ()) -> None:
+        """graphs: the pack's ONNX graphs, one a stage; used if the network is proven exact."""
+        self.parameters = parameters
+        self.exactness: Exactness = prove_exactness(parameters)
+        self.dtype = np.dtype(self.exactness.dtype)
+        self._layers: FeedforwardLayers
+        if self.exactness.exact:
+            self._layers = MatmulLayers(parameters, self.dtype)
+        else:
+            self._layers = OrderedLayers(parameters)
+        self._onnx: OnnxLayers | None = None
+        if graphs and self.exactness.exact:
+            self._onnx = OnnxLayers(graphs, self.dtype)
+        self._cells = [
+            (b.beta1.astype(self.dtype), b.beta2.astype(self.dtype), b.alpha.astype(self.dtype))
+            for b in parameters.blocks
+        ]
+
+    @classmethod
+    def from_arrays(
+        cls,
+        pre: Any,
+        blocks: Sequence[Mapping[str, Any]],
+        classifier: Any,
+        input_grid: Any = None,
+    ) -> "Network":
+        """Network from plain arrays.
+
+        pre, classifier: (W, b) with W (n_in, n_out). blocks: dicts of candidate=(W, b), beta1,
+        delta, alpha (d,), post=(W, b) and optionally initial_state (d bits). input_grid: (step,
+        low, high) promises that inputs are multiples of `step`, a power of two, in low..high;
+        with it `exactness` says whether no sum of the network can round.
+
+        Raises ParameterError for arrays that do not fit, NaN or infinity, delta < 0, alpha < 0.
+        """
+        return cls(NetworkParameters.from_arrays(pre, blocks, classifier, input_grid))
+
+    def run(self, features: ArrayLike) -> Trace:
+        """Trace of a whole sequence (T, n_features), from the initial state.
+
+        Raises InputError (a ValueError) for other shapes, NaN, infinity, and values off the grid.
+        """
+        return self.stream().advance(features)
+
+    def stream(self) -> "NetworkStream":
+        """A stream that starts from the initial state."""
+        return NetworkStream(self)
+
+    def _checked(self, features: ArrayLike) -> FloatArray:
+        try:
+            x = np.asarray(features, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"features: need an array of numbers, got {features!r:.80}") from error
+        if x.ndim != 2 or x.shape[1] != self.parameters.n_features:
+            raise InputError(
+                f"features: need shape (frames, {self.parameters.n_features}), got {x.shape}"
+            )
+        if not np.isfinite(x).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+            raise InputError(f"features: need finite numbers, got {x[where]} at {where}")
+        grid = self.parameters.input_grid
+        if grid is not None:
+            steps = x / grid.step  # exact: the step is a power of two
+            bad = (np.rint(steps) != steps) | (x < grid.low) | (x > grid.high)
+            if bad.any():
+                where = tuple(int(i) for i in np.argwhere(bad)[0])
+                raise InputError(
+                    f"features: need multiples of {grid.step} in {grid.low}..{grid.high}, "
+                    f"got {x[where]} at {where}; quantise to the input grid first"
+                )
+        return x
+
+    def _compute(self, x: NDArray[np.floating], bits: list[BoolArray]) -> Trace:
+        """Trace of checked inputs; replaces each entry of `bits` by the state after the block."""
+        frames = len(x)
+        layers = self._layers
+        if self._onnx is not None and frames >= ONNX_MIN_FRAMES:
+            layers = self._onnx
+        inputs, candidates, states, all_bits = [], [], [], []
+        h = None
+        for index, (beta1, beta2, alpha) in enumerate(self._cells):
+            x, c = layers.stage(index, x, h)
+            if frames == 1:
+                z = bmru.step(c, bits[index], beta1, beta2)
+            else:
+                z = bmru.sequence(c, bits[index], beta1, beta2)
+            if frames:
+                bits[index] = z[-1]
+            h = z * alpha
+            inputs.append(x)
+            candidates.append(c)
+            states.append(h)
+            all_bits.append(z)
+        x, logits = layers.stage(len(self._cells), x, h)
+        if self.dtype != np.float64:
+            inputs, candidates, states = (
+                [a.astype(np.float64) for a in arrays] for arrays in (inputs, candidates, states)
+            )
+            logits = logits.astype(np.float64)
+        return Trace(logits, inputs, candidates, states, all_bits)
+
+
+class NetworkStream:
+    """A network that keeps its bits between blocks of frames."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the initial state: equal to a new stream in every bit."""
+        self._bits = [block.initial_state for block in self._network.parameters.blocks]
+
+    @property
+    def bits(self) -> list[BoolArray]:
+        """The bits (d,) of every block after the last frame."""
+        return [z.copy() for z in self._bits]
+
+    def process(self, block: ArrayLike) -> FloatArray:
+        """Logits (t, K) of the next t frames (t, n_features); t may be 0. Errors as in `run`."""
+        return self.advance(block).logits
+
+    def advance(self, block: ArrayLike) -> Trace:
+        """As `process`, with the whole trace of these frames."""
+        return self.advance_trusted(self._network._checked(block))
+
+    def advance_trusted(self, block: NDArray[np.floating]) -> Trace:
+        """As `advance`, for blocks known to be finite and on the grid, such as our features."""
+        network = self._network
+        bits = list(self._bits)
+        trace = network._compute(block.astype(network.dtype, copy=False), bits)
+        self._bits = bits
+        return trace
