@@ -1,0 +1,53 @@
+"""Any rate to 16 kHz, as a stream."""
+
+import operator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.errors import ParameterError
+
+LOWEST_RATE_HZ = 1_000
+HIGHEST_RATE_HZ = 768_000
+
+
+def checked_rate(rate: int) -> int:
+    """`rate` in Hz as an int; raises ParameterError outside 1000..768000 Hz."""
+    try:
+        rate_hz = operator.index(rate)
+    except TypeError:
+        rate_hz = 0
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise ParameterError(
+            f"sample rate: need a whole number in {LOWEST_RATE_HZ}..{HIGHEST_RATE_HZ} Hz, "
+            f"got {rate!r}; give the rate the audio was recorded at"
+        )
+    return rate_hz
+
+
+class Resampler:
+    """A stream of mono float32 samples brought from one rate to another by soxr (HQ).
+
+    Any split of the input gives the same bits, which holds for soxr in float32 alone: its int16
+    output is dithered. Between equal rates the samples pass untouched.
+    """
+
+    def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE_HZ) -> None:
+        """Rates in Hz; raises ParameterError outside 1000..768000 Hz."""
+        rate_in, rate_out = checked_rate(rate_in), checked_rate(rate_out)
+        self._stream = None
+        if rate_in != rate_out:
+            import soxr
+
+            self._stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32")
+
+    def process(self, block: NDArray[np.float32], last: bool = False) -> NDArray[np.float32]:
+        """What can be told of the output (m,) after the next samples (n,); both may be empty.
+
+        last: no more will come; the delayed tail is delivered too, and the resampler is spent.
+        """
+        if self._stream is None:
+            return block
+        resampled: NDArray[np.float32] = self._stream.resample_chunk(block, last=last)
+        return resampled

@@ -1,0 +1,85 @@
+"""From channel envelopes to currents on the chip's input grid: gain control, compression, slow copies.
+
+Per channel and frame, E the envelope, M its own recent level:
+
+    M_t = M_{t-1} + k · (E_t - M_{t-1}),          k = 1 - exp(-frame_s / agc_s)
+    y_t = sqrt(E_t / (M_t + floor) + offset) - sqrt(offset)
+    s_t = s_{t-1} + k_s · (y_t - s_{t-1})         one slow copy for each time constant in slow_s
+
+This is per-channel energy normalisation (Wang et al., "Trainable frontend for robust and far-field
+keyword spotting", arXiv:1607.05666) with full gain control (alpha = 1) and a square root
+(r = 1/2): a translinear divider and a translinear square root on a chip. It looks back only, and
+uses only operations that IEEE 754 rounds correctly, so it gives the same bits on every machine.
+Outputs are rounded to `step` and limited to `high`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ConditioningSettings:
+    """hops_per_frame: frame period in hops of 10 ms. agc_s, slow_s: time constants in seconds.
+
+    floor: envelope (1.0 is full scale) under which the gain stops rising. start_level: the level
+    assumed before the first frame. offset: where compression turns from linear to square root.
+    step (a power of two) and high: the input grid, in unit currents.
+    """
+
+    hops_per_frame: int = 1
+    agc_s: float = 0.25
+    floor: float = 1e-4
+    start_level: float = 1e-3
+    offset: float = 2.0
+    slow_s: tuple[float, ...] = (0.05, 0.16)
+    step: float = 2.0**-6
+    high: float = 255 * 2.0**-6
+
+    @property
+    def frame_s(self) -> float:
+        return self.hops_per_frame * HOP_SAMPLES / SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True)
+class ConditioningState:
+    """level (channels,) and the unrounded slow copies (len(slow_s), channels)."""
+
+    level: Array
+    slow: Array
+
+
+class Conditioning:
+    """Constants of the stage; `step` is pure: old state in, new state out."""
+
+    def __init__(self, settings: ConditioningSettings, channels: int) -> None:
+        self.settings = settings
+        self.channels = channels
+        self.n_features = channels * (1 + len(settings.slow_s))
+        self._agc_gain = -np.expm1(-settings.frame_s / settings.agc_s)
+        self._slow_gain = -np.expm1(-settings.frame_s / np.array(settings.slow_s))[:, None]
+        self._root_offset = np.sqrt(settings.offset)
+
+    def start(self) -> ConditioningState:
+        return ConditioningState(
+            np.full(self.channels, self.settings.start_level),
+            np.zeros((len(self.settings.slow_s), self.channels)),
+        )
+
+    def step(self, envelope: Array, state: ConditioningState) -> tuple[Array, ConditioningState]:
+        """Features (n_features,) of one frame: the channels, then each slow copy of them."""
+        settings = self.settings
+        level = state.level + self._agc_gain * (envelope - state.level)
+        fast = np.sqrt(envelope / (level + settings.floor) + settings.offset) - self._root_offset
+        slow = state.slow + self._slow_gain * (fast - state.slow)
+        features = np.concatenate([fast, slow.ravel()])
+        features *= 1 / settings.step
+        np.rint(features, out=features)
+        features *= settings.step
+        np.minimum(features, settings.high, out=features)
+        return features, ConditioningState(level, slow)

@@ -1,0 +1,1 @@
+"""Training of spotting networks with PyTorch (extra: train)."""

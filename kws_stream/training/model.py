@@ -1,0 +1,156 @@
+"""The network of `kws_stream.network` as a PyTorch module, on the chip's grid while it trains."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kws_stream.parameters import NetworkParameters
+from kws_stream.training.scan import scan
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Fixed-point formats: a value is an integer of `bits` (with sign) times `step`."""
+
+    weight_bits: int = 7
+    weight_step: float = 2.0**-4
+    current_bits: int = 10  # biases, thresholds and state currents
+    current_step: float = 2.0**-6
+
+    @property
+    def weight_max(self) -> float:
+        return (2 ** (self.weight_bits - 1) - 1) * self.weight_step
+
+    @property
+    def current_max(self) -> float:
+        return (2 ** (self.current_bits - 1) - 1) * self.current_step
+
+
+def _round(value: Tensor, step: float, low: float, high: float) -> Tensor:
+    """Straight-through rounding to multiples of `step`: the gradient ignores the rounding."""
+    limited = value.clamp(low, high)
+    return limited + (torch.round(limited / step) * step - limited).detach()
+
+
+class _Affine(nn.Module):
+    def __init__(self, n_in: int, n_out: int, grid: Grid, positive: bool = False) -> None:
+        super().__init__()
+        weight = torch.randn(n_in, n_out) * (1 / n_in) ** 0.5
+        self.weight = nn.Parameter(weight.abs() if positive else weight)
+        self.bias = nn.Parameter(torch.zeros(n_out))
+        self.grid = grid
+
+    def arrays(self, quantised: bool) -> tuple[Tensor, Tensor]:
+        if not quantised:
+            return self.weight, self.bias
+        g = self.grid
+        return (
+            _round(self.weight, g.weight_step, -g.weight_max, g.weight_max),
+            _round(self.bias, g.current_step, -g.current_max, g.current_max),
+        )
+
+    def forward(self, x: Tensor, quantised: bool) -> Tensor:
+        weight, bias = self.arrays(quantised)
+        return torch.addmm(bias, x.flatten(0, -2), weight).view(*x.shape[:-1], -1)
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, cells: int, grid: Grid) -> None:
+        super().__init__()
+        self.candidate = _Affine(width, cells, grid, positive=True)
+        self.post = _Affine(cells, width, grid)
+        self.beta1 = nn.Parameter(torch.full((cells,), 0.5))
+        self.delta = nn.Parameter(torch.full((cells,), 0.5))
+        self.alpha = nn.Parameter(torch.ones(cells))
+        self.grid = grid
+        nn.init.constant_(self.candidate.bias, 0.75)  # the middle of beta1..beta2
+
+    def cell_values(self, quantised: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """beta1, delta and alpha; delta and alpha are never negative."""
+        if not quantised:
+            return self.beta1, self.delta.clamp(min=0), self.alpha.clamp(min=0)
+        step, high = self.grid.current_step, self.grid.current_max
+        return (
+            _round(self.beta1, step, -high, high),
+            _round(self.delta, step, 0.0, high),
+            _round(self.alpha, step, 0.0, high),
+        )
+
+
+class SpottingNetwork(nn.Module):
+    """Network with `blocks` blocks of `cells` cells between skip paths of `width` wires."""
+
+    def __init__(
+        self,
+        n_features: int,
+        width: int,
+        cells: int,
+        blocks: int,
+        classes: int,
+        grid: Grid | None = None,
+    ) -> None:
+        super().__init__()
+        grid = grid or Grid()
+        self.pre = _Affine(n_features, width, grid)
+        self.blocks = nn.ModuleList(_Block(width, cells, grid) for _ in range(blocks))
+        self.classifier = _Affine(width, classes, grid)
+        self.cells = cells
+
+    def forward(
+        self,
+        features: Tensor,
+        start: list[Tensor] | None = None,
+        eps: float = 0.0,
+        slope: float = 1.0,
+        quantised: bool = True,
+        dropout: float = 0.0,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (T, batch, K) of features (T, batch, n_features), and the mean candidate current.
+
+        start: the bits before the first frame, (batch, d) for each block; default all zero.
+        """
+        x = self.pre(features, quantised)
+        activity = x.new_zeros(())
+        for index, block in enumerate(self.blocks):
+            beta1, delta, alpha = block.cell_values(quantised)
+            candidate = torch.relu(block.candidate(torch.relu(x), quantised))
+            first = x.new_zeros(x.shape[1], self.cells) if start is None else start[index]
+            state = alpha * scan(candidate, beta1, delta, first, eps, slope)
+            activity = activity + candidate.mean()
+            if dropout:
+                state = nn.functional.dropout(state, dropout, self.training)
+            x = x + torch.relu(block.post(state, quantised))
+        return self.classifier(x, quantised), activity
+
+    @torch.no_grad()
+    def parameters_on_grid(
+        self, input_grid: tuple[float, float, float], current_scale: float = 1.0
+    ) -> NetworkParameters:
+        """The quantised arrays for `kws_stream.Network`.
+
+        current_scale, a power of two, multiplies every current inside the network (and divides the
+        classifier's weights by it): the same bits and logits at another power.
+        """
+
+        def layer(affine: _Affine, weight: float, bias: float) -> tuple[np.ndarray, np.ndarray]:
+            w, b = affine.arrays(quantised=True)
+            return w.double().numpy() * weight, b.double().numpy() * bias
+
+        s = current_scale
+        blocks = []
+        for block in self.blocks:
+            beta1, delta, alpha = (v.double().numpy() * s for v in block.cell_values(True))
+            blocks.append(
+                {
+                    "candidate": layer(block.candidate, 1.0, s),
+                    "beta1": beta1,
+                    "delta": delta,
+                    "alpha": alpha,
+                    "post": layer(block.post, 1.0, s),
+                }
+            )
+        return NetworkParameters.from_arrays(
+            layer(self.pre, s, s), blocks, layer(self.classifier, 1 / s, 1.0), input_grid
+        )

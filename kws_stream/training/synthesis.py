@@ -1,0 +1,226 @@
+"""Spoken words from espeak-ng and flite: training clips for words that real recordings lack.
+
+A clip is drawn from (seed, word, index) alone: the same tools give the same clips in any order
+and for any number of jobs. Both tools run as programs; nothing of them becomes part of this
+project.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.errors import AudioError, MissingExtraError, ParameterError
+
+Samples = NDArray[np.float32]
+
+ESPEAK_ACCENTS = (
+    "en-us",
+    "en-us-nyc",
+    "en",  # British; with the name en-gb, espeak-ng 1.51 ignores variants
+    "en-gb-x-rp",
+    "en-gb-x-gbclan",
+    "en-gb-x-gbcwmd",
+    "en-gb-scotland",
+    "en-029",
+)
+ESPEAK_VARIANTS = (
+    *(f"m{i}" for i in range(1, 9)),
+    *(f"f{i}" for i in range(1, 6)),
+    *("adam", "Andy", "anika", "Annie", "belinda", "benjamin", "david", "ed", "Gene", "john"),
+    *("Lee", "linda", "Mario", "max", "Michael", "paul", "rob", "steph", "victor", "zac"),
+)
+FLITE_VOICES = {"slt": 180.0, "rms": 110.0, "awb": 120.0, "kal": 105.0, "kal16": 105.0}
+"""flite's English voices and their usual mean pitch in Hz."""
+
+FLITE_SHARE = 0.4  # flite's diphone and cluster voices are few but nearer to people than formants
+TRIM_DB = 40.0  # below the loudest 10 ms: silence
+MARGIN_S = 0.02  # kept around a trimmed word, so that a soft onset stays
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One voice of one tool: `tool` is "espeak-ng" or "flite", `name` what its -v option takes."""
+
+    tool: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        """A name fit for a file: espeak-ng-en-us-f2."""
+        return f"{self.tool}-{self.name}".replace("+", "-")
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a word is said.
+
+    stretch, pitch, tract: length, pitch and length of the vocal tract, each against the voice's
+    usual; a tract above 1 means lower formants. ending: punctuation, which sets the melody.
+    """
+
+    stretch: float = 1.0
+    pitch: float = 1.0
+    tract: float = 1.0
+    ending: str = "."
+
+
+def espeak_voices() -> list[Voice]:
+    """Every accent in its plain form and in each variant."""
+    plain = [Voice("espeak-ng", accent) for accent in ESPEAK_ACCENTS]
+    pairs = product(ESPEAK_ACCENTS, ESPEAK_VARIANTS)
+    return plain + [Voice("espeak-ng", f"{accent}+{variant}") for accent, variant in pairs]
+
+
+def flite_voices() -> list[Voice]:
+    return [Voice("flite", name) for name in FLITE_VOICES]
+
+
+def tool_versions() -> dict[str, str]:
+    """The first line that tells the version, for each tool.
+
+    Raises MissingExtraError when a tool is not installed.
+    """
+    versions = {}
+    for tool in ("espeak-ng", "flite"):
+        words = _run([tool, "--version"], needs_success=False)
+        found = re.search(r"(?:text-to-speech:\s*|flite-)(\S+)", words)
+        versions[tool] = found.group(1) if found else "unknown"
+    return versions
+
+
+def speak(text: str, voice: Voice, manner: Manner = Manner()) -> Samples:
+    """`text` in that voice: float32 (n,) at 16 kHz, silence trimmed, level as the tool gives it.
+
+    Raises MissingExtraError when the tool is not installed, AudioError when it made no sound.
+    """
+    import soundfile
+
+    spoken = text + manner.ending
+    with tempfile.TemporaryDirectory(prefix="kws-stream-") as folder:
+        wav = str(Path(folder) / "word.wav")
+        # resampling by `tract` stretches time and lowers pitch too: ask for the reverse of both
+        stretch, pitch = manner.stretch / manner.tract, manner.pitch * manner.tract
+        if voice.tool == "espeak-ng":
+            rate = round(np.clip(160 / stretch, 80, 400))  # 160 words a minute is one clear word
+            tone = round(np.clip(50 * pitch, 0, 99))
+            _run(
+                ["espeak-ng", "-v", voice.name, "-s", f"{rate}", "-p", f"{tone}", "-w", wav, spoken]
+            )
+        elif voice.tool == "flite":
+            mean_hz = FLITE_VOICES.get(voice.name, 120.0) * pitch
+            options = ["--setf", f"duration_stretch={stretch:.3f}"]
+            options += ["--setf", f"int_f0_target_mean={mean_hz:.1f}"]
+            _run(["flite", "-voice", voice.name, *options, "-t", spoken, "-o", wav])
+        else:
+            raise ParameterError(f"need a voice of espeak-ng or flite, got tool {voice.tool!r}")
+        samples, rate_hz = soundfile.read(wav, dtype="float32")
+    return trim(_resample(samples, rate_hz / manner.tract))
+
+
+def trim(samples: Samples) -> Samples:
+    """Cut the silence before and after: what is `TRIM_DB` below the loudest 10 ms.
+
+    Raises AudioError when there is no sound at all.
+    """
+    frame = SAMPLE_RATE_HZ // 100
+    whole = len(samples) // frame * frame
+    power = np.square(samples[:whole]).reshape(-1, frame).mean(axis=1)
+    if not power.size or power.max() <= 0:
+        raise AudioError("need a word that can be heard, got silence from the synthesiser")
+    loud = np.flatnonzero(power > power.max() * 10 ** (-TRIM_DB / 10))
+    margin = round(MARGIN_S * SAMPLE_RATE_HZ)
+    return samples[max(0, loud[0] * frame - margin) : (loud[-1] + 1) * frame + margin]
+
+
+def random_clip(word: str, index: int, seed: int = 0) -> tuple[Voice, Samples]:
+    """Clip `index` of a word: its voice and one second at 16 kHz, the word somewhere in it.
+
+    A word longer than a second loses what does not fit.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(word.encode()), index])
+    voices = flite_voices() if rng.random() < FLITE_SHARE else espeak_voices()
+    voice = voices[rng.integers(len(voices))]
+    manner = Manner(
+        stretch=rng.uniform(0.75, 1.3),
+        pitch=rng.uniform(0.6, 1.5),
+        tract=rng.uniform(0.85, 1.15),
+        ending=str(rng.choice([".", "!", "?", ","])),
+    )
+    spoken = speak(word, voice, manner)
+    spoken *= rng.uniform(0.08, 0.8) / np.abs(spoken).max()
+    room = SAMPLE_RATE_HZ - len(spoken)
+    start = int(rng.integers(min(0, room), max(0, room) + 1))
+    clip = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    kept = spoken[max(0, -start) :][: SAMPLE_RATE_HZ - max(0, start)]
+    clip[max(0, start) :][: len(kept)] = kept
+    return voice, clip
+
+
+def write_clips(
+    words: Sequence[str],
+    count: int,
+    folder: Path,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+) -> Iterator[Path]:
+    """Write `count` clips of each word, FOLDER/<word>/<voice>_nohash_<n>.flac; yield each path.
+
+    The layout is that of Speech Commands: its split by the name before `_nohash_` keeps all clips
+    of one voice on one side.
+
+    Raises ParameterError for a word that is not letters, hyphens or apostrophes, MissingExtraError
+    when a tool is not installed.
+    """
+    import soundfile
+
+    for word in words:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z'-]*", word):
+            raise ParameterError(
+                f"need words made of letters, hyphens and apostrophes, got {word!r}"
+            )
+    tool_versions()
+
+    def write(task: tuple[str, int]) -> Path:
+        word, index = task
+        voice, clip = random_clip(word, index, seed)
+        path = folder / word / f"{voice.label}_nohash_{index}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, clip, SAMPLE_RATE_HZ, subtype="PCM_16")
+        return path
+
+    tasks: Iterable[tuple[str, int]] = product(words, range(count))
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from pool.map(write, tasks)
+
+
+def _resample(samples: Samples, rate_hz: float) -> Samples:
+    import soxr
+
+    out: Samples = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ)
+    return out
+
+
+def _run(command: list[str], *, needs_success: bool = True) -> str:
+    """Run a tool and return what it said."""
+    if shutil.which(command[0]) is None:
+        raise MissingExtraError(
+            f"need the program {command[0]} to synthesise speech, and it is not installed; "
+            "on Debian and Ubuntu: apt-get install espeak-ng flite"
+        )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    if needs_success and done.returncode:
+        raise AudioError(f"{command[0]} failed: {said.strip()[:200]}")
+    return said
