@@ -19,13 +19,19 @@ _BLOCK_SAMPLES = 1 << 18  # over all channels: 1 MiB of float32 at a time
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile gives 2^63 - 1 for a stream that does not know its length
 
 
+def _reason(error: Exception) -> str:
+    """libsndfile's own words, without its punctuation."""
+    return str(getattr(error, "error_string", error)).removeprefix("Error : ").strip(" .")
+
+
 class FileSource:
     """A file that libsndfile reads: wav, flac, ogg, opus, mp3, aiff; any depth, rate and channels.
 
     A mono 16 kHz file passes unchanged; other rates go through soxr in float32 and channels are
     averaged. Files cut short are noticed where something tells: the sizes in a WAV, AIFF or MP3
     (Xing) header, the number of samples in a FLAC header, the end-of-stream flag of the last Ogg
-    page. A WAV or FLAC written to a pipe, whose header does not know its length, reads to its end.
+    page; other formats just end. A WAV or FLAC that was written to a pipe, whose header does not
+    know its length, reads to its end.
 
     Attributes: name (the path as given), rate_hz, channels, duration_s (None if unknown).
     """
@@ -46,6 +52,8 @@ class FileSource:
                 "check its permissions"
             ) from error
         self._cut = header.cut
+        self._faulty = ""
+        self._patched: OpenEnded | None = None
         self._file = self._open(header.zero_size_at)
         self.rate_hz = int(self._file.samplerate)
         self.channels = int(self._file.channels)
@@ -64,7 +72,7 @@ class FileSource:
             status = os.stat(self.name)
         except (OSError, ValueError) as error:  # ValueError: a null character in the path
             raise AudioError(
-                f"{self.name!r}: need an audio file, got {getattr(error, 'strerror', error)}; "
+                f"{self.name!r:.300}: need an audio file, got {getattr(error, 'strerror', error)}; "
                 "check the path"
             ) from error
         if stat.S_ISDIR(status.st_mode):
@@ -81,20 +89,20 @@ class FileSource:
         import soundfile
 
         try:
-            if zero_size_at is None:
-                file = soundfile.SoundFile(self.name)
-            else:
-                file = soundfile.SoundFile(OpenEnded(self.name, zero_size_at))
+            if zero_size_at is not None:
+                self._patched = OpenEnded(self.name, zero_size_at)
+            file = soundfile.SoundFile(self._patched or self.name)
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a name in ".raw"
+            if self._patched is not None:
+                self._patched.close()
             if self._cut:
                 raise TruncatedAudioError(
                     f"{self.name}: {self._cut}, and nothing before the cut can be decoded; "
                     "get the whole file"
                 ) from error
-            reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
             raise AudioError(
                 f"{self.name}: need an audio file (wav, flac, ogg, opus, mp3), got something "
-                f"libsndfile cannot read ({reason}); check or convert it"
+                f"libsndfile cannot read ({_reason(error)}); check or convert it"
             ) from error
         # A file that can seek is re-seeked by soundfile after every read, which fails at the end
         # of a FLAC that does not know its length and loses the last block.
@@ -135,6 +143,8 @@ class FileSource:
             yield tail
         if done < self._flac_frames and not self._cut:
             self._cut = f"the header promises {self._flac_frames} samples and {done} could be read"
+        if self._faulty and not self._cut:
+            self._cut = f"the audio cannot be decoded to its end ({self._faulty})"
         if self._cut:
             raise TruncatedAudioError(
                 f"{self.name}: {self._cut}; the {done / self.rate_hz:.3f} s before the cut "
@@ -148,14 +158,14 @@ class FileSource:
         import soundfile
 
         frames = np.empty((size, self.channels), dtype=np.float32)
+        if self._faulty:
+            return frames[:0]  # a decoder that finds its feet again would hide the gap
         try:
             got = len(self._file.read(out=frames))
         except soundfile.SoundFileError as error:
             # the frames before the fault are in the buffer; the decoder knows how many
             got = min(max(int(self._file.tell()) - done, 0), size)
-            if not got and not self._cut:
-                reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-                self._cut = f"the audio cannot be decoded to its end ({reason})"
+            self._faulty = _reason(error)
         return frames[:got]
 
     def _check_finite(self, frames: NDArray[np.float32], done: int) -> None:
@@ -170,6 +180,8 @@ class FileSource:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        if self._patched is not None:
+            self._patched.close()
 
     def __enter__(self) -> Self:
         return self

@@ -15,4 +15,5 @@ def mix_down(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     total = frames[:, 0].astype(np.float64)
     for channel in range(1, frames.shape[1]):
         total += frames[:, channel]
-    return (total / frames.shape[1]).astype(np.float32)
+    mean: NDArray[np.float32] = (total / frames.shape[1]).astype(np.float32)
+    return mean
