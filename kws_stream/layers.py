@@ -67,8 +67,9 @@ class MatmulLayers(_NumpyLayers):
     """Matrix products by NumPy's BLAS: exact for networks proven exact in `dtype`."""
 
     def affine(self, x: Array, layer: tuple[Array, Array]) -> Array:
-        out: Array = x @ layer[0]
-        out += layer[1]
+        weight, bias = layer
+        out: Array = x.dot(weight)  # for one frame, half the cost of the call x @ weight
+        out += bias
         return out
 
 
@@ -83,27 +84,55 @@ class OrderedLayers(_NumpyLayers):
 
     def affine(self, x: Array, layer: tuple[Array, Array]) -> Array:
         weight, bias = layer
+        total: Array = x[:, :1] * weight[0]
+        for i in range(1, len(weight)):
+            total += x[:, i : i + 1] * weight[i]
+        total += bias
+        return total
+
+    def stage(self, index: int, x: Array, states: Array | None) -> tuple[Array, Array]:
         try:
             with np.errstate(over="raise", invalid="raise"):
-                total = x[:, :1] * weight[0]
-                for i in range(1, len(weight)):
-                    total += x[:, i : i + 1] * weight[i]
-                total += bias
+                return super().stage(index, x, states)
         except FloatingPointError as error:
             raise InputError(
-                "a sum overflowed float64; need smaller inputs or parameters"
+                "features: a sum overflowed float64; need smaller inputs or parameters"
             ) from error
-        return total
+
+
+def _signature(session: Any) -> list[tuple[str, str, Any]]:
+    """(name, type, width) of each input and output of an ONNX Runtime session."""
+    ends = [*session.get_inputs(), *session.get_outputs()]
+    return [(end.name, end.type, end.shape[-1] if len(end.shape) == 2 else None) for end in ends]
+
+
+def _signatures(
+    parameters: NetworkParameters, dtype: DTypeLike
+) -> list[list[tuple[str, str, Any]]]:
+    """The `_signature` that the graph of each stage has to have."""
+    kind = "tensor(float)" if np.dtype(dtype) == np.float32 else "tensor(double)"
+    outs = [*(block.cells for block in parameters.blocks), parameters.n_classes]
+    stages = []
+    for index, out in enumerate(outs):
+        if index == 0:
+            ends = [("x", parameters.n_features)]
+        else:
+            ends = [("x", parameters.width), ("states", parameters.blocks[index - 1].cells)]
+        ends += [("skip", parameters.width), ("out", out)]
+        stages.append([(name, kind, width) for name, width in ends])
+    return stages
 
 
 class OnnxLayers:
     """One ONNX Runtime session a stage, on one thread.
 
     graphs: the serialised ONNX model of each stage. Inputs are named "x" and, after stage 0,
-    "states"; outputs are "skip" and "out".
+    "states"; outputs are "skip" and "out" (docs/network.md).
     """
 
-    def __init__(self, graphs: Sequence[bytes], dtype: DTypeLike) -> None:
+    def __init__(
+        self, graphs: Sequence[bytes], parameters: NetworkParameters, dtype: DTypeLike
+    ) -> None:
         import onnxruntime
 
         self.dtype = dtype
@@ -119,6 +148,13 @@ class OnnxLayers:
             ]
         except Exception as error:  # ONNX Runtime raises its own types from its C layer
             raise PackError(f"ONNX Runtime refuses a graph of this pack: {error}") from error
+        wanted = _signatures(parameters, dtype)
+        found = [_signature(session) for session in self._sessions]
+        if found != wanted:
+            raise PackError(
+                f"the ONNX graphs do not fit the network's arrays: need {wanted}, got {found}; "
+                "export the graphs again"
+            )
 
     def stage(self, index: int, x: Array, states: Array | None) -> tuple[Array, Array]:
         feed = {"x": x} if states is None else {"x": x, "states": states}

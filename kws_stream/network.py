@@ -21,9 +21,9 @@ from kws_stream.parameters import (
     prove_exactness,
 )
 
-# Below this many frames a block, three NumPy products cost less than three calls of ONNX Runtime
+# Below this many frames a block, the NumPy products cost no more than the calls of ONNX Runtime
 # (benchmarks/streaming_cost.py); on the grid both give the same bits.
-ONNX_MIN_FRAMES = 8
+ONNX_MIN_FRAMES = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,10 @@ class Network:
     """A network with fixed parameters; see `from_arrays`."""
 
     def __init__(self, parameters: NetworkParameters, graphs: Sequence[bytes] = ()) -> None:
-        """graphs: the pack's ONNX graphs, one a stage; used if the network is proven exact."""
+        """graphs: the pack's ONNX graphs, one a stage; used if the network is proven exact.
+
+        Raises PackError for graphs that ONNX Runtime refuses or that do not fit the parameters.
+        """
         self.parameters = parameters
         self.exactness: Exactness = prove_exactness(parameters)
         self.dtype = np.dtype(self.exactness.dtype)
@@ -60,7 +63,7 @@ class Network:
             self._layers = OrderedLayers(parameters)
         self._onnx: OnnxLayers | None = None
         if graphs and self.exactness.exact:
-            self._onnx = OnnxLayers(graphs, self.dtype)
+            self._onnx = OnnxLayers(graphs, parameters, self.dtype)
         self._cells = [
             (b.beta1.astype(self.dtype), b.beta2.astype(self.dtype), b.alpha.astype(self.dtype))
             for b in parameters.blocks
@@ -98,8 +101,11 @@ class Network:
 
     def _checked(self, features: ArrayLike) -> FloatArray:
         try:
-            x = np.asarray(features, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+            given = np.asarray(features)
+            if given.dtype.kind not in "biufO":  # text would be parsed, complex numbers cut
+                raise TypeError(f"not real numbers: {given.dtype}")
+            x = given.astype(np.float64, copy=False)
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"features: need an array of numbers, got {features!r:.80}") from error
         if x.ndim != 2 or x.shape[1] != self.parameters.n_features:
             raise InputError(
@@ -110,8 +116,7 @@ class Network:
             raise InputError(f"features: need finite numbers, got {x[where]} at {where}")
         grid = self.parameters.input_grid
         if grid is not None:
-            steps = x / grid.step  # exact: the step is a power of two
-            bad = (np.rint(steps) != steps) | (x < grid.low) | (x > grid.high)
+            bad = (np.fmod(x, grid.step) != 0) | (x < grid.low) | (x > grid.high)
             if bad.any():
                 where = tuple(int(i) for i in np.argwhere(bad)[0])
                 raise InputError(
@@ -135,19 +140,20 @@ class Network:
             else:
                 z = bmru.sequence(c, bits[index], beta1, beta2)
             if frames:
-                bits[index] = z[-1]
+                bits[index] = z[-1].copy()  # the trace belongs to the caller
             h = z * alpha
             inputs.append(x)
             candidates.append(c)
             states.append(h)
             all_bits.append(z)
         x, logits = layers.stage(len(self._cells), x, h)
-        if self.dtype != np.float64:
-            inputs, candidates, states = (
-                [a.astype(np.float64) for a in arrays] for arrays in (inputs, candidates, states)
-            )
-            logits = logits.astype(np.float64)
-        return Trace(logits, inputs, candidates, states, all_bits)
+        return Trace(
+            logits.astype(np.float64, copy=False),
+            [a.astype(np.float64, copy=False) for a in inputs],
+            [a.astype(np.float64, copy=False) for a in candidates],
+            [a.astype(np.float64, copy=False) for a in states],
+            all_bits,
+        )
 
 
 class NetworkStream:

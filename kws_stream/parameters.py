@@ -21,8 +21,11 @@ BoolArray = NDArray[np.bool_]
 def _as_float_array(value: ArrayLike, name: str, shape: tuple[int | None, ...]) -> FloatArray:
     """Copy of `value` as a read-only float64 array of `shape` (None: any size from one up)."""
     try:
-        array = np.array(value, dtype=np.float64) + 0.0  # so that no -0.0 is left
-    except (TypeError, ValueError) as error:
+        given = np.asarray(value)
+        if given.dtype.kind not in "biufO":  # text would be parsed, complex numbers cut
+            raise TypeError(f"not real numbers: {given.dtype}")
+        array = given.astype(np.float64) + 0.0  # a copy, and no -0.0 is left
+    except (TypeError, ValueError, OverflowError) as error:
         raise ParameterError(f"{name}: need an array of numbers, got {value!r:.80}") from error
     wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
     if array.ndim != len(shape) or any(
@@ -41,17 +44,16 @@ def _as_float_array(value: ArrayLike, name: str, shape: tuple[int | None, ...]) 
 
 def _cell_values(value: ArrayLike, name: str, cells: int) -> FloatArray:
     """Per-cell values (d,); one number stands for all cells."""
-    array = np.asarray(value)
-    if array.ndim == 0:
-        array = np.full(cells, value)
-    return _as_float_array(array, name, (cells,))
+    if np.isscalar(value):
+        value = np.full(cells, value)
+    return _as_float_array(value, name, (cells,))
 
 
 def _initial_bits(value: ArrayLike | None, name: str, cells: int) -> BoolArray:
-    bits = np.zeros(cells, bool) if value is None else np.array(value)
-    if bits.shape != (cells,) or not np.isin(bits, (0, 1)).all():
+    values = np.zeros(cells) if value is None else _as_float_array(value, name, (cells,))
+    if not np.isin(values, (0, 1)).all():
         raise ParameterError(f"{name}: need {cells} bits (0 or 1), got {value!r:.80}")
-    bits = bits.astype(bool)
+    bits = values.astype(bool)
     bits.setflags(write=False)
     return bits
 
@@ -80,11 +82,11 @@ class Layer:
 
     @property
     def n_in(self) -> int:
-        return self.weight.shape[0]
+        return int(self.weight.shape[0])
 
     @property
     def n_out(self) -> int:
-        return self.weight.shape[1]
+        return int(self.weight.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +120,10 @@ class Block:
         candidate = Layer.from_arrays(fields["candidate"], f"{name} candidate", n_in=width)
         d = candidate.n_out
         cells = {f: _cell_values(fields[f], f"{name} {f}", d) for f in ("beta1", "delta", "alpha")}
-        for field, why in (("delta", "a cell without hysteresis has delta == 0"),
-                           ("alpha", "a state is a current and cannot be negative")):
+        for field, why in (
+            ("delta", "a cell without hysteresis has delta == 0"),
+            ("alpha", "a state is a current and cannot be negative"),
+        ):
             bad = np.flatnonzero(cells[field] < 0)
             if bad.size:
                 raise ParameterError(
@@ -155,11 +159,7 @@ class InputGrid:
 
     def __post_init__(self) -> None:
         values = (self.step, self.low, self.high)
-        try:
-            finite = bool(np.isfinite(values).all())
-        except TypeError:
-            finite = False
-        if not finite:
+        if not np.isfinite(values).all():
             raise ParameterError(f"input_grid: need three finite numbers, got {values}")
         if not self.step > 0 or np.frexp(self.step)[0] != 0.5:
             raise ParameterError(
@@ -175,9 +175,11 @@ class InputGrid:
         if isinstance(value, cls):
             return value
         try:
-            step, low, high = value
-        except (TypeError, ValueError) as error:
-            raise ParameterError(f"input_grid: need (step, low, high), got {value!r:.80}") from error
+            step, low, high = (float(number) for number in value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ParameterError(
+                f"input_grid: need (step, low, high), got {value!r:.80}"
+            ) from error
         return cls(step, low, high)
 
     @property
@@ -247,115 +249,142 @@ class Exactness:
     reason: str
 
 
-class _NotExact(Exception):
-    pass
+@dataclass(frozen=True)
+class _Need:
+    """What some values ask of a float format: multiples of 2^unit, in `bits` bits, below 2^top."""
 
+    what: str
+    unit: int
+    bits: int
+    top: int
 
-def _unit_exponent(*arrays: FloatArray) -> int | None:
-    """Largest e such that every entry is an integer times 2^e; None if all are zero."""
-    values = np.concatenate([a.ravel() for a in arrays])
-    values = values[values != 0]
-    if not values.size:
+    def refusal(self, dtype: str) -> str | None:
+        """Why `dtype` might have to round these values; None if it never does."""
+        limits = np.finfo(dtype)
+        mantissa_bits = limits.nmant + 1
+        if self.bits > mantissa_bits:
+            return f"{self.what} needs {self.bits} bits, {dtype} has {mantissa_bits}"
+        if self.unit < limits.minexp:
+            return f"{self.what}: the unit 2^{self.unit} is below the normal {dtype} numbers"
+        if self.top > limits.maxexp:
+            return f"{self.what}: values up to 2^{self.top} overflow {dtype}"
         return None
-    mantissas, exponents = np.frexp(values)
-    integers = np.abs(np.ldexp(mantissas, 53)).astype(np.int64)
+
+
+def _odd_parts(values: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each |value| as (odd integer, e), meaning integer times 2^e; values must not be 0."""
+    mantissas, exponents = np.frexp(np.abs(values))
+    integers = np.ldexp(mantissas, 53).astype(np.int64)
     trailing_zeros = np.frexp((integers & -integers).astype(np.float64))[1] - 1
-    return int((exponents - 53 + trailing_zeros).min())
+    return integers >> trailing_zeros, exponents.astype(np.int64) - 53 + trailing_zeros
 
 
-@dataclass(frozen=True)
-class _Signal:
-    """Values that are integers times 2^unit (None: all zero), bounded per wire by `bounds`."""
+class _Multiples:
+    """Magnitudes as integers (Python's, which have no limit) times 2^unit; None: all are zero."""
 
-    unit: int | None
-    bounds: list[Fraction]
+    def __init__(self, unit: int | None, integers: NDArray[np.object_]) -> None:
+        self.unit = unit
+        self.integers = integers
 
+    @classmethod
+    def of(cls, array: FloatArray) -> "_Multiples":
+        integers = np.zeros(array.shape, object)
+        used = array != 0
+        if not used.any():
+            return cls(None, integers)
+        odd, exponents = _odd_parts(array[used])
+        unit = int(exponents.min())
+        integers[used] = odd.astype(object) << (exponents - unit).astype(object)
+        return cls(unit, integers)
 
-@dataclass(frozen=True)
-class _FloatFormat:
-    dtype: str
-    mantissa_bits: int
-    min_exponent: int  # of the smallest normal number
-    max_exponent: int
+    def times(self, weight: "_Multiples") -> "_Multiples":
+        """Bound of ``x @ weight``: the sum of |w|·max|x|, in units of the finest product."""
+        if self.unit is None or weight.unit is None:
+            return _Multiples(None, np.zeros(weight.integers.shape[1], object))
+        return _Multiples(self.unit + weight.unit, self.integers @ weight.integers)
 
-    def check(self, what: str, unit: int | None, bound: Fraction) -> None:
-        """Refuse values up to `bound` in steps of 2^unit that this format may have to round."""
-        if unit is None:
-            return
-        if unit < self.min_exponent:
-            raise _NotExact(f"{what}: the unit 2^{unit} is below the normal {self.dtype} numbers")
-        if bound >= Fraction(2) ** (self.mantissa_bits + unit):
-            bits = int(bound / Fraction(2) ** unit).bit_length()
-            raise _NotExact(f"{what} needs {bits} bits, {self.dtype} has {self.mantissa_bits}")
-        if bound >= Fraction(2) ** self.max_exponent:
-            raise _NotExact(f"{what}: values up to {float(bound):.3g} overflow {self.dtype}")
+    def plus(self, other: "_Multiples") -> "_Multiples":
+        """Bound of a sum, in the finer of both units."""
+        if self.unit is None or other.unit is None:
+            return self if other.unit is None else other
+        unit = min(self.unit, other.unit)
+        return _Multiples(
+            unit,
+            (self.integers << (self.unit - unit)) + (other.integers << (other.unit - unit)),
+        )
 
-    def check_array(self, what: str, array: FloatArray) -> None:
-        self.check(what, _unit_exponent(array), Fraction(float(np.abs(array).max())))
-
-    def layer(self, what: str, layer: Layer, x: _Signal) -> _Signal:
-        """Bound of ``x @ weight + bias``; contracts: bias plus the sum of |w|·max|x|."""
-        self.check_array(f"{what} weights", layer.weight)
-        self.check_array(f"{what} biases", layer.bias)
-        weight_unit = _unit_exponent(layer.weight)
-        units = [] if weight_unit is None or x.unit is None else [weight_unit + x.unit]
-        bias_unit = _unit_exponent(layer.bias)
-        units += [] if bias_unit is None else [bias_unit]
-        unit = min(units, default=None)
-        bounds = [
-            Fraction(abs(float(bias)))
-            + sum((Fraction(abs(float(w))) * b for w, b in zip(column, x.bounds, strict=True)),
-                  Fraction(0))
-            for column, bias in zip(layer.weight.T, layer.bias, strict=True)
-        ]
-        self.check(what, unit, max(bounds))
-        return _Signal(unit, bounds)
-
-    def prove(self, parameters: NetworkParameters) -> None:
-        """Follow unit and bound of every signal through the network, or raise `_NotExact`."""
-        grid = parameters.input_grid
-        assert grid is not None
-        step = int(np.frexp(grid.step)[1]) - 1
-        inputs = _Signal(step, [Fraction(grid.magnitude)] * parameters.n_features)
-        self.check("input", step, inputs.bounds[0])
-        x = self.layer("pre", parameters.pre, inputs)
-        for i, block in enumerate(parameters.blocks):
-            self.layer(f"block {i} candidate", block.candidate, x)
-            for name in ("beta1", "delta", "alpha", "beta2"):
-                self.check_array(f"block {i} {name}", getattr(block, name))
-            if any(
-                Fraction(float(b1)) + Fraction(float(width)) != Fraction(float(b2))
-                for b1, width, b2 in zip(block.beta1, block.delta, block.beta2, strict=True)
-            ):
-                raise _NotExact(f"block {i}: beta1 + delta rounds")
-            state = _Signal(_unit_exponent(block.alpha), [Fraction(float(a)) for a in block.alpha])
-            post = self.layer(f"block {i} post", block.post, state)
-            units = [u for u in (x.unit, post.unit) if u is not None]
-            x = _Signal(min(units, default=None),
-                        [a + b for a, b in zip(x.bounds, post.bounds, strict=True)])
-            self.check(f"block {i} skip sum", x.unit, max(x.bounds))
-        self.layer("classifier", parameters.classifier, x)
+    def need(self, what: str) -> list[_Need]:
+        if self.unit is None:
+            return []
+        bits = int(self.integers.max()).bit_length()
+        return [_Need(what, self.unit, bits, self.unit + bits)]
 
 
-_FLOAT32 = _FloatFormat("float32", 24, -126, 127)
-_FLOAT64 = _FloatFormat("float64", 53, -1022, 1023)
+def _needs(parameters: NetworkParameters, grid: InputGrid) -> list[_Need]:
+    """What every number and every sum of the network asks of a float format."""
+    needs: list[_Need] = []
+
+    def stored(what: str, array: FloatArray) -> None:
+        """Single numbers: each has to be representable by itself."""
+        used = array[array != 0]
+        if used.size:
+            odd, exponents = _odd_parts(used)
+            bits = np.frexp(odd.astype(np.float64))[1]
+            needs.append(
+                _Need(what, int(exponents.min()), int(bits.max()), int((exponents + bits).max()))
+            )
+
+    def layer(what: str, layer: Layer, x: _Multiples) -> _Multiples:
+        stored(f"{what} weights", layer.weight)
+        stored(f"{what} biases", layer.bias)
+        bound = x.times(_Multiples.of(layer.weight)).plus(_Multiples.of(layer.bias))
+        needs.extend(bound.need(what))
+        return bound
+
+    largest = int(Fraction(grid.magnitude) / Fraction(grid.step))  # whole steps in the range
+    step_exponent = int(np.frexp(grid.step)[1]) - 1
+    inputs = _Multiples(step_exponent, np.full(parameters.n_features, largest, object))
+    needs.extend(inputs.need("input"))
+    x = layer("pre", parameters.pre, inputs)
+    for i, block in enumerate(parameters.blocks):
+        layer(f"block {i} candidate", block.candidate, x)
+        for name in ("beta1", "beta2", "alpha"):
+            stored(f"block {i} {name}", getattr(block, name))
+        x = x.plus(layer(f"block {i} post", block.post, _Multiples.of(block.alpha)))
+        needs.extend(x.need(f"block {i} skip sum"))
+    layer("classifier", parameters.classifier, x)
+    return needs
+
+
+def _rounded_threshold(parameters: NetworkParameters) -> str | None:
+    """The first cell whose beta2 is not exactly beta1 + delta."""
+    for i, block in enumerate(parameters.blocks):
+        for cell, values in enumerate(zip(block.beta1, block.delta, block.beta2, strict=True)):
+            beta1, delta, beta2 = (Fraction(float(value)) for value in values)
+            if beta1 + delta != beta2:
+                return f"block {i} cell {cell}: beta1 + delta rounds"
+    return None
 
 
 def prove_exactness(parameters: NetworkParameters) -> Exactness:
     """Prove from weights and input range that no sum can round, in float32 if that is enough.
 
-    Every tensor is an integer times one power of two, so a sum is exact in any order when its bound,
-    in units of its finest product, fits the mantissa and that unit is a normal number.
+    Every tensor is an integer times one power of two, so a sum is exact in any order when its
+    bound, in units of its finest product, fits the mantissa and that unit is a normal number
+    (docs/network.md). Bounds are Python integers: the proof itself cannot round.
     """
     if parameters.input_grid is None:
         return Exactness(False, "float64", "no input_grid was given, so sums may round")
-    reasons = []
-    for float_format in (_FLOAT32, _FLOAT64):
-        try:
-            float_format.prove(parameters)
-        except _NotExact as reason:
-            reasons.append(str(reason))
-        else:
-            fits = f"every sum fits the {float_format.mantissa_bits} bits of {float_format.dtype}"
-            return Exactness(True, float_format.dtype, "; ".join([fits, *reasons]))
+    rounded = _rounded_threshold(parameters)
+    if rounded is not None:
+        return Exactness(False, "float64", rounded)
+    needs = _needs(parameters, parameters.input_grid)
+    reasons: list[str] = []
+    for dtype in ("float32", "float64"):
+        refusal = next(filter(None, (need.refusal(dtype) for need in needs)), None)
+        if refusal is None:
+            bits = np.finfo(dtype).nmant + 1
+            fits = f"every sum fits the {bits} bits of {dtype}"
+            return Exactness(True, dtype, "; ".join([fits, *reasons]))
+        reasons.append(refusal)
     return Exactness(False, "float64", reasons[-1] + ", so sums may round")

@@ -1,0 +1,1 @@
+"""Slow, obvious oracles: second copies on purpose, written from the equations alone."""
