@@ -1,0 +1,44 @@
+# Needs Python 3.11 or newer and make; everything else comes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint format train clean
+
+demo: .venv/.base  ## Detect words in the packaged recording, then report the power of the chip
+	$(BIN)/kws-stream detect --model commands-12 kws_stream/_data/demo.flac
+	@echo
+	$(BIN)/kws-stream --power-report
+
+test: .venv/.test  ## Run all tests; those of the training code skip where PyTorch is missing
+	$(BIN)/python -m pytest tests
+
+lint: .venv/.dev  ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.dev  ## Format and mend what can be mended
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+train: .venv/.train  ## Install what training needs and show its options
+	$(BIN)/python scripts/train.py --help
+
+clean:  ## Remove the environment and everything built
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each set of packages, so that a second run installs nothing.
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit("need Python 3.11 or newer, found %s: set PYTHON=..." % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.base: .venv/.python pyproject.toml
+	$(PIP) install --editable .
+	@touch $@
+
+.venv/.test .venv/.dev .venv/.train: .venv/.%: .venv/.python pyproject.toml
+	$(PIP) install --editable '.[$*]'
+	@touch $@
