@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
+from kws_stream.errors import ParameterError
 
 SEGMENT = 16
 SEGMENTS = HOP_SAMPLES // SEGMENT
@@ -70,6 +71,11 @@ class Filterbank:
         self._half_wave = half_wave
         b, a = bandpass(centre_hz, quality)
         # y_n = b0·u_n + Re(residue · s_n) with s_{n+1} = pole · s_n + u_n
+        if (a[:, 2] <= a[:, 1] ** 2 / 4).any():
+            raise ParameterError(
+                "filterbank: need pole pairs that ring, got a band so wide that one has none; "
+                "use more channels, a higher selectivity or a lower high_hz"
+            )
         pole = -a[:, 1] / 2 + 1j * np.sqrt(a[:, 2] - a[:, 1] ** 2 / 4)
         residue = 2 * (b[:, 0] * pole**2 + b[:, 2]) / (2j * pole.imag)
         powers = pole[:, None] ** np.arange(SEGMENT + 1)  # (channels, SEGMENT + 1)

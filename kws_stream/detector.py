@@ -1,0 +1,173 @@
+"""From logits to events: smoothing, thresholds, refractory time, re-arming, warm-up.
+
+Per frame, with W the window in frames:
+
+    smoothed = softmax(mean of the last W logits)
+
+A keyword fires when it is armed, leads all classes, and its smoothed score reaches its threshold.
+It is then disarmed until the score has fallen below `rearm`, and for `refractory_s` at least. For
+the first `warmup_s` after a reset nothing fires.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream.errors import ParameterError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WakeEvent:
+    """A detected keyword.
+
+    time_s: end of the frame that fired, in seconds since the spotter was made or reset.
+    score: the smoothed score that was compared with the threshold. start_s: estimated start of the
+    word on the same clock. index: 0-based count of events since the reset.
+    """
+
+    keyword: str
+    time_s: float
+    score: float
+    start_s: float
+    index: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def softmax(logits: Array) -> Array:
+    """Posteriors (K,) of logits (K,)."""
+    exponentials = np.exp(logits - logits.max())
+    posteriors: Array = exponentials / exponentials.sum()
+    return posteriors
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """window_s: length of the smoothing window. rearm: score below which a keyword may fire again.
+
+    threshold: for keywords without an entry in thresholds. onset_s: how long before a score's rise
+    the word began, on average; it places start_s.
+    """
+
+    window_s: float = 0.3
+    threshold: float = 0.5
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    rearm: float = 0.3
+    refractory_s: float = 0.5
+    warmup_s: float = 0.1
+    onset_s: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.thresholds, Mapping):
+            raise ParameterError(
+                f"detector thresholds: need keyword: number, got {self.thresholds!r:.80}"
+            )
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "thresholds"}
+        values |= {f"threshold of {name}": value for name, value in self.thresholds.items()}
+        for name, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ParameterError(f"detector {name}: need a number, got {value!r:.80}")
+            high = 3600.0 if name.endswith("_s") else 1.0
+            if not 0 <= value <= high:
+                raise ParameterError(f"detector {name}: need 0 to {high:g}, got {value}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DetectorSettings":
+        """Settings from a manifest; raises ParameterError for unknown names and wrong values."""
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ParameterError(f"detector: unknown settings {unknown}")
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a manifest; `from_dict` gives it back."""
+        return asdict(self) | {"thresholds": dict(self.thresholds)}
+
+
+class Detector:
+    """Streaming detector over the logits of one network."""
+
+    def __init__(
+        self,
+        settings: DetectorSettings,
+        classes: tuple[str, ...],
+        keywords: tuple[str, ...],
+        frame_s: float,
+    ) -> None:
+        unknown = sorted(set(settings.thresholds) - set(keywords))
+        if unknown:
+            raise ParameterError(
+                f"detector: no keyword {', '.join(unknown)} in this model; it has "
+                + ", ".join(keywords)
+            )
+        self._classes = classes
+        self._frame_s = frame_s
+        self._settings = settings
+        self._thresholds = np.full(len(classes), np.inf)  # a class that is no keyword never fires
+        for name in keywords:
+            self._thresholds[classes.index(name)] = settings.thresholds.get(
+                name, settings.threshold
+            )
+        self._window = max(1, round(settings.window_s / frame_s))
+        self._warmup = round(settings.warmup_s / frame_s)
+        self._refractory = round(settings.refractory_s / frame_s)
+        self.reset()
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of every keyword."""
+        pairs = zip(self._classes, self._thresholds, strict=True)
+        return {name: float(value) for name, value in pairs if np.isfinite(value)}
+
+    def reset(self) -> None:
+        """Back to the start: equal to a new object in every bit."""
+        classes = len(self._classes)
+        self._recent = np.zeros((self._window, classes))
+        self._frames = 0
+        self._events = 0
+        self._armed = np.ones(classes, bool)
+        self._silent_until = np.zeros(classes, np.int64)  # frame at which the refractory time ends
+        self._rise = np.zeros(classes, np.int64)  # last frame at which the score was below rearm
+        self.smoothed = np.full(classes, 1 / classes)
+
+    def process(self, logits: Array) -> list[WakeEvent]:
+        """Events of the next frames, from their logits (t, K)."""
+        events = []
+        for row in logits:
+            self._recent[self._frames % self._window] = row
+            self._frames += 1
+            total = self._recent.sum(axis=0)
+            scores = softmax(total / min(self._frames, self._window))
+            self.smoothed = scores
+            low = scores < self._settings.rearm
+            self._armed |= low
+            self._rise[low] = self._frames
+            best = int(scores.argmax())
+            if (
+                scores[best] >= self._thresholds[best]
+                and self._armed[best]
+                and self._frames > self._warmup
+                and self._frames >= self._silent_until[best]
+            ):
+                events.append(self._fire(best, float(scores[best])))
+        return events
+
+    def _fire(self, keyword: int, score: float) -> WakeEvent:
+        start_s = float(self._rise[keyword]) * self._frame_s - self._settings.onset_s
+        event = WakeEvent(
+            keyword=self._classes[keyword],
+            time_s=round(self._frames * self._frame_s, 6),
+            score=score,
+            start_s=round(max(0.0, start_s), 6),
+            index=self._events,
+        )
+        self._events += 1
+        self._armed[keyword] = False
+        self._silent_until[keyword] = self._frames + self._refractory
+        return event

@@ -1,0 +1,13 @@
+"""Streaming front ends: the analog-style filterbank, and a mel front end for comparison."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kws_stream.features.front_end import FeatureSettings, FrontEnd, build_bank
+
+__all__ = ["FeatureSettings", "FrontEnd", "build", "build_bank"]
+
+
+def build(settings: Mapping[str, Any]) -> FrontEnd:
+    """Front end from a manifest's settings; raises ParameterError for those that make no sense."""
+    return FrontEnd(FeatureSettings.from_dict(settings))

@@ -1,0 +1,187 @@
+"""The streaming front end: samples in, frames of features on the chip's input grid out."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
+from kws_stream.errors import InputError, ParameterError
+from kws_stream.features.conditioning import Conditioning, ConditioningSettings
+from kws_stream.features.filterbank import Filterbank, mel_centres
+from kws_stream.features.mel import MelBands
+
+Array = NDArray[np.float64]
+
+# Envelopes below this are silence. Without it the states of a silent bank would decay into
+# subnormal numbers, which processors compute slowly, and stay there.
+SILENCE = 1e-30
+
+
+@dataclass(frozen=True)
+class FeatureSettings(ConditioningSettings):
+    """Settings of a front end: the bank's here, the rest in `ConditioningSettings`.
+
+    kind: "analog", a bank of second-order band-passes, or "mel", a windowed FFT. The bank's
+    centres are evenly spaced on the mel scale from low_hz to high_hz. selectivity: quality factor
+    times the spacing of neighbouring centres over the centre frequency; 1 makes the bandwidth one
+    spacing. preemphasis, lowpass_s and half_wave serve the bank alone.
+    """
+
+    kind: str = "analog"
+    channels: int = 16
+    low_hz: float = 120.0
+    high_hz: float = 6500.0
+    selectivity: float = 1.0
+    preemphasis: float = 0.9
+    lowpass_s: float = 0.012
+    half_wave: bool = False
+
+    def __post_init__(self) -> None:
+        checks = [
+            (self.kind in ("analog", "mel"), "kind", 'need "analog" or "mel"'),
+            (1 <= self.channels <= 256, "channels", "need 1 to 256"),
+            (0 < self.low_hz < self.high_hz, "low_hz", "need 0 < low_hz < high_hz"),
+            (self.high_hz < SAMPLE_RATE_HZ / 2, "high_hz", "need less than 8000 Hz"),
+            (0 < self.selectivity <= 100, "selectivity", "need 0 to 100"),
+            (0 <= self.preemphasis <= 1, "preemphasis", "need 0 to 1"),
+            (0 < self.lowpass_s <= 10, "lowpass_s", "need 0 to 10 s"),
+            (1 <= self.hops_per_frame <= 100, "hops_per_frame", "need 1 to 100"),
+            (0 < self.agc_s <= 1000, "agc_s", "need 0 to 1000 s"),
+            (self.floor > 0, "floor", "need more than 0"),
+            (self.start_level >= 0, "start_level", "need 0 or more"),
+            (self.offset >= 0, "offset", "need 0 or more"),
+            (all(0 < s <= 1000 for s in self.slow_s), "slow_s", "need 0 to 1000 s each"),
+            (self.step > 0 and np.frexp(self.step)[0] == 0.5, "step", "need a power of two"),
+            (self.high >= self.step and self.high % self.step == 0, "high", "need whole steps"),
+        ]
+        for good, name, need in checks:
+            if not good:
+                raise ParameterError(f"features {name}: {need}, got {getattr(self, name)!r}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "FeatureSettings":
+        """Settings from a manifest's numbers; unknown names and wrong types are refused."""
+        known = {f.name: f for f in fields(cls)}
+        checked: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in known:
+                raise ParameterError(f"features: unknown setting {name!r}; know {sorted(known)}")
+            default = known[name].default
+            good: Any
+            match default:
+                case bool() | str():
+                    good = isinstance(value, type(default))
+                case int():
+                    good = isinstance(value, int) and not isinstance(value, bool)
+                case float():
+                    good = _is_number(value)
+                    value = float(value) if good else value
+                case _:
+                    good = isinstance(value, list | tuple) and all(map(_is_number, value))
+                    value = tuple(map(float, value)) if good else value
+            if not good:
+                raise ParameterError(
+                    f"features {name}: need {type(default).__name__}, got {value!r:.80}"
+                )
+            checked[name] = value
+        return cls(**checked)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a manifest; `from_dict` gives it back."""
+        return asdict(self) | {"slow_s": list(self.slow_s)}
+
+    @property
+    def input_grid(self) -> tuple[float, float, float]:
+        """(step, low, high) of what the front end gives."""
+        return self.step, 0.0, self.high
+
+
+def _is_number(value: Any) -> bool:
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    return numeric and bool(np.isfinite(value))
+
+
+class _State(Protocol):
+    @property
+    def envelope(self) -> Array: ...
+
+
+class _Bank(Protocol):
+    channels: int
+
+    def start(self) -> Any: ...
+
+    def step(self, hop: Array, state: Any) -> _State: ...
+
+
+def build_bank(settings: FeatureSettings) -> Filterbank | MelBands:
+    """The envelope extractor that `settings` describe."""
+    if settings.kind == "mel":
+        return MelBands(settings.channels, settings.low_hz, settings.high_hz)
+    centres = mel_centres(settings.channels, settings.low_hz, settings.high_hz)
+    spacing = np.gradient(centres) if settings.channels > 1 else centres
+    return Filterbank(
+        centres,
+        settings.selectivity * centres / spacing,
+        settings.preemphasis,
+        settings.lowpass_s,
+        settings.half_wave,
+    )
+
+
+class FrontEnd:
+    """Samples in, features out; the same bits however the stream is cut.
+
+    Work is aligned to hops of 10 ms inside, each computed by calls of one fixed shape. Samples that
+    do not fill a hop yet wait for the next call.
+    """
+
+    def __init__(self, settings: FeatureSettings | None = None) -> None:
+        self.settings = settings or FeatureSettings()
+        self._bank: _Bank = build_bank(self.settings)
+        self._conditioning = Conditioning(self.settings, self._bank.channels)
+        self.n_features = self._conditioning.n_features
+        self.frame_s = self.settings.frame_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the start: equal to a new object in every bit."""
+        self._silence = self._bank.start()
+        self._state = self._silence
+        self._levels = self._conditioning.start()
+        self._rest = np.zeros(0, np.float32)
+        self._hops = 0
+
+    def process(self, block: NDArray[np.floating]) -> Array:
+        """Frames (t, n_features) that the samples (n,) complete; full scale is 1.0, rate 16 kHz.
+
+        Raises InputError for integer samples, other shapes, NaN and infinity.
+        """
+        if block.ndim != 1 or block.dtype.kind != "f" or not np.isfinite(block).all():
+            raise InputError(
+                "front end: need finite mono float samples of shape (n,), "
+                f"got {block.dtype} of shape {block.shape}; see kws_stream.audio.to_float32"
+            )
+        if len(self._rest):
+            block = np.concatenate([self._rest, block])
+        hops = len(block) // HOP_SAMPLES
+        frames = (self._hops + hops) // self.settings.hops_per_frame - (
+            self._hops // self.settings.hops_per_frame
+        )
+        features = np.empty((frames, self.n_features))
+        samples = block[: hops * HOP_SAMPLES].astype(np.float64).reshape(hops, HOP_SAMPLES)
+        frame = 0
+        for hop in samples:
+            state = self._bank.step(hop, self._state)
+            self._state = state if state.envelope.max() > SILENCE else self._silence
+            self._hops += 1
+            if self._hops % self.settings.hops_per_frame == 0:
+                features[frame], self._levels = self._conditioning.step(
+                    self._state.envelope, self._levels
+                )
+                frame += 1
+        self._rest = block[hops * HOP_SAMPLES :].copy()
+        return features

@@ -1,0 +1,69 @@
+"""A mel front end, for comparison with the filterbank: windowed FFT, triangular bands.
+
+    power spectrum of a periodic 25 ms Hann window (400 samples, 512 points) that ends at the hop
+    band energies by area-normalised triangles on the Slaney mel scale
+    envelope = square root of the energy, an amplitude like the filterbank's
+
+The bands are those of `librosa.filters.mel` and the energies those of
+`librosa.feature.melspectrogram(center=False)`; the tests hold them against librosa.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
+
+WINDOW = 400
+FFT = 512
+
+Array = NDArray[np.float64]
+
+
+def slaney_mel_to_hz(mel: Array) -> Array:
+    """Slaney's scale: linear to 1 kHz (15 mel), then 27 mel for each factor of 6.4."""
+    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(np.log(6.4) / 27 * (mel - 15)))
+
+
+def slaney_hz_to_mel(hz: Array) -> Array:
+    """Inverse of `slaney_mel_to_hz`."""
+    above = 15 + 27 / np.log(6.4) * np.log(np.maximum(hz, 1000) / 1000)
+    return np.where(hz < 1000, hz * 3 / 200, above)
+
+
+def mel_bands(bands: int, low_hz: float, high_hz: float) -> Array:
+    """Weights (FFT // 2 + 1, bands) of triangles with unit area in Hz."""
+    low, high = slaney_hz_to_mel(np.array([low_hz, high_hz]))
+    edges = slaney_mel_to_hz(np.linspace(low, high, bands + 2))
+    hz = np.fft.rfftfreq(FFT, 1 / SAMPLE_RATE_HZ)[:, None]
+    rising = (hz - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - hz) / (edges[2:] - edges[1:-1])
+    return np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
+
+
+@dataclass(frozen=True)
+class MelState:
+    """samples (WINDOW,): the last samples; envelope (bands,)."""
+
+    samples: Array
+    envelope: Array
+
+
+class MelBands:
+    """Constants of the bands; `step` is pure: old state in, new state out."""
+
+    def __init__(self, bands: int, low_hz: float, high_hz: float) -> None:
+        self.channels = bands
+        self._window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+        self._weights = mel_bands(bands, low_hz, high_hz)
+
+    def start(self) -> MelState:
+        return MelState(np.zeros(WINDOW), np.zeros(self.channels))
+
+    def step(self, hop: Array, state: MelState) -> MelState:
+        """State after one hop (HOP_SAMPLES,) of float64 samples; its envelope is the output."""
+        samples = np.concatenate([state.samples[HOP_SAMPLES:], hop])
+        spectrum = np.fft.rfft(samples * self._window, FFT)
+        power = spectrum.real**2 + spectrum.imag**2
+        return MelState(samples, np.sqrt(power @ self._weights))

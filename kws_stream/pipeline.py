@@ -1,0 +1,150 @@
+"""The one place where the stages are wired together: samples in, events out."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kws_stream import features, packs
+from kws_stream.audio import AudioSource, FileSource, to_float32
+from kws_stream.detector import Detector, DetectorSettings, WakeEvent, softmax
+from kws_stream.errors import PackError, ParameterError
+from kws_stream.network import Trace
+from kws_stream.parameters import BoolArray
+from kws_stream.power import Activity, PowerEstimate
+
+Array = NDArray[np.float64]
+
+# Longer input is worked through in pieces of this many samples, so that an hour at once needs no
+# more memory than a second; where the pieces end changes no bit.
+PIECE_SAMPLES = 32_000
+
+
+class KeywordSpotter:
+    """A model pack listening to one stream of 16 kHz mono audio.
+
+    model: name of a shipped pack, path of a pack, or a loaded `Pack`. threshold: one for all
+    keywords, or {keyword: threshold}; default: the pack's. `classes` names the rows of `scores`.
+
+    Raises PackError for a pack that cannot be used, ParameterError for an unknown keyword or a
+    threshold outside 0..1.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | packs.Pack = "commands-12",
+        threshold: float | Mapping[str, float] | None = None,
+    ) -> None:
+        self.pack = model if isinstance(model, packs.Pack) else packs.load(model)
+        self.classes = self.pack.classes
+        try:
+            self._front_end = features.build(self.pack.features)
+            settings = DetectorSettings.from_dict(self.pack.detector)
+        except ParameterError as error:
+            raise PackError(f"{self.pack.name}: {error}; get an intact copy") from error
+        self.frame_s = self._front_end.frame_s
+        network = self.pack.network
+        if self._front_end.n_features != network.parameters.n_features:
+            raise PackError(
+                f"{self.pack.name}: the network needs {network.parameters.n_features} features, "
+                f"its front end gives {self._front_end.n_features}; get an intact copy"
+            )
+        grid = network.parameters.input_grid
+        if grid is None or (grid.step, grid.low, grid.high) != self._front_end.settings.input_grid:
+            raise PackError(
+                f"{self.pack.name}: the front end's grid is not the network's; get an intact copy"
+            )
+        if isinstance(threshold, Mapping):
+            settings = replace(settings, thresholds={**settings.thresholds, **threshold})
+        elif threshold is not None:
+            settings = replace(settings, threshold=threshold, thresholds={})
+        self._detector = Detector(settings, self.classes, self.pack.keywords, self.frame_s)
+        self._stream = network.stream()
+        self._activity = Activity(network.parameters)
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the start: equal to a new object in every bit."""
+        self._front_end.reset()
+        self._stream.reset()
+        self._detector.reset()
+        self._activity.reset()
+        self._last_logits: Array | None = None
+        self.frames = 0
+
+    def process(self, pcm: ArrayLike) -> list[WakeEvent]:
+        """Events that these samples complete; any length, also none, and any split of a stream.
+
+        pcm: (n,) int16, or float32 with full scale 1.0. Raises InputError (a ValueError) for other
+        types and shapes, NaN and infinity; the stream is then as it was before the call.
+        """
+        return [event for _, events in self._advance(pcm) for event in events]
+
+    def trace(self, pcm: ArrayLike) -> list[Trace]:
+        """As `process`, but gives what every wire did, in consecutive pieces."""
+        return [trace for trace, _ in self._advance(pcm)]
+
+    def _advance(self, pcm: ArrayLike) -> Iterator[tuple[Trace, list[WakeEvent]]]:
+        samples = to_float32(pcm)
+        for at in range(0, len(samples), PIECE_SAMPLES):
+            frames = self._front_end.process(samples[at : at + PIECE_SAMPLES])
+            if not len(frames):
+                continue
+            trace = self._stream.advance_trusted(frames)
+            self._activity.add(trace)
+            self._last_logits = trace.logits[-1]
+            self.frames += len(frames)
+            yield trace, self._detector.process(trace.logits)
+
+    def events(self, source: AudioSource | str | Path | Iterable[ArrayLike]) -> Iterator[WakeEvent]:
+        """Events of a source as they come: an audio source, the path of a file, or blocks of pcm.
+
+        Goes on from the current state; call `reset` first for a stream of its own.
+        """
+        if isinstance(source, str | Path):
+            source = FileSource(source)
+        if isinstance(source, AudioSource):
+            with source:
+                for block in source.blocks():
+                    yield from self.process(block)
+        else:
+            for block in source:
+                yield from self.process(block)
+
+    @property
+    def scores(self) -> Array:
+        """Posteriors (K,) of the last frame, not smoothed; uniform before the first."""
+        if self._last_logits is None:
+            return np.full(len(self.classes), 1 / len(self.classes))
+        return softmax(self._last_logits)
+
+    @property
+    def smoothed_scores(self) -> Array:
+        """Scores (K,) that the detector compared last."""
+        return self._detector.smoothed.copy()
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of every keyword."""
+        return self._detector.thresholds
+
+    @property
+    def bits(self) -> list[BoolArray]:
+        """The state bits (d,) of every block after the last frame."""
+        return self._stream.bits
+
+    @property
+    def time_s(self) -> float:
+        """Seconds of audio heard since the start, up to the last whole frame."""
+        return round(self.frames * self.frame_s, 6)
+
+    def power(self) -> PowerEstimate:
+        """What the chip would have spent on the run so far: as `kws_stream.power.estimate`."""
+        return self._activity.estimate(self.pack.network, frame_s=self.frame_s)
+
+    def recent_power(self, seconds: float = 1.0) -> PowerEstimate:
+        """As `power`, for about the last seconds."""
+        frames = max(1, round(seconds / self.frame_s))
+        return self._activity.recent(self.pack.network, frames, frame_s=self.frame_s)
