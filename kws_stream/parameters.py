@@ -206,6 +206,8 @@ class NetworkParameters:
         input_grid: Any = None,
     ) -> "NetworkParameters":
         pre_layer = Layer.from_arrays(pre, "pre")
+        if isinstance(blocks, Mapping) or not isinstance(blocks, Sequence):
+            raise ParameterError(f"blocks: need a list of dicts, got {type(blocks).__name__}")
         width = pre_layer.n_out
         return cls(
             pre=pre_layer,

@@ -1,5 +1,6 @@
-"""Hypothesis strategies: networks with thresholds that are hit exactly, inputs, and block splits."""
+"""Hypothesis strategies: networks whose thresholds are hit exactly, inputs, block splits."""
 
+import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -44,7 +45,7 @@ def splits(draw: st.DrawFn, frames: int) -> list[slice]:
     else:
         cuts = sorted(draw(st.lists(st.integers(0, frames), max_size=6)))
     ends = [0, *cuts, frames]
-    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
 @st.composite

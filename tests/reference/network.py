@@ -7,7 +7,6 @@ uses NumPy for anything but reading its arrays.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 Number = Any  # float or Fraction
