@@ -1,0 +1,10 @@
+"""Power: from the activity of a network to nanowatts, and the report of core, chip and system.
+
+`kws_stream.power.text.render` turns a report into a table for a terminal.
+"""
+
+from kws_stream.power.activity import Activity, estimate
+from kws_stream.power.formulas import PowerEstimate
+from kws_stream.power.report import PowerReport, report
+
+__all__ = ["Activity", "PowerEstimate", "PowerReport", "estimate", "report"]
