@@ -1,5 +1,7 @@
 """The network equals its oracle in every bit: ties, any split, any backend, any finite numbers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -365,3 +367,11 @@ def test_beta2_is_beta1_plus_delta_rounded_once() -> None:
     assert 0.1 + 0.2 > 0.3
     bits = network.run([[0.3], [0.1 + 0.2]]).bits[0]
     assert bits.tolist() == [[False], [True]]
+
+
+def test_the_example_in_the_documentation_runs() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "network.md").read_text("utf-8")
+    examples = text.split("```python\n")[1:]
+    assert examples
+    for example in examples:
+        exec(example.split("```")[0], {})
