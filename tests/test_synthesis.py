@@ -1,0 +1,71 @@
+"""Synthetic training speech: repeatable, audible, one second, and honest about missing tools."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from kws_stream.errors import AudioError, MissingExtraError, ParameterError
+from kws_stream.training import synthesis
+
+needs_tools = pytest.mark.skipif(
+    not (shutil.which("espeak-ng") and shutil.which("flite")),
+    reason="needs the programs espeak-ng and flite",
+)
+
+
+def test_a_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingExtraError, match="apt-get install espeak-ng flite"):
+        synthesis.speak("yes", synthesis.Voice("flite", "slt"))
+
+
+@pytest.mark.parametrize("word", ["", "../yes", "a/b", "-w", "yes;no"])
+def test_a_word_that_is_no_word_is_refused(word: str, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="letters"):
+        list(synthesis.write_clips([word], 1, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trim_keeps_the_sound_and_a_short_margin() -> None:
+    samples = np.zeros(16_000, np.float32)
+    samples[4_000:8_000] = 0.5
+    kept = synthesis.trim(samples)
+    assert len(kept) == 4_000 + 2 * 320
+    assert (kept != 0).sum() == 4_000
+
+
+@pytest.mark.parametrize("length", [0, 100, 16_000])
+def test_silence_is_an_error(length: int) -> None:
+    with pytest.raises(AudioError, match="silence"):
+        synthesis.trim(np.zeros(length, np.float32))
+
+
+@needs_tools
+def test_the_same_seed_gives_the_same_clips_whatever_the_jobs(tmp_path: Path) -> None:
+    runs = [tmp_path / "one", tmp_path / "two"]
+    names = []
+    for jobs, folder in enumerate(runs, start=1):
+        paths = list(synthesis.write_clips(["on", "off"], 3, folder, seed=5, jobs=jobs))
+        names.append([path.relative_to(folder) for path in paths])
+    assert names[0] == names[1]
+    assert len(set(names[0])) == 6
+    for path in names[0]:
+        assert (runs[0] / path).read_bytes() == (runs[1] / path).read_bytes()
+
+
+@needs_tools
+def test_clips_are_a_second_of_16_khz_audio_that_does_not_clip(tmp_path: Path) -> None:
+    for path in synthesis.write_clips(["yes", "lesson"], 4, tmp_path):
+        samples, rate_hz = soundfile.read(path)
+        assert (rate_hz, samples.shape) == (16_000, (16_000,))
+        assert 0.05 < np.abs(samples).max() < 0.9
+
+
+@needs_tools
+def test_every_voice_speaks_and_none_is_a_copy_of_another() -> None:
+    voices = synthesis.espeak_voices()[::20] + synthesis.flite_voices()
+    spoken = {synthesis.speak("yes", voice).tobytes() for voice in voices}
+    assert len(spoken) == len(voices)
