@@ -1,5 +1,6 @@
 """The input devices of this machine."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,18 @@ class InputDevice:
     is_default: bool
     host_api: str
 
+    @property
+    def full_name(self) -> str:
+        """The name with its host API: one device may appear under several."""
+        return f"{self.name}, {self.host_api}"
+
     def __str__(self) -> str:
-        return f"{self.index}: {self.name}, {self.host_api}"
+        return f"{self.index}: {self.full_name}"
+
+
+def _without_card(name: str) -> str:
+    """`name` without ALSA's card numbers, which change when a device is plugged in again."""
+    return re.sub(r" \(hw:\d+,\d+\)", "", name)
 
 
 def load_backend(backend: Any = None) -> Any:
@@ -68,7 +79,7 @@ def list_devices(backend: Any = None) -> list[InputDevice]:
 def find_device(wanted: int | str | None, backend: Any = None) -> InputDevice:
     """The device with an index, or whose name and host API hold all words of `wanted`.
 
-    None is the system's default; a whole name goes before a part of others. Raises DeviceError
+    None is the system's default; a whole name goes before a part of one. Raises DeviceError
     that lists the candidates for none or several, and where there is no device at all.
     """
     devices = list_devices(backend)
@@ -80,12 +91,12 @@ def find_device(wanted: int | str | None, backend: Any = None) -> InputDevice:
         matches = [device for device in devices if device.is_default]
         needed = "need a default input device, got none"
     elif isinstance(wanted, str):
-        words = wanted.lower().split()
-        matches = [device for device in devices if device.name == wanted] or [
-            device
-            for device in devices
-            if all(word in f"{device.name}, {device.host_api}".lower() for word in words)
-        ]
+        plain, words = _without_card(wanted), wanted.lower().split()
+        matches = (
+            [d for d in devices if wanted in (d.name, d.full_name)]
+            or [d for d in devices if plain in (_without_card(d.name), _without_card(d.full_name))]
+            or [d for d in devices if all(word in d.full_name.lower() for word in words)]
+        )
         needed = f"need one input device named {wanted!r}, got {len(matches)}"
     else:
         matches = [device for device in devices if device.index == wanted]

@@ -68,7 +68,7 @@ class MicrophoneSource:
         self.dropped_blocks = 0
         self.clipped_samples = 0
         found = find_device(device, self._sd)
-        self._wanted = device if device is None or isinstance(device, str) else found.name
+        self._wanted = device if device is None or isinstance(device, str) else found.full_name
         self._open(found)
         self.name = self.device_name
 
@@ -122,12 +122,17 @@ class MicrophoneSource:
 
         Raises DeviceError when the device goes away, unless `reconnect` was asked for.
         """
-        if self._stream is None:
+        stream, left = self._stream, self._limit
+        if stream is None:  # closed
             return
-        left = self._limit
         try:
-            self._stream.start()
-        except self._sd.PortAudioError:
+            stream.start()
+        except self._sd.PortAudioError as error:
+            if not self._reconnect:
+                raise DeviceError(
+                    f"need sound from {self.device_name}, got {error}; "
+                    "check that no other program holds it and that recording is permitted"
+                ) from error
             self._finished.set()
         for block in self._resampled():
             if left is not None:

@@ -20,10 +20,12 @@ def to_float32(pcm: ArrayLike) -> NDArray[np.float32]:
     x = np.asarray(pcm)
     if x.ndim != 1:
         raise InputError(f"pcm: need mono samples of shape (n,), got shape {x.shape}; mix it down")
+    if not x.dtype.isnative:
+        x = x.astype(x.dtype.newbyteorder("="))
     if x.dtype == _INT16:
         return x.astype(_FLOAT32) * _INT16_SCALE
     if x.dtype == _FLOAT32:
-        samples = x.astype(_FLOAT32, copy=False)  # copies foreign byte order alone
+        samples = x
     elif x.dtype == np.float64:
         with np.errstate(over="ignore"):
             samples = x.astype(_FLOAT32)

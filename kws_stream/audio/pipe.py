@@ -90,7 +90,7 @@ class PipeSource:
     def _reads(self) -> Iterator[bytes]:
         """The bytes as they come; the first read holds at least the 4 that name a file format."""
         # read1 returns what is there; read of a buffered stream would wait for a full buffer
-        read = getattr(self._stream, "read1", self._stream.read)
+        read = getattr(self._stream, "read1", None) or self._stream.read
         head: bytes | None = b""
         while True:
             try:

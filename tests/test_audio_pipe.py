@@ -1,0 +1,168 @@
+"""Promises of raw PCM from a pipe."""
+
+import io
+import itertools
+import os
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kws_stream.audio import AudioSource, PipeSource, Resampler, to_float32
+from kws_stream.errors import AudioError, ParameterError, TruncatedAudioError
+
+
+class Pieces:
+    """A binary stream that hands out given pieces, as a pipe does."""
+
+    def __init__(self, pieces):
+        self._pieces = [piece for piece in pieces if piece]
+
+    def read1(self, size):
+        if not self._pieces:
+            return b""
+        piece = self._pieces.pop(0)
+        if len(piece) > size:
+            self._pieces.insert(0, piece[size:])
+        return piece[:size]
+
+
+def samples(count, channels=1, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(-32768, 32768, (count, channels)).astype("<i2").squeeze()
+
+
+def split(data, cuts):
+    edges = [0, *sorted(cuts), len(data)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
+
+
+def read(stream, *args):
+    with PipeSource(stream, *args) as source:
+        return np.concatenate(list(source.blocks()))
+
+
+def test_mono_16_khz_arrives_as_sent():
+    sent = samples(100_000)
+    got = read(io.BytesIO(sent.tobytes()))
+    assert got.dtype == np.int16
+    assert np.array_equal(got, sent)
+
+
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(
+    cuts=st.lists(st.integers(0, 6000), max_size=40),
+    layout=st.sampled_from([(16000, 1), (48000, 3)]),
+)
+def test_partial_reads_give_the_same_bits(cuts, layout):
+    rate, channels = layout
+    sent = samples(1000 * (3 // channels), channels)
+    stream = Pieces(split(sent.tobytes(), cuts))
+    assert np.array_equal(read(stream, rate, channels), read(io.BytesIO(sent.tobytes()), *layout))
+
+
+def test_one_byte_at_a_time_gives_the_same_bits():
+    sent = samples(500)
+    data = sent.tobytes()
+    assert np.array_equal(read(Pieces(data[i : i + 1] for i in range(len(data)))), sent)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 64])
+def test_channels_are_averaged_and_the_rate_is_brought_to_16_khz(channels):
+    sent = samples(4800, channels)
+    frames = to_float32(sent.reshape(-1)).reshape(-1, channels)
+    mono = frames.astype(np.float64).mean(axis=1).astype(np.float32)
+    want = Resampler(48000).process(mono, last=True)
+    assert np.array_equal(read(io.BytesIO(sent.tobytes()), 48000, channels), want)
+
+
+@pytest.mark.parametrize(("channels", "extra"), [(1, 1), (2, 1), (2, 2), (2, 3)])
+def test_a_frame_cut_in_two_gives_the_whole_frames_and_then_the_error(channels, extra):
+    sent = samples(1000, channels)
+    source = PipeSource(io.BytesIO(sent.tobytes() + bytes(extra)), 16000, channels)
+    blocks = []
+    with pytest.raises(TruncatedAudioError, match=f"got {extra} over"):
+        blocks.extend(source.blocks())
+    assert sum(map(len, blocks)) == 1000
+
+
+def test_a_single_byte_is_cut_and_nothing_at_all_is_an_error():
+    with pytest.raises(TruncatedAudioError):
+        read(io.BytesIO(b"\1"))
+    with pytest.raises(AudioError, match="got nothing"):
+        read(io.BytesIO())
+
+
+@pytest.mark.parametrize("head", [b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM"])
+def test_a_file_format_is_not_taken_for_samples(head):
+    data = head + bytes(100)
+    for stream in (io.BytesIO(data), Pieces([data[:1], data[1:3], data[3:]])):
+        with pytest.raises(AudioError, match="raw 16-bit PCM"):
+            read(stream)
+
+
+def test_a_live_pipe_is_heard_before_it_ends():
+    reading, writing = os.pipe()
+    with open(reading, "rb") as stream, open(writing, "wb", buffering=0) as writer:
+        blocks = PipeSource(stream).blocks()
+        for seed in range(3):
+            sent = samples(160, seed=seed)
+            writer.write(sent.tobytes())
+            # would wait for ever if the source waited for more than there is
+            got = []
+            thread = threading.Thread(target=lambda got=got: got.append(next(blocks)), daemon=True)
+            thread.start()
+            thread.join(10)
+            assert np.array_equal(got[0], sent)
+        writer.close()
+        assert list(blocks) == []
+
+
+def test_a_raw_stream_without_read1_works():
+    reading, writing = os.pipe()
+    sent = samples(1000)
+    with open(reading, "rb", buffering=0) as stream, open(writing, "wb") as writer:
+        writer.write(sent.tobytes())
+        writer.close()
+        assert np.array_equal(read(stream), sent)
+
+
+def test_the_stream_stays_open():
+    stream = io.BytesIO(bytes(4))
+    read(stream)
+    assert not stream.closed
+
+
+def test_an_unreadable_stream_is_an_audio_error():
+    class Broken:
+        def read1(self, size):
+            raise OSError("Input/output error")
+
+    with pytest.raises(AudioError, match="Input/output error"):
+        read(Broken())
+
+
+@pytest.mark.parametrize("rate", [0, 999, 768_001, -1, 16000.0, "fast"])
+def test_rates_out_of_range_are_refused(rate):
+    with pytest.raises(ParameterError, match="sample rate"):
+        PipeSource(io.BytesIO(), rate)
+
+
+@pytest.mark.parametrize("channels", [0, -1, 65, 1.5, None])
+def test_channel_counts_out_of_range_are_refused(channels):
+    with pytest.raises(ParameterError, match="channels"):
+        PipeSource(io.BytesIO(), 16000, channels)
+
+
+def test_the_limits_themselves_work():
+    for rate in (1000, 768_000):
+        got = read(io.BytesIO(samples(rate // 10).tobytes()), rate)
+        assert len(got) == 1600
+
+
+def test_a_pipe_is_an_audio_source():
+    source = PipeSource(io.BytesIO())
+    assert isinstance(source, AudioSource)
+    assert source.name == "-"
