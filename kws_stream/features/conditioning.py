@@ -1,4 +1,4 @@
-"""From channel envelopes to currents on the chip's input grid: gain control, compression, slow copies.
+"""From channel envelopes to currents on the input grid: gain control, compression, slow copies.
 
 Per channel and frame, E the envelope, M its own recent level:
 

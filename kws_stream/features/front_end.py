@@ -109,15 +109,17 @@ class _State(Protocol):
     def envelope(self) -> Array: ...
 
 
-class _Bank(Protocol):
+class Bank(Protocol):
+    """An envelope extractor: pure steps of one hop, for one stream or an array of them."""
+
     channels: int
 
-    def start(self) -> Any: ...
+    def start(self, *streams: int) -> Any: ...
 
     def step(self, hop: Array, state: Any) -> _State: ...
 
 
-def build_bank(settings: FeatureSettings) -> Filterbank | MelBands:
+def build_bank(settings: FeatureSettings) -> Bank:
     """The envelope extractor that `settings` describe."""
     if settings.kind == "mel":
         return MelBands(settings.channels, settings.low_hz, settings.high_hz)
@@ -141,7 +143,7 @@ class FrontEnd:
 
     def __init__(self, settings: FeatureSettings | None = None) -> None:
         self.settings = settings or FeatureSettings()
-        self._bank: _Bank = build_bank(self.settings)
+        self._bank = build_bank(self.settings)
         self._conditioning = Conditioning(self.settings, self._bank.channels)
         self.n_features = self._conditioning.n_features
         self.frame_s = self.settings.frame_s

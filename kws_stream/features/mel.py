@@ -44,7 +44,7 @@ def mel_bands(bands: int, low_hz: float, high_hz: float) -> Array:
 
 @dataclass(frozen=True)
 class MelState:
-    """samples (WINDOW,): the last samples; envelope (bands,)."""
+    """samples (..., WINDOW): the last samples; envelope (..., bands). Leading axes are streams."""
 
     samples: Array
     envelope: Array
@@ -58,12 +58,13 @@ class MelBands:
         self._window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
         self._weights = mel_bands(bands, low_hz, high_hz)
 
-    def start(self) -> MelState:
-        return MelState(np.zeros(WINDOW), np.zeros(self.channels))
+    def start(self, *streams: int) -> MelState:
+        """State of silence, for one stream or an array of them."""
+        return MelState(np.zeros((*streams, WINDOW)), np.zeros((*streams, self.channels)))
 
     def step(self, hop: Array, state: MelState) -> MelState:
-        """State after one hop (HOP_SAMPLES,) of float64 samples; its envelope is the output."""
-        samples = np.concatenate([state.samples[HOP_SAMPLES:], hop])
+        """State after one hop (..., HOP_SAMPLES) of float64 samples; its envelope is the output."""
+        samples = np.concatenate([state.samples[..., HOP_SAMPLES:], hop], axis=-1)
         spectrum = np.fft.rfft(samples * self._window, FFT)
         power = spectrum.real**2 + spectrum.imag**2
         return MelState(samples, np.sqrt(power @ self._weights))
