@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kws_stream.parameters import NetworkParameters
+from kws_stream.parameters import FloatArray, NetworkParameters
 from kws_stream.training.scan import scan
 
 
@@ -21,11 +20,11 @@ class Grid:
 
     @property
     def weight_max(self) -> float:
-        return (2 ** (self.weight_bits - 1) - 1) * self.weight_step
+        return float((2 ** (self.weight_bits - 1) - 1) * self.weight_step)
 
     @property
     def current_max(self) -> float:
-        return (2 ** (self.current_bits - 1) - 1) * self.current_step
+        return float((2 ** (self.current_bits - 1) - 1) * self.current_step)
 
 
 def _round(value: Tensor, step: float, low: float, high: float) -> Tensor:
@@ -53,7 +52,7 @@ class _Affine(nn.Module):
 
     def forward(self, x: Tensor, quantised: bool) -> Tensor:
         weight, bias = self.arrays(quantised)
-        return torch.addmm(bias, x.flatten(0, -2), weight).view(*x.shape[:-1], -1)
+        return torch.addmm(bias, x.flatten(0, -2), weight).view(*x.shape[:-1], bias.shape[0])
 
 
 class _Block(nn.Module):
@@ -79,6 +78,12 @@ class _Block(nn.Module):
         )
 
 
+def scan_bits(candidate: Tensor, block: _Block) -> Tensor:
+    """Bits (T, batch, d) of the block's cells from silence, not quantised."""
+    start = candidate.new_zeros(candidate.shape[1:])
+    return scan(candidate, block.beta1, block.delta, start)
+
+
 class SpottingNetwork(nn.Module):
     """Network with `blocks` blocks of `cells` cells between skip paths of `width` wires."""
 
@@ -94,7 +99,8 @@ class SpottingNetwork(nn.Module):
         super().__init__()
         grid = grid or Grid()
         self.pre = _Affine(n_features, width, grid)
-        self.blocks = nn.ModuleList(_Block(width, cells, grid) for _ in range(blocks))
+        self.typed_blocks = [_Block(width, cells, grid) for _ in range(blocks)]
+        self.blocks = nn.ModuleList(self.typed_blocks)
         self.classifier = _Affine(width, classes, grid)
         self.cells = cells
 
@@ -106,23 +112,22 @@ class SpottingNetwork(nn.Module):
         slope: float = 1.0,
         quantised: bool = True,
         dropout: float = 0.0,
-    ) -> tuple[Tensor, Tensor]:
-        """Logits (T, batch, K) of features (T, batch, n_features), and the mean candidate current.
+    ) -> Tensor:
+        """Logits (T, batch, K) of features (T, batch, n_features).
 
         start: the bits before the first frame, (batch, d) for each block; default all zero.
         """
         x = self.pre(features, quantised)
-        activity = x.new_zeros(())
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(self.typed_blocks):
             beta1, delta, alpha = block.cell_values(quantised)
             candidate = torch.relu(block.candidate(torch.relu(x), quantised))
             first = x.new_zeros(x.shape[1], self.cells) if start is None else start[index]
             state = alpha * scan(candidate, beta1, delta, first, eps, slope)
-            activity = activity + candidate.mean()
             if dropout:
                 state = nn.functional.dropout(state, dropout, self.training)
             x = x + torch.relu(block.post(state, quantised))
-        return self.classifier(x, quantised), activity
+        logits: Tensor = self.classifier(x, quantised)
+        return logits
 
     @torch.no_grad()
     def parameters_on_grid(
@@ -134,13 +139,13 @@ class SpottingNetwork(nn.Module):
         classifier's weights by it): the same bits and logits at another power.
         """
 
-        def layer(affine: _Affine, weight: float, bias: float) -> tuple[np.ndarray, np.ndarray]:
+        def layer(affine: _Affine, weight: float, bias: float) -> tuple[FloatArray, FloatArray]:
             w, b = affine.arrays(quantised=True)
             return w.double().numpy() * weight, b.double().numpy() * bias
 
         s = current_scale
         blocks = []
-        for block in self.blocks:
+        for block in self.typed_blocks:
             beta1, delta, alpha = (v.double().numpy() * s for v in block.cell_values(True))
             blocks.append(
                 {

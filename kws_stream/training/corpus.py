@@ -1,0 +1,165 @@
+"""Recordings as channel envelopes, computed once and kept in a cache.
+
+Training works on envelopes, the filterbank's output before gain control: what comes after is cheap
+and depends on what a clip is joined to, so it is computed in every step.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream.audio import FileSource
+from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
+from kws_stream.errors import DataError
+from kws_stream.evaluation.speech_commands import split_of
+from kws_stream.features import FeatureSettings, build_bank
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
+CLIP_HOPS = SAMPLE_RATE_HZ // HOP_SAMPLES
+FILES_AT_ONCE = 256
+STREAM_HOPS = 6000  # long recordings are cut into rows of a minute
+
+Envelopes = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Clips of one second: envelopes (n, 100, channels), their words, their official splits."""
+
+    envelopes: Envelopes
+    words: NDArray[np.str_]
+    splits: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Every recording found: clips by folder, and long recordings (hops, channels) by folder."""
+
+    clips: dict[str, Clips]
+    streams: dict[str, Envelopes]
+
+    @classmethod
+    def from_folders(
+        cls,
+        data: Path,
+        synthetic: Path | None,
+        settings: FeatureSettings,
+        cache: Path,
+        jobs: int = 2,
+    ) -> "Corpus":
+        """Corpus of `data`: speech_commands, other_words, running_speech, noise, wake_phrases.
+
+        synthetic: a folder of words made by scripts/synthesise_words.py. Raises DataError if there
+        is no speech_commands folder.
+        """
+        if not (data / "speech_commands").is_dir():
+            raise DataError(
+                f"{data}: need a folder speech_commands with one folder a word, found none; "
+                "give the folder above it"
+            )
+        load = partial(_load, settings=settings, cache=cache, jobs=jobs)
+        clip_folders = {"speech_commands": data / "speech_commands"}
+        for name, folder in (("other_words", data / "other_words"), ("synthetic", synthetic)):
+            if folder is not None and folder.is_dir():
+                clip_folders[name] = folder
+        clips = {}
+        for name, folder in clip_folders.items():
+            files = [f for f in _files(folder) if not f.parent.name.startswith("_")]
+            clips[name] = Clips(
+                load(files),
+                np.array([f.parent.name for f in files]),
+                np.array([split_of(f.name) for f in files]),
+            )
+        streams = {}
+        stream_folders = {
+            "running_speech": [data / "running_speech", data / "wake_phrases"],
+            "noise": [data / "noise", data / "speech_commands" / "_background_noise_"],
+        }
+        for name, folders in stream_folders.items():
+            files = [f for folder in folders for f in _files(folder)]
+            if files:
+                streams[name] = load(files, whole=True)
+        return cls(clips, streams)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.rglob("*") if f.suffix in SUFFIXES)
+
+
+def _read(path: Path) -> NDArray[np.float32]:
+    with FileSource(path) as source:
+        return np.concatenate([np.asarray(b, np.float32) for b in source.blocks()])
+
+
+def _clips(files: Sequence[Path], settings: FeatureSettings) -> Envelopes:
+    """Each file padded at both ends, or cut, to one second."""
+    samples = np.zeros((len(files), SAMPLE_RATE_HZ))
+    for row, path in zip(samples, files, strict=True):
+        audio = _read(path)[:SAMPLE_RATE_HZ]
+        start = (SAMPLE_RATE_HZ - len(audio)) // 2
+        row[start : start + len(audio)] = audio
+    return _envelopes(samples, settings)
+
+
+def _joined(files: Sequence[Path], settings: FeatureSettings) -> Envelopes:
+    """The files one after another, cut into rows that are worked on side by side."""
+    audio = np.concatenate([_read(path) for path in files])
+    rows = max(1, len(audio) // (STREAM_HOPS * HOP_SAMPLES))
+    hops = len(audio) // rows // HOP_SAMPLES
+    samples = audio[: rows * hops * HOP_SAMPLES].reshape(rows, -1).astype(np.float64)
+    envelopes = _envelopes(samples, settings)
+    return envelopes.reshape(-1, envelopes.shape[-1])
+
+
+def _envelopes(samples: NDArray[np.float64], settings: FeatureSettings) -> Envelopes:
+    bank = build_bank(settings)
+    hops = samples.shape[1] // HOP_SAMPLES
+    envelopes = np.empty((len(samples), hops, bank.channels), np.float32)
+    state = bank.start(len(samples))
+    for hop in range(hops):
+        state = bank.step(samples[:, hop * HOP_SAMPLES : (hop + 1) * HOP_SAMPLES], state)
+        envelopes[:, hop] = state.envelope
+    return envelopes
+
+
+def _load(
+    files: Sequence[Path],
+    settings: FeatureSettings,
+    cache: Path,
+    jobs: int,
+    whole: bool = False,
+) -> Envelopes:
+    """Envelopes of `files`, from the cache if nothing that they depend on has changed."""
+    bank_settings = {
+        key: value
+        for key, value in asdict(settings).items()
+        if key in ("kind", "channels", "low_hz", "high_hz", "selectivity", "preemphasis")
+        or key in ("lowpass_s", "half_wave")
+    }
+    listing = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    key = json.dumps([bank_settings, whole, listing], sort_keys=True)
+    path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
+    if path.exists():
+        cached: Envelopes = np.load(path, allow_pickle=False)
+        return cached
+    compute = partial(_joined if whole else _clips, settings=settings)
+    with ProcessPoolExecutor(jobs) as pool:
+        parts = list(pool.map(compute, _groups(files)))
+    envelopes = np.concatenate(parts)
+    cache.mkdir(parents=True, exist_ok=True)
+    partial_path = path.with_suffix(".part.npy")
+    np.save(partial_path, envelopes)
+    partial_path.rename(path)
+    return envelopes
+
+
+def _groups(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    for at in range(0, len(files), FILES_AT_ONCE):
+        yield files[at : at + FILES_AT_ONCE]

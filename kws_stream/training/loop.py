@@ -1,0 +1,256 @@
+"""The training loop: recipe and recordings in, model pack out."""
+
+import csv
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kws_stream.training.augment import add_noise, change_clips, condition
+from kws_stream.training.corpus import CLIP_HOPS, Corpus
+from kws_stream.training.model import Grid, SpottingNetwork, scan_bits
+from kws_stream.training.recipe import Recipe
+from kws_stream.training.sampling import Sampler, validation_clips
+
+CHECK_EVERY = 250  # steps between validations and checkpoints
+CHAINS = 40  # carried-state validation runs this many chains of clips side by side
+
+
+@dataclass(frozen=True)
+class Check:
+    """One validation: accuracy from a fresh state, and carried from clip to clip."""
+
+    step: int
+    loss: float
+    fresh: float
+    carried: float
+    seconds: float
+
+
+def new_network(recipe: Recipe) -> SpottingNetwork:
+    """An untrained network of the recipe's size and grid."""
+    features = recipe.features.channels * (1 + len(recipe.features.slow_s))
+    grid = Grid(recipe.weight_bits, recipe.weight_step, recipe.current_bits, recipe.current_step)
+    return SpottingNetwork(
+        features, recipe.width, recipe.cells, recipe.blocks, len(recipe.classes), grid
+    )
+
+
+@torch.no_grad()
+def centre_candidates(network: SpottingNetwork, features: Tensor) -> None:
+    """Scale the untrained layers so that, on `features`, candidates lie about the hold window.
+
+    Skip path: standard deviation 0.7; candidates: mean in the middle of beta1..beta2, standard
+    deviation 0.4 (their window is 0.5 wide). Cells that never change state learn nothing.
+    """
+    x = network.pre(features, False)
+    network.pre.weight.mul_(0.7 / x.flatten(0, 1).std(0).mean())
+    x = network.pre(features, False)
+    for block in network.typed_blocks:
+        candidate = block.candidate(torch.relu(x), False).flatten(0, 1)
+        block.candidate.weight.mul_(0.4 / candidate.std(0))
+        candidate = block.candidate(torch.relu(x), False)
+        block.candidate.bias.add_(0.75 - candidate.flatten(0, 1).mean(0))
+        candidate = torch.relu(block.candidate(torch.relu(x), False))
+        x = x + torch.relu(block.post(scan_bits(candidate, block), False))
+
+
+def sequence_loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+    """Loss of logits (T, batch, K) of joined clips with labels (batch, joined).
+
+    The decision's own loss: cross-entropy of the mean logits over decision_s of each clip. And for
+    windows of the same length that end between decisions: minus the log of the probability that is
+    left to the clip's class, the class before it, and the classes that are no keyword.
+    """
+    batch, joined = labels.shape
+    classes = logits.shape[-1]
+    per_clip = len(logits) // joined
+    start, stop = (round(s * per_clip) for s in recipe.decision_s)
+    decisions = logits.view(joined, per_clip, batch, classes)[:, start:stop].mean(1)
+    loss = functional.cross_entropy(
+        decisions.flatten(0, 1), labels.t().flatten(), label_smoothing=recipe.label_smoothing
+    )
+    if not recipe.between_weight or classes == 2:
+        return loss
+    window = stop - start
+    sums = torch.cat([logits.new_zeros(1, batch, classes), logits.cumsum(0)])
+    ends = torch.arange(window, len(logits) + 1, max(1, per_clip // 5))
+    ends = ends[ends % per_clip != stop % per_clip]
+    posteriors = ((sums[ends] - sums[ends - window]) / window).log_softmax(-1)
+    here = (ends // per_clip).clamp(max=joined - 1)
+    allowed = torch.zeros_like(posteriors, dtype=torch.bool)
+    for clip in (here, (here - 1).clamp(min=0)):
+        allowed.scatter_(2, labels.t()[clip][..., None], True)
+    for index, name in enumerate(recipe.classes):
+        if name not in recipe.keywords:
+            allowed[..., index] = True
+    between = posteriors.masked_fill(~allowed, -torch.inf).logsumexp(-1)
+    return loss - recipe.between_weight * between.mean()
+
+
+@torch.no_grad()
+def validate(
+    network: SpottingNetwork, clips: Tensor, labels: Tensor, recipe: Recipe
+) -> tuple[float, float]:
+    """Balanced accuracy, fresh and carried, of quantised `network` on clips in a fixed order.
+
+    Quick and near: clips are joined as envelopes. The figures of a pack come from `kws-stream
+    evaluate`.
+    """
+    order = torch.randperm(len(clips), generator=torch.Generator().manual_seed(0))
+    order = order[: len(order) // CHAINS * CHAINS]
+    clips, labels = clips[order], labels[order]
+    per_clip = CLIP_HOPS // recipe.features.hops_per_frame
+    start, stop = (round(s * per_clip) for s in recipe.decision_s)
+    fresh = torch.cat(
+        [
+            network(condition(part, recipe.features))[start:stop].mean(0)
+            for part in torch.split(clips, 500)
+        ]
+    )
+    chains = clips.view(CHAINS, -1, clips.shape[-1])
+    logits = network(condition(chains, recipe.features))
+    carried = logits.view(-1, per_clip, CHAINS, logits.shape[-1])[:, start:stop].mean(1)
+    carried = carried.transpose(0, 1).flatten(0, 1)
+
+    def balanced(scores: Tensor) -> float:
+        right = scores.argmax(-1) == labels
+        recalls = [right[labels == c].float().mean() for c in torch.unique(labels)]
+        return float(torch.stack(recalls).mean())
+
+    return balanced(fresh), balanced(carried)
+
+
+class Training:
+    """One run in a folder: log.csv, checkpoint.safetensors and state.json; it can be resumed."""
+
+    def __init__(self, recipe: Recipe, corpus: Corpus, folder: Path) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(recipe.seed)
+        self._sampler = Sampler(corpus, recipe)
+        self._noise = torch.from_numpy(corpus.streams["noise"])
+        self._validation = validation_clips(corpus, recipe)
+        self.network = new_network(recipe)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        centre_candidates(self.network, self._batch(generator)[0])
+        self._optimiser = torch.optim.AdamW(
+            self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.15
+        )
+        self.step = 0
+        self._loss = 0.0
+
+    def _batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Features (T, sequences, n_features) and labels (sequences, joined)."""
+        recipe = self.recipe
+        clips, labels = self._sampler.draw(recipe.sequences * recipe.joined, generator)
+        clips = change_clips(clips, recipe.augment, generator)
+        sequences = clips.view(recipe.sequences, -1, clips.shape[-1])
+        sequences = add_noise(sequences, self._noise, recipe.augment, generator)
+        return condition(sequences, recipe.features), labels.view(recipe.sequences, recipe.joined)
+
+    def _start_bits(self, generator: torch.Generator) -> list[Tensor]:
+        """Random bits in half of the sequences: in a stream nobody resets the cells."""
+        recipe = self.recipe
+        shape = (recipe.sequences, recipe.cells)
+        return [
+            torch.randint(0, 2, shape, generator=generator).float()
+            * torch.randint(0, 2, (recipe.sequences, 1), generator=generator)
+            for _ in range(recipe.blocks)
+        ]
+
+    def advance(self) -> None:
+        """One step of the optimiser; its randomness depends on seed and step alone."""
+        recipe = self.recipe
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step + 1)
+        features, labels = self._batch(generator)
+        eps = recipe.eps_start * max(0.0, 1 - self.step / (recipe.eps_share * recipe.steps))
+        logits = self.network(
+            features, self._start_bits(generator), eps, recipe.slope, dropout=recipe.dropout
+        )
+        loss = sequence_loss(logits, labels, recipe)
+        self._optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimiser.step()
+        self._schedule.step()
+        self.step += 1
+        self._loss += (loss.item() - self._loss) * max(0.02, 1 / self.step)
+
+    def run(self, report: Callable[[Check], None], progress: Callable[[int], None]) -> None:
+        """Train to the end; `progress` hears of every step, `report` of every validation."""
+        began = time.monotonic()
+        while self.step < self.recipe.steps:
+            self.advance()
+            progress(self.step)
+            if self.step % CHECK_EVERY == 0 or self.step == self.recipe.steps:
+                self.network.eval()
+                fresh, carried = validate(self.network, *self._validation, self.recipe)
+                self.network.train()
+                check = Check(self.step, self._loss, fresh, carried, time.monotonic() - began)
+                self._log(check)
+                self.save()
+                report(check)
+
+    def _log(self, check: Check) -> None:
+        path = self.folder / "log.csv"
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(vars(check))
+            writer.writerow(vars(check).values())
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        from safetensors.torch import save_file
+
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        for index, state in self._optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
+        metadata = {"step": str(self.step), "recipe": json.dumps(self._identity())}
+        partial = self.folder / "checkpoint.part"
+        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata)
+        partial.replace(self.folder / "checkpoint.safetensors")
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint of the same recipe in this folder; False if there is none."""
+        from safetensors import safe_open
+
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return False
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if json.loads(metadata["recipe"]) != json.loads(json.dumps(self._identity())):
+            return False
+        self.step = int(metadata["step"])
+        self.network.load_state_dict(_within(tensors, "network."))
+        state = self._optimiser.state_dict()
+        for index in range(len(list(self.network.parameters()))):
+            values = _within(tensors, f"optimiser.{index}.")
+            if values:
+                state["state"][index] = values
+        self._optimiser.load_state_dict(state)
+        for _ in range(self.step):
+            self._schedule.step()
+        return True
+
+    def _identity(self) -> dict[str, Any]:
+        features = self.recipe.features.as_dict()
+        return self.recipe.training_settings() | {"features": features}
+
+
+def _within(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,71 @@
+"""From a trained network to a model pack that says what it was made from."""
+
+from pathlib import Path
+from typing import Any
+
+from kws_stream import packs
+from kws_stream.network import Network
+from kws_stream.training.corpus import Corpus
+from kws_stream.training.export import stage_graphs
+from kws_stream.training.model import SpottingNetwork
+from kws_stream.training.recipe import Recipe
+
+SOURCES = {
+    "speech_commands": {
+        "name": "Google Speech Commands v0.01 and v0.02, training speakers",
+        "licence": "CC-BY-4.0",
+        "source": "Pete Warden, Speech Commands: A Dataset for Limited-Vocabulary Speech "
+        "Recognition, arXiv:1804.03209",
+    },
+    "other_words": {
+        "name": "CMU AN4 words; Mycroft Precise community data",
+        "licence": "AN4: free for any purpose; Precise: public domain",
+        "source": "CMU AN4 database; Mycroft Precise community data",
+    },
+    "running_speech": {
+        "name": "CMU AN4 utterances; Picovoice speech-to-intent and wake-word benchmarks",
+        "licence": "AN4: free for any purpose; Picovoice: Apache-2.0",
+        "source": "CMU AN4 database; Picovoice speech-to-intent-benchmark, wake-word-benchmark",
+    },
+    "noise": {
+        "name": "ESC-10; background noise of Google Speech Commands",
+        "licence": "CC BY 3.0 (each clip CC0 or CC-BY); CC-BY-4.0",
+        "source": "Karol J. Piczak, ESC: Dataset for Environmental Sound Classification; "
+        "Pete Warden, arXiv:1804.03209",
+    },
+    "synthetic": {
+        "name": "words spoken by espeak-ng and flite",
+        "licence": "made by this project",
+        "source": "scripts/synthesise_words.py",
+    },
+}
+
+
+def write_pack(
+    network: SpottingNetwork, recipe: Recipe, corpus: Corpus, folder: Path, metrics: dict[str, Any]
+) -> Path:
+    """Write the quantised network as a model pack; an older pack in `folder` is replaced.
+
+    Raises PackError if the network is not exact on its grid.
+    """
+    parameters = network.parameters_on_grid(recipe.features.input_grid, recipe.current_scale)
+    dtype = Network(parameters).exactness.dtype
+    step, low, high = recipe.features.input_grid
+    start, stop = recipe.decision_s
+    used = [*corpus.clips, *corpus.streams]
+    manifest = {
+        "name": recipe.name,
+        "version": recipe.version,
+        "description": recipe.description,
+        "licence": "MIT; trained on data under the licences below",
+        "classes": list(recipe.classes),
+        "keywords": list(recipe.keywords),
+        "features": recipe.features.as_dict(),
+        "grid": {"step": step, "low": low, "high": high},
+        "detector": recipe.detector.as_dict(),
+        "clip": {"from_s": start, "to_s": stop},
+        "data": [SOURCES[name] for name in SOURCES if name in used],
+        "recipe": recipe.training_settings() | {"decision_s": list(recipe.decision_s)},
+        "metrics": metrics,
+    }
+    return packs.save(folder, manifest, parameters, stage_graphs(parameters, dtype), overwrite=True)

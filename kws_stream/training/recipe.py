@@ -1,0 +1,107 @@
+"""A training recipe: everything that makes a model, in one TOML file, checked before it is used."""
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kws_stream.detector import DetectorSettings
+from kws_stream.errors import ParameterError
+from kws_stream.features import FeatureSettings
+
+CLASSES = {
+    "yes": ("yes", "other"),
+    "v2-12": (
+        *("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"),
+        *("unknown", "silence"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Network, training and detector settings of one model pack.
+
+    Network: width m, cells d a block, blocks L. Weights have weight_bits (with sign) in steps of
+    weight_step; biases, thresholds and state currents current_bits in steps of current_step.
+    current_scale, a power of two, multiplies every current when the pack is written.
+
+    Training: `steps` of `sequences` sequences of `joined` clips each, one-cycle AdamW. eps goes
+    from eps_start to 0 over the first eps_share of the steps (see `scan`). augment scales every
+    random change of a clip, 1 being the ranges in `augment`. decision_s: the part of each clip
+    whose mean logits decide. between_weight: weight of the loss on windows between decisions.
+    shares: how often each kind of clip is drawn (see `Sampler`).
+    """
+
+    name: str
+    task: str
+    description: str = ""
+    version: str = "1.0.0"
+    seed: int = 0
+    width: int = 4
+    cells: int = 4
+    blocks: int = 2
+    weight_bits: int = 8
+    weight_step: float = 2.0**-6
+    current_bits: int = 10
+    current_step: float = 2.0**-6
+    current_scale: float = 1.0
+    steps: int = 5000
+    sequences: int = 96
+    joined: int = 2
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    dropout: float = 0.0
+    label_smoothing: float = 0.05
+    eps_start: float = 1.0
+    eps_share: float = 0.6
+    slope: float = 1.0
+    augment: float = 0.3
+    decision_s: tuple[float, float] = (0.4, 1.0)
+    between_weight: float = 0.1
+    shares: dict[str, float] = field(default_factory=dict)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+
+    def __post_init__(self) -> None:
+        if self.task not in CLASSES:
+            raise ParameterError(
+                f"recipe task: need one of {', '.join(CLASSES)}, got {self.task!r}"
+            )
+        start, stop = self.decision_s
+        if not 0 <= start < stop <= 1:
+            raise ParameterError(
+                f"recipe decision_s: need 0 <= from < to <= 1, got {start}, {stop}"
+            )
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> "Recipe":
+        """Recipe of a file; raises ParameterError that names the file and the setting."""
+        try:
+            values: dict[str, Any] = tomllib.loads(Path(path).read_text("utf-8"))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ParameterError(f"{path}: need a recipe in TOML, got: {error}") from error
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ParameterError(f"{path}: unknown settings {unknown}")
+        try:
+            values["features"] = FeatureSettings.from_dict(values.get("features", {}))
+            values["detector"] = DetectorSettings.from_dict(values.get("detector", {}))
+            if "decision_s" in values:
+                values["decision_s"] = tuple(values["decision_s"])
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise ParameterError(f"{path}: {error}") from error
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return CLASSES[self.task]
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        return tuple(c for c in self.classes if c not in ("unknown", "silence", "other"))
+
+    def training_settings(self) -> dict[str, Any]:
+        """What a manifest tells of the recipe: all but what stands elsewhere in it."""
+        elsewhere = ("name", "description", "version", "features", "detector")
+        return {key: value for key, value in asdict(self).items() if key not in elsewhere}

@@ -1,0 +1,138 @@
+"""Which clips a training step sees, and what they are called."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kws_stream.training.corpus import CLIP_HOPS, Corpus
+from kws_stream.training.recipe import CLASSES, Recipe
+
+# How often each kind of clip is drawn where a recipe does not say; keywords have 1.0 each.
+SHARES = {
+    "v2-12": {
+        "keyword_synthetic": 0.07,
+        "rare_keyword_synthetic": 0.65,  # words with fewer than RARE real clips
+        "speech_commands": 0.8,
+        "other_words": 0.5,
+        "synthetic": 0.4,
+        "running_speech": 0.3,
+        "noise": 1.0,
+    },
+    "yes": {
+        "keyword": 2.5,
+        "keyword_synthetic": 0.12,
+        "task_words": 2.0,  # no, up, down, left, right
+        "speech_commands": 0.3,
+        "other_words": 0.2,
+        "synthetic": 0.2,
+        "running_speech": 0.15,
+        "noise": 0.4,
+    },
+}
+RARE = 100
+TASK_WORDS = ("no", "up", "down", "left", "right")  # against yes, in arXiv:2605.15216
+
+
+@dataclass(frozen=True)
+class _Group:
+    label: int
+    share: float
+    envelopes: Tensor  # clips (n, hops, channels), or one long recording (hops, channels)
+    members: Tensor | None  # rows of `envelopes`; None: draw a second from the recording
+
+
+class Sampler:
+    """Draws clips with their labels: class by class in fixed shares, from training speakers alone.
+
+    Noise becomes "silence" where the task has that class, at levels from -50 to +10 dB of the
+    recording's. Every other sound without a keyword is the task's "unknown" or "other".
+    """
+
+    def __init__(self, corpus: Corpus, recipe: Recipe) -> None:
+        self.classes = recipe.classes
+        shares = SHARES[recipe.task] | recipe.shares
+        rest = self.classes.index("other" if "other" in self.classes else "unknown")
+        silence = self.classes.index("silence") if "silence" in self.classes else rest
+        tensors = {name: torch.from_numpy(c.envelopes) for name, c in corpus.clips.items()}
+        self._groups: list[_Group] = []
+
+        def add(label: int, share: float, source: str, mask: np.ndarray) -> None:
+            rows = np.flatnonzero(mask)
+            if len(rows) and share > 0:
+                self._groups.append(_Group(label, share, tensors[source], torch.from_numpy(rows)))
+
+        real = corpus.clips["speech_commands"]
+        training = real.splits == "training"
+        synthetic = corpus.clips.get("synthetic")
+        for label, word in enumerate(self.classes):
+            if word not in recipe.keywords:
+                continue
+            chosen = training & (real.words == word)
+            rare = chosen.sum() < RARE
+            made = shares["rare_keyword_synthetic" if rare else "keyword_synthetic"]
+            if synthetic is None:
+                made = 0.0
+            weight = shares.get("keyword", 1.0)
+            add(label, weight * (1 - made), "speech_commands", chosen)
+            if synthetic is not None:
+                add(label, weight * made, "synthetic", synthetic.words == word)
+        known = np.array(recipe.keywords)
+        if recipe.task == "yes":
+            task_words = np.isin(real.words, TASK_WORDS)
+            for word in TASK_WORDS:
+                add(
+                    rest,
+                    shares["task_words"] / len(TASK_WORDS),
+                    "speech_commands",
+                    training & (real.words == word),
+                )
+        else:
+            task_words = np.zeros(len(real.words), bool)
+        for source, clips in corpus.clips.items():
+            others = ~np.isin(clips.words, known)
+            if source == "speech_commands":
+                others &= training & ~task_words
+            add(rest, shares[source], source, others)
+        for source, label in (("running_speech", rest), ("noise", silence)):
+            if source in corpus.streams:
+                stream = torch.from_numpy(corpus.streams[source])
+                self._groups.append(_Group(label, shares[source], stream, None))
+        self._shares = torch.tensor([group.share for group in self._groups])
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Clips (count, hops, channels) and labels (count,)."""
+        chosen = torch.multinomial(self._shares, count, True, generator=generator)
+        channels = self._groups[0].envelopes.shape[-1]
+        clips = torch.empty(count, CLIP_HOPS, channels)
+        labels = torch.empty(count, dtype=torch.long)
+        for index, group in enumerate(self._groups):
+            rows = torch.nonzero(chosen == index).flatten()
+            if not len(rows):
+                continue
+            labels[rows] = group.label
+            if group.members is not None:
+                picked = torch.randint(0, len(group.members), (len(rows),), generator=generator)
+                clips[rows] = group.envelopes[group.members[picked]]
+                continue
+            last = len(group.envelopes) - CLIP_HOPS
+            starts = torch.randint(0, last, (len(rows),), generator=generator)
+            second = group.envelopes[starts[:, None] + torch.arange(CLIP_HOPS)]
+            if self.classes[group.label] == "silence":
+                level_db = 60 * torch.rand(len(rows), 1, 1, generator=generator) - 50
+                second = second * 10 ** (level_db / 20)
+            clips[rows] = second
+        return clips, labels
+
+
+def validation_clips(corpus: Corpus, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Envelopes and labels of the validation speakers' clips of the task, by official split."""
+    clips = corpus.clips["speech_commands"]
+    rows = clips.splits == "validation"
+    if recipe.task == "yes":
+        rows &= np.isin(clips.words, ("yes", *TASK_WORDS))
+    classes = CLASSES[recipe.task]
+    rest = classes.index("other" if "other" in classes else "unknown")
+    labels = [classes.index(w) if w in recipe.keywords else rest for w in clips.words[rows]]
+    return torch.from_numpy(clips.envelopes[rows]), torch.tensor(labels)
