@@ -51,7 +51,8 @@ class Network:
     def __init__(self, parameters: NetworkParameters, graphs: Sequence[bytes] = ()) -> None:
         """graphs: the pack's ONNX graphs, one a stage; used if the network is proven exact.
 
-        Raises PackError for graphs that ONNX Runtime refuses or that do not fit the parameters.
+        ONNX Runtime loads with the first block that is long enough for it. Graphs that it refuses
+        or that do not fit the parameters raise PackError then.
         """
         self.parameters = parameters
         self.exactness: Exactness = prove_exactness(parameters)
@@ -61,9 +62,8 @@ class Network:
             self._layers = MatmulLayers(parameters, self.dtype)
         else:
             self._layers = OrderedLayers(parameters)
+        self._graphs = tuple(graphs) if self.exactness.exact else ()
         self._onnx: OnnxLayers | None = None
-        if graphs and self.exactness.exact:
-            self._onnx = OnnxLayers(graphs, parameters, self.dtype)
         self._cells = [
             (b.beta1.astype(self.dtype), b.beta2.astype(self.dtype), b.alpha.astype(self.dtype))
             for b in parameters.blocks
@@ -129,7 +129,9 @@ class Network:
         """Trace of checked inputs; replaces each entry of `bits` by the state after the block."""
         frames = len(x)
         layers = self._layers
-        if self._onnx is not None and frames >= ONNX_MIN_FRAMES:
+        if self._graphs and frames >= ONNX_MIN_FRAMES:
+            if self._onnx is None:
+                self._onnx = OnnxLayers(self._graphs, self.parameters, self.dtype)
             layers = self._onnx
         inputs, candidates, states, all_bits = [], [], [], []
         h = None

@@ -159,13 +159,13 @@ def test_graphs_are_not_used_where_sums_may_round() -> None:
 )
 def test_graphs_that_do_not_fit_the_arrays_are_refused(graphs) -> None:
     with pytest.raises(PackError, match="the ONNX graphs do not fit the network's arrays"):
-        Network(SMALL.parameters, graphs)
+        Network(SMALL.parameters, graphs).run(features(ONNX_MIN_FRAMES))
 
 
 @pytest.mark.parametrize("garbage", [b"", b"garbage", graphs_of(SMALL)[0][:200]])
 def test_graphs_that_are_not_onnx_are_refused(garbage: bytes) -> None:
     with pytest.raises(PackError, match="ONNX"):
-        Network(SMALL.parameters, [garbage, *graphs_of(SMALL)[1:]])
+        Network(SMALL.parameters, [garbage, *graphs_of(SMALL)[1:]]).run(features(ONNX_MIN_FRAMES))
 
 
 def test_a_stage_whose_sum_overflows_is_refused() -> None:

@@ -1,0 +1,85 @@
+"""Writing packs: whole or not at all, and the same bytes for the same pack."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kws_stream.errors import PackError
+from kws_stream.packs.arrays import network_bytes
+from kws_stream.packs.loading import load_directory
+from kws_stream.packs.manifest import FIELDS, FORMAT, MANIFEST
+from kws_stream.parameters import NetworkParameters
+
+NETWORK = "network.npz"
+
+
+def _contents(
+    manifest: Mapping[str, Any], parameters: NetworkParameters, graphs: Sequence[bytes]
+) -> dict[str, bytes]:
+    """The files of a pack."""
+    grid = parameters.input_grid
+    if grid is None:
+        raise PackError("a pack needs parameters with an input_grid; none was given")
+    contents = {NETWORK: network_bytes(parameters)}
+    contents |= {f"stage{index}.onnx": bytes(graph) for index, graph in enumerate(graphs)}
+    fields = dict(manifest) | {
+        "format": FORMAT,
+        "grid": {"step": grid.step, "low": grid.low, "high": grid.high},
+        "network": NETWORK,
+        "onnx": [name for name in contents if name != NETWORK],
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+    }
+    ordered = {name: fields[name] for name in (*FIELDS, *fields) if name in fields}
+    try:
+        text = json.dumps(ordered, indent=2, ensure_ascii=False, allow_nan=False)
+        contents[MANIFEST] = f"{text}\n".encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PackError(f"{MANIFEST}: need values that JSON can hold: {error}") from error
+    return contents
+
+
+def save(
+    directory: str | os.PathLike[str],
+    manifest: Mapping[str, Any],
+    parameters: NetworkParameters,
+    graphs: Sequence[bytes] = (),
+    overwrite: bool = False,
+) -> Path:
+    """Write a pack and return its directory; the same arguments give the same bytes.
+
+    manifest: the fields of docs/packs.md; format, grid, network, onnx and files are filled in.
+    graphs: the ONNX graphs, one a stage. The pack is written beside `directory`, loaded, and only
+    then moved there.
+
+    Raises PackError for a pack that `load` would refuse, for a directory that exists (with
+    overwrite: one that holds anything but a pack) and where nothing can be written.
+    """
+    target = Path(directory).resolve()
+    if target.exists():
+        if not overwrite:
+            raise PackError(f"{target} exists; need overwrite=True to replace it")
+        if not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
+            raise PackError(f"{target} holds no pack; need a new directory or a pack to replace")
+    contents = _contents(manifest, parameters, graphs)
+    new = target.with_name(f".{target.name}.{os.getpid()}.new")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    try:
+        new.mkdir(parents=True)
+        for name, data in contents.items():
+            (new / name).write_bytes(data)
+        load_directory(new)
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    except OSError as error:
+        raise PackError(f"cannot write the pack {target}: {error}") from error
+    finally:
+        if old.exists() and not target.exists():  # interrupted between both moves
+            old.rename(target)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return target
