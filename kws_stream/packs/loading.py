@@ -65,17 +65,20 @@ def find(model: str | os.PathLike[str]) -> Path:
     )
 
 
+def _open_without_waiting(path: str, flags: int) -> int:
+    """A named pipe must not hang the reader, and a link is resolved before it is opened."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+
+
 def _read_file(directory: Path, name: Any, limit: int) -> bytes:
     """Bytes of a regular file of the pack, `limit` at most."""
     if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
         raise PackError(f"need a plain file name (letters, digits, . _ -), got {name!r:.80}")
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    flags |= getattr(os, "O_NONBLOCK", 0)  # a named pipe would hang the reader
     try:
         path = (directory / name).resolve()
         if path.parent != directory:
             raise PackError(f"{name} is a link that leads out of the pack; need the file itself")
-        with open(os.open(path, flags), "rb") as file:
+        with open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise PackError(f"{name} is not a regular file; get an intact copy")
             data = file.read(limit + 1)

@@ -30,7 +30,7 @@ FIELDS: dict[str, type] = {
     "metrics": dict,
     "licence": str,
 }
-_KINDS = {int: "an integer", str: "a text", list: "a list", dict: "an object"}
+_KINDS = {int: "an integer", str: "text", list: "a list", dict: "an object"}
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -64,6 +64,7 @@ def _check_tree(value: Any, depth: int = MAX_DEPTH) -> None:
 
 
 def parse_manifest(data: bytes) -> dict[str, Any]:
+    """The object in a manifest's bytes, checked; raises PackError for what is not allowed."""
     try:
         manifest = json.loads(
             data.decode("utf-8"),
