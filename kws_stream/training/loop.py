@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kws_stream.errors import DataError
 from kws_stream.training.augment import add_noise, change_clips, condition
 from kws_stream.training.corpus import CLIP_HOPS, Corpus
 from kws_stream.training.model import Grid, SpottingNetwork, scan_bits
@@ -47,7 +48,8 @@ def centre_candidates(network: SpottingNetwork, features: Tensor) -> None:
     """Scale the untrained layers so that, on `features`, candidates lie about the hold window.
 
     Skip path: standard deviation 0.7; candidates: mean in the middle of beta1..beta2, standard
-    deviation 0.4 (their window is 0.5 wide). Cells that never change state learn nothing.
+    deviation 0.4 (their window is 0.5 wide); logits: standard deviation 0.5. Cells that never
+    change state learn nothing.
     """
     x = network.pre(features, False)
     network.pre.weight.mul_(0.7 / x.flatten(0, 1).std(0).mean())
@@ -59,6 +61,7 @@ def centre_candidates(network: SpottingNetwork, features: Tensor) -> None:
         block.candidate.bias.add_(0.75 - candidate.flatten(0, 1).mean(0))
         candidate = torch.relu(block.candidate(torch.relu(x), False))
         x = x + torch.relu(block.post(scan_bits(candidate, block), False))
+    network.classifier.weight.mul_(0.5 / network.classifier(x, False).std())
 
 
 def sequence_loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
@@ -104,7 +107,8 @@ def validate(
     evaluate`.
     """
     order = torch.randperm(len(clips), generator=torch.Generator().manual_seed(0))
-    order = order[: len(order) // CHAINS * CHAINS]
+    chain_count = min(CHAINS, len(order))
+    order = order[: len(order) // chain_count * chain_count]
     clips, labels = clips[order], labels[order]
     per_clip = CLIP_HOPS // recipe.features.hops_per_frame
     start, stop = (round(s * per_clip) for s in recipe.decision_s)
@@ -114,9 +118,9 @@ def validate(
             for part in torch.split(clips, 500)
         ]
     )
-    chains = clips.view(CHAINS, -1, clips.shape[-1])
+    chains = clips.view(chain_count, -1, clips.shape[-1])
     logits = network(condition(chains, recipe.features))
-    carried = logits.view(-1, per_clip, CHAINS, logits.shape[-1])[:, start:stop].mean(1)
+    carried = logits.view(-1, per_clip, chain_count, logits.shape[-1])[:, start:stop].mean(1)
     carried = carried.transpose(0, 1).flatten(0, 1)
 
     def balanced(scores: Tensor) -> float:
@@ -138,6 +142,11 @@ class Training:
         self._sampler = Sampler(corpus, recipe)
         self._noise = torch.from_numpy(corpus.streams["noise"])
         self._validation = validation_clips(corpus, recipe)
+        if not len(self._validation[0]):
+            raise DataError(
+                "need clips of validation speakers for this task, found none; "
+                "use the whole speech_commands folder"
+            )
         self.network = new_network(recipe)
         generator = torch.Generator().manual_seed(recipe.seed)
         centre_candidates(self.network, self._batch(generator)[0])
@@ -218,7 +227,12 @@ class Training:
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         for index, state in self._optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
-        metadata = {"step": str(self.step), "recipe": json.dumps(self._identity())}
+        metadata = {
+            "step": str(self.step),
+            "recipe": json.dumps(self._identity()),
+            "schedule": json.dumps(self._schedule.state_dict()),
+            "groups": json.dumps(self._optimiser.state_dict()["param_groups"]),
+        }
         partial = self.folder / "checkpoint.part"
         save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata)
         partial.replace(self.folder / "checkpoint.safetensors")
@@ -242,9 +256,9 @@ class Training:
             values = _within(tensors, f"optimiser.{index}.")
             if values:
                 state["state"][index] = values
+        state["param_groups"] = json.loads(metadata["groups"])
         self._optimiser.load_state_dict(state)
-        for _ in range(self.step):
-            self._schedule.step()
+        self._schedule.load_state_dict(json.loads(metadata["schedule"]))
         return True
 
     def _identity(self) -> dict[str, Any]:

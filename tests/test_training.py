@@ -1,0 +1,261 @@
+"""Training computes what the chip computes, sees training speakers alone, and can be resumed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
+
+from kws_stream import bmru, packs  # noqa: E402
+from kws_stream.errors import DataError, ParameterError  # noqa: E402
+from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
+from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
+from kws_stream.network import Network  # noqa: E402
+from kws_stream.training.augment import add_noise, change_clips, condition  # noqa: E402
+from kws_stream.training.corpus import Corpus  # noqa: E402
+from kws_stream.training.loop import Training, centre_candidates, new_network, sequence_loss  # noqa: E402
+from kws_stream.training.packing import write_pack  # noqa: E402
+from kws_stream.training.recipe import Recipe  # noqa: E402
+from kws_stream.training.sampling import Sampler, validation_clips  # noqa: E402
+from kws_stream.training.scan import scan  # noqa: E402
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+
+
+def surrogate_step(x: torch.Tensor, slope: float) -> torch.Tensor:
+    """Heaviside whose derivative is 1 / (1 + (pi·x·slope)^2), through autograd alone."""
+    smooth = torch.atan(torch.pi * slope * x) / (torch.pi * slope)
+    return (x >= 0).to(x.dtype) + smooth - smooth.detach()
+
+
+def loop_states(
+    candidate: torch.Tensor,
+    beta1: torch.Tensor,
+    delta: torch.Tensor,
+    start: torch.Tensor,
+    eps: float,
+    slope: float,
+) -> torch.Tensor:
+    """The scan as a loop over time: slow and obvious."""
+    states, state = [], start
+    for c in candidate:
+        sets = surrogate_step(c - beta1 - delta, slope)
+        hold = surrogate_step(c - beta1, slope) - sets
+        state = (hold + (1 - hold) * eps) * state + sets
+        states.append(state)
+    return torch.stack(states)
+
+
+def random_cells(
+    seed: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    # multiples of 1/8, so that thresholds are hit exactly
+    candidate = torch.randint(0, 16, (12, 3, 5), generator=generator).double() / 8
+    beta1 = torch.randint(0, 8, (5,), generator=generator).double() / 8
+    delta = torch.randint(0, 6, (5,), generator=generator).double() / 8
+    start = torch.randint(0, 2, (3, 5), generator=generator).double()
+    return candidate, beta1, delta, start
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_scan_without_eps_gives_the_bits_of_the_cell(seed: int) -> None:
+    candidate, beta1, delta, start = random_cells(seed)
+    bits = bmru.sequence(
+        candidate.numpy(), start.numpy() > 0, beta1.numpy(), (beta1 + delta).numpy()
+    )
+    assert np.array_equal(scan(candidate, beta1, delta, start).numpy(), bits.astype(float))
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("slope", [0.5, 2.0])
+def test_scan_has_the_gradient_of_the_loop(eps: float, slope: float) -> None:
+    candidate, beta1, delta, start = random_cells(7)
+    results = []
+    for function in (scan, loop_states):
+        leaves = [t.clone().requires_grad_() for t in (candidate, beta1, delta)]
+        states = function(*leaves, start, eps, slope)
+        weights = torch.linspace(-1, 1, states.numel(), dtype=torch.double).view_as(states)
+        (states * weights).sum().backward()
+        results.append([states.detach(), *(leaf.grad for leaf in leaves)])
+    for got, expected in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def small_recipe(**changes: object) -> Recipe:
+    settings = {"name": "small", "task": "v2-12", "width": 6, "cells": 5, "blocks": 2}
+    return Recipe(**(settings | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_written_network_equals_the_trained_one_in_every_bit(scale: float) -> None:
+    recipe = small_recipe()
+    torch.manual_seed(3)
+    module = new_network(recipe).double()
+    step, _, high = recipe.features.input_grid
+    rng = np.random.default_rng(0)
+    features = rng.integers(0, round(high / step) + 1, (40, 48)) * step
+    centre_candidates(module, torch.from_numpy(features)[:, None])
+    logits = module(torch.from_numpy(features)[:, None])[:, 0].detach().numpy()
+    network = Network(module.parameters_on_grid(recipe.features.input_grid, scale))
+    assert network.exactness.exact, network.exactness.reason
+    trace = network.run(features)
+    assert np.array_equal(trace.logits, logits)
+    assert any(bits.any() and not bits.all() for bits in trace.bits)
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_training_sees_the_features_of_the_front_end(hops: int) -> None:
+    settings = FeatureSettings(hops_per_frame=hops)
+    rng = np.random.default_rng(1)
+    samples = (rng.standard_normal(160 * 50) * rng.uniform(0, 0.3, 8000)).astype(np.float32)
+    bank = build_bank(settings)
+    state = bank.start()
+    envelopes = []
+    for hop in samples.astype(np.float64).reshape(-1, 160):
+        state = bank.step(hop, state)
+        envelopes.append(state.envelope)
+    batch = torch.from_numpy(np.array(envelopes))[None]
+    conditioned = condition(batch, settings)[:, 0].numpy()
+    assert np.array_equal(conditioned, FrontEnd(settings).process(samples))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """A few tones a word, by many speakers, and half a minute of noise."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+
+    def write(path: Path, seconds: float, tone_hz: float) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        time_s = np.arange(int(16_000 * seconds)) / 16_000
+        sound = 0.3 * np.sin(2 * np.pi * tone_hz * time_s) * (tone_hz > 0)
+        soundfile.write(path, sound + 0.01 * rng.standard_normal(len(time_s)), 16_000)
+
+    for index, word in enumerate(("yes", "no", "up", "cat")):
+        for speaker in range(30):
+            name = f"{index}{speaker:07x}_nohash_0.wav"
+            write(root / "speech_commands" / word / name, 0.6, 300.0 * 2**index)
+    write(root / "speech_commands" / "_background_noise_" / "hiss.wav", 20, 0)
+    write(root / "running_speech" / "talk" / "talk.wav", 10, 800)
+    cache = root / "cache"
+    return Corpus.from_folders(root, None, FeatureSettings(), cache, jobs=1)
+
+
+def test_clips_are_padded_and_keep_their_official_split(corpus: Corpus) -> None:
+    clips = corpus.clips["speech_commands"]
+    assert clips.envelopes.shape == (120, 100, 16)
+    assert set(clips.splits) == {"training", "validation", "testing"}
+    assert clips.words[0] == "cat"
+    assert clips.splits[0] == split_of("30000000_nohash_0.wav")
+    assert (clips.envelopes[:, :15].max(axis=(1, 2)) < 1e-6).all()  # 0.2 s before the sound
+
+
+def test_sampler_draws_no_clip_of_validation_and_testing_speakers(corpus: Corpus) -> None:
+    clips = corpus.clips["speech_commands"]
+    training = {e.tobytes() for e in clips.envelopes[clips.splits == "training"]}
+    sampler = Sampler(corpus, small_recipe(shares={"noise": 0.0, "running_speech": 0.0}))
+    drawn, labels = sampler.draw(300, torch.Generator().manual_seed(0))
+    assert {e.tobytes() for e in drawn.numpy()} <= training
+    assert set(labels.tolist()) == {0, 1, 2, 10}  # yes, no, up, unknown
+
+
+def test_validation_clips_are_those_of_validation_speakers(corpus: Corpus) -> None:
+    clips = corpus.clips["speech_commands"]
+    _, labels = validation_clips(corpus, small_recipe())
+    assert len(labels) == (clips.splits == "validation").sum()
+    _, labels = validation_clips(corpus, small_recipe(task="yes"))
+    assert len(labels) == ((clips.splits == "validation") & (clips.words != "cat")).sum()
+
+
+def test_augmentation_at_strength_zero_changes_nothing(corpus: Corpus) -> None:
+    clips = torch.from_numpy(corpus.clips["speech_commands"].envelopes[:4])
+    generator = torch.Generator().manual_seed(0)
+    torch.testing.assert_close(change_clips(clips, 0.0, generator), clips, rtol=1e-5, atol=1e-9)
+
+
+def test_noise_only_adds_and_stays_under_its_loudest_level(corpus: Corpus) -> None:
+    clips = torch.from_numpy(corpus.clips["speech_commands"].envelopes[:40])
+    noise = torch.from_numpy(corpus.streams["noise"])
+    noisy = add_noise(clips, noise, 1.0, torch.Generator().manual_seed(0))
+    assert (noisy >= clips).all()
+    added = (noisy.square() - clips.square()).mean((1, 2)).sqrt()
+    peak = clips.flatten(1).quantile(0.98, dim=1)
+    assert (added <= peak * 10 ** (-3 / 20) + 2e-3).all()
+    assert (added > 0).all()
+
+
+def test_loss_is_lowest_for_the_right_decision() -> None:
+    recipe = small_recipe(label_smoothing=0.0)
+    labels = torch.tensor([[0, 3], [11, 2]])
+
+    def loss(classes: torch.Tensor) -> float:
+        logits = torch.nn.functional.one_hot(classes.repeat_interleave(100, dim=1).t(), 12) * 8.0
+        return float(sequence_loss(logits, labels, recipe))
+
+    right = loss(labels)
+    assert right < 0.05
+    assert all(loss(torch.tensor(wrong)) > 1 for wrong in ([[1, 3], [11, 2]], [[0, 3], [2, 11]]))
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(corpus: Corpus, tmp_path: Path) -> None:
+    recipe = small_recipe(steps=6, sequences=4, dropout=0.0)
+    whole = Training(recipe, corpus, tmp_path / "whole")
+    for _ in range(6):
+        whole.advance()
+    first = Training(recipe, corpus, tmp_path / "parts")
+    for _ in range(3):
+        first.advance()
+    first.save()
+    second = Training(recipe, corpus, tmp_path / "parts")
+    assert second.resume()
+    for _ in range(3):
+        second.advance()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+    other = Training(small_recipe(steps=7, sequences=4), corpus, tmp_path / "parts")
+    assert not other.resume()
+
+
+def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: Path) -> None:
+    recipe = small_recipe(cells=12, width=12, steps=150, sequences=16, learning_rate=0.02)
+    training = Training(recipe, corpus, tmp_path / "run")
+    checks = []
+    training.run(checks.append, lambda step: None)
+    assert checks[-1].step == 150
+    assert checks[-1].fresh > 0.5  # four classes; 0.25 is chance
+    assert (tmp_path / "run" / "log.csv").read_text().startswith("step,loss")
+    pack = packs.load(write_pack(training.network, recipe, corpus, tmp_path / "pack", {}))
+    assert pack.network.exactness.exact
+    assert [source["name"] for source in pack.manifest["data"]][0].startswith("Google Speech")
+
+
+def test_a_folder_without_speech_commands_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="speech_commands"):
+        Corpus.from_folders(tmp_path, None, FeatureSettings(), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda p: p.stem)
+def test_every_recipe_reads(path: Path) -> None:
+    recipe = Recipe.from_toml(path)
+    assert recipe.name == path.stem
+    assert set(recipe.keywords) < set(recipe.classes)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name = 1 2", "TOML"),
+        ('name = "x"\ntask = "x"', "task"),
+        ('name = "x"\ntask = "yes"\nwidht = 4', "widht"),
+        ('name = "x"\ntask = "yes"\n[features]\nchannels = "16"', "channels"),
+        ('name = "x"\ntask = "yes"\ndecision_s = [0.9, 0.4]', "decision_s"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_its_setting(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match=says):
+        Recipe.from_toml(path)
