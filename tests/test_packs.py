@@ -130,6 +130,8 @@ def test_arrays_written_by_numpy_load_in_either_memory_order(pack: Path, compres
 def test_saving_twice_gives_the_same_bytes(intact: Path, tmp_path: Path) -> None:
     assert contents(small_pack(tmp_path / "again")) == contents(intact)
     assert sorted(contents(intact)) == sorted(FILES)
+    with zipfile.ZipFile(intact / "network.npz") as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_the_graphs_of_a_pack_run_its_longer_blocks(intact: Path) -> None:
