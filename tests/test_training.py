@@ -8,9 +8,10 @@ import soundfile
 
 torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
+from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
+
 from kws_stream import bmru, packs  # noqa: E402
 from kws_stream.errors import DataError, ParameterError  # noqa: E402
-from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
 from kws_stream.network import Network  # noqa: E402
 from kws_stream.training.augment import add_noise, change_clips, condition  # noqa: E402
@@ -229,7 +230,7 @@ def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: 
     assert (tmp_path / "run" / "log.csv").read_text().startswith("step,loss")
     pack = packs.load(write_pack(training.network, recipe, corpus, tmp_path / "pack", {}))
     assert pack.network.exactness.exact
-    assert [source["name"] for source in pack.manifest["data"]][0].startswith("Google Speech")
+    assert pack.manifest["data"][0]["name"].startswith("Google Speech")
 
 
 def test_a_folder_without_speech_commands_is_refused(tmp_path: Path) -> None:
