@@ -2,6 +2,7 @@
 
     KwsStreamError
     ├── ParameterError    (also ValueError)   a network's arrays or settings do not make sense
+    │   └── TaskError                         a model asked for a task that it cannot do
     ├── InputError        (also ValueError)   samples or features that cannot be processed
     ├── AudioError                            a file or pipe that cannot be read as audio
     │   └── TruncatedAudioError               ... that ended before its header said it would
@@ -21,6 +22,10 @@ class KwsStreamError(Exception):
 
 class ParameterError(KwsStreamError, ValueError):
     """Network arrays or settings that do not make sense: shapes, signs, NaN."""
+
+
+class TaskError(ParameterError):
+    """A model that is asked for a task that its classes cannot answer: wrong use, not a fault."""
 
 
 class InputError(KwsStreamError, ValueError):

@@ -1,13 +1,58 @@
-"""Google Speech Commands (Warden, arXiv:1804.03209, CC-BY-4.0): which clips a task scores."""
+"""Google Speech Commands (Warden, arXiv:1804.03209, CC-BY-4.0): which clips a task scores.
+
+Two layouts are read. Words as folders, as the data set comes, with an optional
+`_background_noise_`; and the official test set, known by its folder `_unknown_` or `_silence_`.
+"""
 
 import hashlib
+import math
+import os
 import re
-from pathlib import PurePath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+
+import numpy as np
+
+from kws_stream.audio import FileSource
+from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.errors import DataError, ParameterError
 
 SPLITS = ("training", "validation", "testing")
 VALIDATION_PERCENT = 10.0  # the published split
 TESTING_PERCENT = 10.0
 MAX_CLIPS_PER_CLASS = 2**27 - 1  # MAX_NUM_WAVS_PER_CLASS of the published script
+
+COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+YES_OTHERS = ("no", "up", "down", "left", "right")  # with silence: the task of arXiv:2605.15216
+TASKS = {"yes": ("yes", "other"), "v2-12": (*COMMANDS, "unknown", "silence")}
+EXTRA_SHARE = 10  # unknown and silence: each a tenth of the clips of the ten words
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
+NOISE, SILENCE, UNKNOWN = "_background_noise_", "_silence_", "_unknown_"
+CLIP_SAMPLES = SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One second to score. label: its class in the task. word: its folder; `_silence_` for noise.
+
+    offset_s: where the second begins in the recording; 0 but for segments of background noise.
+    """
+
+    path: Path
+    label: str
+    word: str
+    offset_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The clips of a task. split: "all" for an official test set. notes: what was not as asked."""
+
+    clips: tuple[Clip, ...]
+    split: str
+    notes: tuple[str, ...] = ()
 
 
 def split_of(filename: str) -> str:
@@ -24,3 +69,155 @@ def split_of(filename: str) -> str:
     if percent < VALIDATION_PERCENT + TESTING_PERCENT:
         return "testing"
     return "training"
+
+
+def select(
+    folder: str | os.PathLike[str], task: str, split: str = "validation", seed: int = 0
+) -> Selection:
+    """The clips that `task` scores; `seed` draws unknown words and noise.
+
+    docs/evaluation.md says which. Raises ParameterError for an unknown task or split and a seed
+    below 0, DataError for a folder that is missing, unreadable, or without clips of the task's
+    words.
+    """
+    if task not in TASKS:
+        raise ParameterError(f"task: need one of {', '.join(TASKS)}, got {task!r}")
+    if split not in SPLITS:
+        raise ParameterError(f"split: need one of {', '.join(SPLITS)}, got {split!r}")
+    if seed < 0:
+        raise ParameterError(f"seed: need 0 or more, got {seed}")
+    try:
+        return _select(Path(folder), task, split, seed)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "text that is not UTF-8"
+        raise DataError(
+            f"{os.fspath(folder)}: need a readable Speech Commands folder, got {reason}; "
+            "check the path and its permissions"
+        ) from error
+
+
+def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
+    files = {path.name: _audio(path) for path in sorted(folder.iterdir()) if path.is_dir()}
+    targets = COMMANDS if task == "v2-12" else ("yes", *YES_OTHERS)
+    if not any(files.get(word) for word in targets):
+        raise DataError(
+            f"{folder}: need Speech Commands clips (wav, flac, ogg, opus) in one folder a word, "
+            f"such as {', '.join(targets[:3])}, found none; give the folder above the words"
+        )
+    if UNKNOWN in files or SILENCE in files:
+        chosen, split = files, "all"
+    else:
+        chosen = _of_split(folder, files, split)
+    present = {word: chosen[word] for word in targets if chosen.get(word)}
+    if not present:
+        raise DataError(
+            f"{folder}: need clips of {', '.join(targets)} in the {split} split, found none; "
+            "ask for another split or get the whole data set"
+        )
+    notes = []
+    missing = [word for word in targets if word not in present]
+    if missing:
+        notes.append(f"no clips of {', '.join(missing)}")
+    count = sum(map(len, present.values()))
+    if task == "v2-12":
+        clips = [Clip(f, word, word) for word, paths in present.items() for f in paths]
+        wanted = math.ceil(count / EXTRA_SHARE)
+        others = [
+            Clip(f, "unknown", word)
+            for word, paths in chosen.items()
+            if word not in targets and word not in (NOISE, SILENCE)
+            for f in paths
+        ]
+        if split != "all":
+            others, note = _draw(others, wanted, seed)
+            notes += note
+        elif not others:
+            notes.append("no clips of unknown words")
+        clips += others
+        silence = "silence"
+    else:
+        clips = [
+            Clip(f, "yes" if word == "yes" else "other", word)
+            for word, paths in present.items()
+            for f in paths
+        ]
+        wanted = math.ceil((count - len(present.get("yes", ()))) / len(YES_OTHERS))
+        silence = "other"
+    if split == "all":
+        quiet = [Clip(f, silence, SILENCE) for f in files.get(SILENCE, ())]
+        if not quiet:
+            notes.append(f"no silence: the folder has no clips in {SILENCE}")
+    else:
+        quiet = _segments(files.get(NOISE, ()), wanted, silence, seed)
+        if wanted and not quiet:
+            notes.append(f"no silence: the folder has no recordings in {NOISE}")
+    return Selection((*clips, *quiet), split, tuple(notes))
+
+
+def _audio(folder: Path) -> list[Path]:
+    """Audio files of a folder, in an order that does not depend on the machine."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _of_split(folder: Path, files: dict[str, list[Path]], split: str) -> dict[str, list[Path]]:
+    """The files of one split: by the published lists where there are any, else by name."""
+    listed: dict[str, str] = {}
+    authoritative = set()
+    for name in ("validation", "testing"):
+        path = folder / f"{name}_list.txt"
+        if path.is_file():
+            authoritative.add(name)
+            lines = path.read_text("utf-8").splitlines()
+            listed |= dict.fromkeys(_keys(lines), name)
+
+    def official(word: str, path: Path) -> str:
+        by_list = listed.get(f"{word}/{path.stem}")
+        by_name = by_list or split_of(path.name)
+        return "training" if by_list is None and by_name in authoritative else by_name
+
+    return {
+        word: [path for path in paths if official(word, path) == split]
+        for word, paths in files.items()
+        if word != NOISE
+    }
+
+
+def _keys(lines: Iterable[str]) -> list[str]:
+    """word/name of each listed clip; without suffix, since a copy may be re-encoded."""
+    return [str(PurePosixPath(line.strip()).with_suffix("")) for line in lines if line.strip()]
+
+
+def _draw(clips: Sequence[Clip], wanted: int, seed: int) -> tuple[list[Clip], list[str]]:
+    """`wanted` of the clips without replacement, and a note if there are fewer."""
+    rng = np.random.default_rng([seed, 0])
+    rows = sorted(rng.permutation(len(clips))[:wanted])
+    drawn = [clips[row] for row in rows]
+    if len(drawn) < wanted:
+        return drawn, [
+            f"{len(drawn)} clips of unknown words instead of {wanted}: there are no more"
+        ]
+    return drawn, []
+
+
+def _segments(recordings: Sequence[Path], wanted: int, label: str, seed: int) -> list[Clip]:
+    """Seconds of background noise: a recording at random, then a place in it."""
+    rng = np.random.default_rng([seed, 1])
+    lengths = [_samples(path) for path in recordings] if wanted else []
+    clips = []
+    for _ in range(wanted if lengths else 0):
+        row = int(rng.integers(len(lengths)))
+        start = int(rng.integers(max(0, lengths[row] - CLIP_SAMPLES) + 1))
+        clips.append(Clip(recordings[row], label, SILENCE, start / SAMPLE_RATE_HZ))
+    return clips
+
+
+def _samples(path: Path) -> int:
+    """Length of a recording at 16 kHz."""
+    with FileSource(path) as source:
+        if source.duration_s is not None:
+            return int(source.duration_s * SAMPLE_RATE_HZ)
+        return sum(len(block) for block in source.blocks())
