@@ -103,6 +103,13 @@ class PowerEstimate:
         if not math.isfinite(total_nw):
             raise InputError("the sum of the branch currents overflowed; need smaller currents")
 
+    def __repr__(self) -> str:
+        return (
+            f"PowerEstimate(core_nw={self.core_nw:.4g}, cells_nw={self.cells_nw:.4g}, "
+            f"feedforward_nw={self.feedforward_nw:.4g}, classifier_nw={self.classifier_nw:.4g}, "
+            f"seconds={self.seconds:g}, unit_na={self.unit_na:g})"
+        )
+
     def at_unit(self, unit_na: float) -> "PowerEstimate":
         """The same activity with a current of 1.0 standing for `unit_na` nA."""
         return replace(self, unit_na=unit_na)
