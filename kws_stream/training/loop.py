@@ -79,7 +79,7 @@ def sequence_loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
     loss = functional.cross_entropy(
         decisions.flatten(0, 1), labels.t().flatten(), label_smoothing=recipe.label_smoothing
     )
-    if not recipe.between_weight or classes == 2:
+    if not recipe.between_weight:
         return loss
     window = stop - start
     sums = torch.cat([logits.new_zeros(1, batch, classes), logits.cumsum(0)])
