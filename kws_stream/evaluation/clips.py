@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -138,10 +139,16 @@ def score_clips(
             scores.append(_score_fresh(spotter, clip))
             report(len(scores), len(clips))
         return scores
-    with _processes(jobs, spotter.pack.path) as pool:
-        for future in [pool.submit(_score_group, group) for group in groups]:
+    start = (spotter.pack.path,)
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start_process, start)
+    try:
+        with _for_new_processes():
+            futures = [pool.submit(_score_group, group) for group in groups]
+        for future in futures:
             scores += future.result()
             report(len(scores), len(clips))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C: drop what still waits
     return scores
 
 
@@ -152,31 +159,34 @@ def _score_fresh(spotter: KeywordSpotter, clip: Clip) -> Score:
 
 
 @contextmanager
-def _processes(jobs: int, pack: Path) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes hold a spotter; what still waits is dropped after an error.
+def _for_new_processes() -> Iterator[None]:
+    """What processes inherit that are spawned here: one thread each, and deafness to Ctrl-C.
 
-    Every process computes on one thread, which it can only be told before NumPy loads. They are
-    spawned, since a program that shows its progress has threads, which a fork would break.
+    The number of threads has to be known before NumPy loads. Ctrl-C is the parent's to answer; it
+    waits until the processes have started. They are spawned, not forked, since a program that
+    shows its progress has threads, which a fork breaks.
     """
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start_process, (pack,))
+    if sys.platform != "win32":
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield pool
+        yield
     finally:
-        pool.shutdown(cancel_futures=True)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 _spotters: list[KeywordSpotter] = []  # of a worker process: the one that it uses
 
 
 def _start_process(pack: Path) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, which has no mask
     _spotters.append(KeywordSpotter(pack))
 
 
