@@ -65,12 +65,16 @@ class KeywordSpotter:
         self._activity = Activity(network.parameters)
         self.reset()
 
-    def reset(self) -> None:
-        """Back to the start: equal to a new object in every bit."""
+    def reset(self, *, keep_power: bool = False) -> None:
+        """Back to the start: equal to a new object in every bit.
+
+        keep_power: but `power` goes on, for one figure over several streams.
+        """
         self._front_end.reset()
         self._stream.reset()
         self._detector.reset()
-        self._activity.reset()
+        if not keep_power:
+            self._activity.reset()
         self._last_logits: Array | None = None
         self.frames = 0
 

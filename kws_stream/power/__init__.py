@@ -1,6 +1,6 @@
 """Power: from the activity of a network to nanowatts, and the report of core, chip and system.
 
-`kws_stream.power.text.render` turns a report into a table for a terminal.
+`kws_stream.cli.power_table.render` turns a report into a table for a terminal.
 """
 
 from kws_stream.power.activity import Activity, estimate

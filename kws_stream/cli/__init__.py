@@ -1,0 +1,45 @@
+"""The command line: `kws-stream`. One file a command; each loads when it is used."""
+
+import click
+
+import kws_stream
+from kws_stream.cli.group import CommandLine
+from kws_stream.cli.options import json_option, model_option, power_option
+
+
+@click.group(
+    cls=CommandLine,
+    invoke_without_command=True,
+    commands_in={
+        "detect": "kws_stream.cli.detect",
+        "listen": "kws_stream.cli.listen",
+        "devices": "kws_stream.cli.devices",
+        "evaluate": "kws_stream.cli.evaluate",
+        "model": "kws_stream.cli.model",
+    },
+)
+@click.version_option(kws_stream.__version__, prog_name="kws-stream")
+@power_option("Print the power of the packaged recording, or what -m names, and leave.")
+@model_option("yes-4", "Model for --power-report.")
+@json_option("Print --power-report as one JSON object.")
+@click.pass_context
+def main(context: click.Context, power_report: bool, model: str, as_json: bool) -> None:
+    """Find keywords in sound, and the power that an analog chip would take for it."""
+    if context.invoked_subcommand is not None:
+        given = [
+            option.opts[-1]
+            for option in context.command.params
+            if option.name is not None
+            and option.name in context.params
+            and context.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
+        ]
+        if given:
+            raise click.UsageError(
+                f"{given[0]} belongs after {context.invoked_subcommand}, not before it."
+            )
+        return
+    if not power_report:
+        raise click.UsageError("Missing command.")
+    from kws_stream.cli.power_report import print_packaged
+
+    print_packaged(model, as_json)

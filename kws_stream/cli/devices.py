@@ -1,0 +1,25 @@
+"""`kws-stream devices`: the microphones of this machine."""
+
+from dataclasses import asdict
+
+import click
+
+from kws_stream.cli.options import json_option
+from kws_stream.cli.output import complain, print_json
+
+
+@click.command()
+@json_option("Print a JSON list.")
+def devices(as_json: bool) -> None:
+    """List the input devices that `listen --device` takes; * marks the default."""
+    from kws_stream.audio import list_devices
+
+    found = list_devices()
+    if as_json:
+        print_json([asdict(device) for device in found])
+        return
+    for device in found:
+        mark = "*" if device.is_default else " "
+        click.echo(f"{mark} {device}, {device.channels} channels, {device.rate_hz} Hz")
+    if not found:
+        complain("no input device; connect a microphone")

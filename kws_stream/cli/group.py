@@ -1,0 +1,80 @@
+"""A click group that loads a command when it is used, and the exit codes of all commands.
+
+Exit codes: 0; 1 for our own errors; 2 for usage (click's own); 130 after Ctrl-C; a closed pipe is
+silent and 0. Any other exception is a bug and keeps its traceback.
+"""
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from kws_stream.cli.output import complain
+from kws_stream.errors import KwsStreamError
+
+INTERRUPTED = 130
+
+
+def _let_go_of_closed_pipes() -> None:
+    """What is still buffered for a closed pipe goes nowhere, also when Python ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextlib.contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Turn what our commands raise on purpose into exit codes."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # here, so that a closed pipe is noticed here
+    except KwsStreamError as error:
+        complain(f"error: {error}")
+        raise click.exceptions.Exit(1) from error
+    except KeyboardInterrupt as error:
+        raise click.exceptions.Exit(INTERRUPTED) from error
+    except BrokenPipeError as error:
+        _let_go_of_closed_pipes()
+        raise click.exceptions.Exit(0) from error
+
+
+class CommandLine(click.Group):
+    """commands_in: the module of each command, which names it as the module's last part."""
+
+    def __init__(self, *args: Any, commands_in: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._commands_in = commands_in
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._commands_in)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._commands_in:
+            return None
+        command: click.Command = getattr(
+            importlib.import_module(self._commands_in[cmd_name]), cmd_name
+        )
+        return command
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        # a shell ignores Ctrl-C for what it starts with "&": the report is wanted there too
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return super().main(*args, **settings)
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        with _exit_codes():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _exit_codes():
+            return super().invoke(ctx)

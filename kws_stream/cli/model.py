@@ -1,0 +1,83 @@
+"""`kws-stream model`: the shipped packs, and checks of any."""
+
+import json
+
+import click
+
+from kws_stream.cli.output import complain
+from kws_stream.errors import PackError
+
+
+@click.group()
+def model() -> None:
+    """List, show and verify model packs."""
+
+
+@model.command("list")
+@click.pass_context
+def list_models(context: click.Context) -> None:
+    """List the shipped models."""
+    from kws_stream import packs
+
+    failed = False
+    for name in packs.list_packs():
+        try:
+            pack = packs.load(name)
+        except PackError as error:
+            complain(f"error: {error}")
+            failed = True
+            continue
+        parameters = pack.network.parameters
+        click.echo(
+            f"{name:<18} {pack.version:<8} {parameters.cells:>4} cells "
+            f"{parameters.parameter_count:>7} parameters  {pack.manifest['description']}"
+        )
+    if failed:
+        context.exit(1)
+
+
+@model.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show what is known about the model NAME, or the pack in a folder."""
+    from kws_stream import packs
+
+    pack = packs.load(name)
+    parameters, manifest = pack.network.parameters, pack.manifest
+    rows = {
+        "name": pack.name,
+        "version": pack.version,
+        "description": manifest["description"],
+        "folder": click.format_filename(pack.path),
+        "classes": " ".join(pack.classes),
+        "keywords": " ".join(pack.keywords),
+        "network": f"{len(parameters.blocks)} blocks, {parameters.cells} cells, "
+        f"{parameters.parameter_count} parameters, exact in {pack.network.exactness.dtype}",
+        "features": json.dumps(pack.features),
+        "detector": json.dumps(pack.detector),
+        "clip": json.dumps(pack.clip),
+        "licence": manifest["licence"],
+    }
+    for title, text in rows.items():
+        click.echo(f"{title + ':':<13}{text}")
+    for source in manifest["data"]:
+        click.echo(f"{'data:':<13}{source['name']} ({source['licence']}); {source['source']}")
+    for metric, measured in manifest["metrics"].items():
+        value = json.dumps(measured["value"])
+        click.echo(f"{'metric:':<13}{metric} {value}, by: {measured['command']}")
+
+
+@model.command()
+@click.argument("path")
+def verify(path: str) -> None:
+    """Check everything about the pack at PATH, or the shipped model of that name."""
+    from kws_stream import packs
+    from kws_stream.pipeline import KeywordSpotter
+
+    for line in packs.verify(path):
+        click.echo(line)
+    spotter = KeywordSpotter(path)  # its front end and its detector
+    thresholds = ", ".join(f"{name} {value:g}" for name, value in spotter.thresholds.items())
+    click.echo(f"front end: {len(spotter.pack.features)} settings, {spotter.frame_s * 1000:g} ms")
+    click.echo(f"detector: thresholds {thresholds}")
+    click.echo(f"{spotter.pack.name} {spotter.pack.version}: all is well")

@@ -1,0 +1,94 @@
+"""What commands print: events and reports on standard output, messages on standard error."""
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kws_stream.detector import WakeEvent
+    from kws_stream.pipeline import KeywordSpotter
+    from kws_stream.power import PowerReport
+
+
+def complain(message: str) -> None:
+    """A message for people, on standard error."""
+    click.echo(f"kws-stream: {message}", err=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on a line; strict JSON, so never NaN. Flushed: somebody may be waiting."""
+    click.echo(json.dumps(value, allow_nan=False))
+
+
+def event_text(event: "WakeEvent") -> str:
+    return (
+        f"{event.time_s:6.2f} s  {event.keyword}  score {event.score:.2f}"
+        f"  (from {event.start_s:.2f} s)"
+    )
+
+
+def print_event(event: "WakeEvent", file: str, as_json: bool, with_name: bool = False) -> None:
+    """One event as a line, flushed at once."""
+    if as_json:
+        print_json({"type": "event", "file": file, **event.as_dict()})
+    else:
+        click.echo(f"{click.format_filename(file)}: " * with_name + event_text(event))
+
+
+def print_rich(renderable: "RenderableType") -> None:
+    """Something of rich's on standard output, with colours where it is a terminal."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=False)
+    with console.capture() as captured:  # rich itself would turn a closed pipe into exit code 1
+        console.print(renderable)
+    click.echo(captured.get(), nl=False)
+
+
+def report_of(spotter: "KeywordSpotter") -> "PowerReport":
+    """The power report of all that a spotter has heard."""
+    from kws_stream import power
+    from kws_stream.features import FeatureSettings
+
+    channels = FeatureSettings.from_dict(spotter.pack.features).channels
+    return power.report(spotter.power(), channels, spotter.frame_s)
+
+
+def power_json(report: "PowerReport") -> dict[str, Any]:
+    """The promised names: core, chip, system and rows, in nW."""
+    values = report.as_dict()
+    return {name: values[name] for name in ("core", "chip", "system", "rows")}
+
+
+def print_power(spotter: "KeywordSpotter", as_json: bool) -> None:
+    """The power report as the last JSON line, or as a table."""
+    report = report_of(spotter)
+    if as_json:
+        print_json({"type": "power", **power_json(report)})
+        return
+    from kws_stream.cli.power_table import render
+
+    print_rich(render(report))
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the body is done, so that no block counts by half."""
+    waiting: list[int] = []
+    try:
+        before = signal.signal(signal.SIGINT, lambda number, frame: waiting.append(number))
+    except ValueError:  # not the main thread: Ctrl-C does not arrive here
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if waiting:
+        raise KeyboardInterrupt
