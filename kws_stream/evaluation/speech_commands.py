@@ -182,7 +182,6 @@ def _of_split(folder: Path, files: dict[str, list[Path]], split: str) -> dict[st
     return {
         word: [path for path in paths if official(word, path) == split]
         for word, paths in files.items()
-        if word != NOISE
     }
 
 
