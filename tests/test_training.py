@@ -115,10 +115,11 @@ def test_training_sees_the_features_of_the_front_end(hops: int) -> None:
     bank = build_bank(settings)
     state = bank.start()
     envelopes = []
-    for hop in samples.astype(np.float64).reshape(-1, 160):
-        state = bank.step(hop, state)
+    for frame in samples.astype(np.float64).reshape(-1, bank.frame_samples):
+        state = bank.step(frame, state)
         envelopes.append(state.envelope)
-    batch = torch.from_numpy(np.array(envelopes))[None]
+    # training keeps an envelope a hop, and reads the last of each frame
+    batch = torch.from_numpy(np.repeat(envelopes, hops, axis=0))[None]
     conditioned = condition(batch, settings)[:, 0].numpy()
     assert np.array_equal(conditioned, FrontEnd(settings).process(samples))
 

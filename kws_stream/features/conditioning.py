@@ -14,6 +14,7 @@ Outputs are rounded to `step` and limited to `high`.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,7 @@ class ConditioningSettings:
         return self.hops_per_frame * HOP_SAMPLES / SAMPLE_RATE_HZ
 
 
-@dataclass(frozen=True)
-class ConditioningState:
+class ConditioningState(NamedTuple):
     """level (channels,) and the unrounded slow copies (len(slow_s), channels)."""
 
     level: Array
@@ -64,6 +64,8 @@ class Conditioning:
         self._agc_gain = -np.expm1(-settings.frame_s / settings.agc_s)
         self._slow_gain = -np.expm1(-settings.frame_s / np.array(settings.slow_s))[:, None]
         self._root_offset = np.sqrt(settings.offset)
+        # adding this and taking it away again rounds to `step`, ties to even: its last bit is `step`
+        self._rounder = 1.5 * 2.0**52 * settings.step
 
     def start(self) -> ConditioningState:
         return ConditioningState(
@@ -74,12 +76,22 @@ class Conditioning:
     def step(self, envelope: Array, state: ConditioningState) -> tuple[Array, ConditioningState]:
         """Features (n_features,) of one frame: the channels, then each slow copy of them."""
         settings = self.settings
-        level = state.level + self._agc_gain * (envelope - state.level)
-        fast = np.sqrt(envelope / (level + settings.floor) + settings.offset) - self._root_offset
-        slow = state.slow + self._slow_gain * (fast - state.slow)
-        features = np.concatenate([fast, slow.ravel()])
-        features *= 1 / settings.step
-        np.rint(features, out=features)
-        features *= settings.step
+        level = envelope - state.level
+        level *= self._agc_gain
+        level += state.level
+        features = np.empty((1 + len(state.slow), self.channels))
+        fast = features[0]
+        np.add(level, settings.floor, out=fast)
+        np.divide(envelope, fast, out=fast)
+        fast += settings.offset
+        np.sqrt(fast, out=fast)
+        fast -= self._root_offset
+        slow = features[1:]
+        np.subtract(fast, state.slow, out=slow)
+        slow *= self._slow_gain
+        slow += state.slow
+        state = ConditioningState(level, slow.copy())
+        features += self._rounder
+        features -= self._rounder
         np.minimum(features, settings.high, out=features)
-        return features, ConditioningState(level, slow)
+        return features.ravel(), state

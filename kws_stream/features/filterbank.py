@@ -1,19 +1,20 @@
-"""A bank of second-order band-pass filters, rectified and low-passed, one envelope a hop.
+"""A bank of second-order band-pass filters, rectified and low-passed, one envelope a frame.
 
     u_n  = x_n - preemphasis · x_{n-1}
     y_n  = second-order band-pass of u_n, unity gain at its centre, one a channel
-    e_n  = a · e_{n-1} + (1 - a) · |y_n|,   a = exp(-1 / (lowpass_s · rate)),   sampled once a hop
+    e_n  = a · e_{n-1} + (1 - a) · |y_n|,   a = exp(-1 / (lowpass_s · rate)),   sampled once a frame
 
 (half-wave: max(y, 0) in place of |y|). The coefficients are those of the analog prototype
 (w0/Q)s / (s^2 + (w0/Q)s + w0^2) under the bilinear transform, as `scipy.signal.iirpeak` designs.
 
-A hop of 160 samples is computed as 10 segments of 16. Each filter's pole pair is one complex mode
+A frame is computed as segments of 16 samples. Each filter's pole pair is one complex mode
 s' = p·s + u, so the modes at the segment borders are a scaled running sum, and all outputs follow
 from one matrix product over the segment's samples and its border mode. Every call has the same
 shape and the order of operations is fixed, so how the caller cuts the stream never changes a bit.
+The outputs are float32, whose products cost half; modes and envelopes, which last, are float64.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,8 @@ from numpy.typing import NDArray
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import ParameterError
 
-SEGMENT = 16
-SEGMENTS = HOP_SAMPLES // SEGMENT
+SEGMENT = 16  # samples; divides a hop
+LIMIT = 2.0**16  # of full scale: far beyond any recording
 
 Array = NDArray[np.float64]
 
@@ -43,9 +44,8 @@ def bandpass(centre_hz: Array, quality: Array) -> tuple[Array, Array]:
     return b, a
 
 
-@dataclass(frozen=True)
-class FilterbankState:
-    """What the bank remembers between hops; leading axes are independent streams.
+class FilterbankState(NamedTuple):
+    """What the bank remembers between frames; leading axes are independent streams.
 
     last (..., 1): the previous sample; modes (..., channels) complex; envelope (..., channels).
     """
@@ -65,29 +65,37 @@ class Filterbank:
         preemphasis: float,
         lowpass_s: float,
         half_wave: bool = False,
+        frame_samples: int = HOP_SAMPLES,
     ) -> None:
         self.channels = len(centre_hz)
+        self.frame_samples = frame_samples
         self._preemphasis = preemphasis
         self._half_wave = half_wave
+        segments = frame_samples // SEGMENT
         b, a = bandpass(centre_hz, quality)
-        # y_n = b0·u_n + Re(residue · s_n) with s_{n+1} = pole · s_n + u_n
         if (a[:, 2] <= a[:, 1] ** 2 / 4).any():
             raise ParameterError(
                 "filterbank: need pole pairs that ring, got a band so wide that one has none; "
                 "use more channels, a higher selectivity or a lower high_hz"
             )
+        # y_n = b0·u_n + Re(residue · s_n) with s_{n+1} = pole · s_n + u_n
         pole = -a[:, 1] / 2 + 1j * np.sqrt(a[:, 2] - a[:, 1] ** 2 / 4)
         residue = 2 * (b[:, 0] * pole**2 + b[:, 2]) / (2j * pole.imag)
         powers = pole[:, None] ** np.arange(SEGMENT + 1)  # (channels, SEGMENT + 1)
         # samples of a segment -> what they add to the modes at its end
         self._into_modes = np.ascontiguousarray(powers[:, SEGMENT - 1 :: -1].T).view(np.float64)
         # border modes: multiply by decay^-k, run the sum, multiply by decay^k
-        steps = np.arange(SEGMENTS + 1)[:, None]
+        steps = np.arange(segments + 1)[:, None]
         self._shrink = powers[:, SEGMENT] ** steps
-        self._grow = powers[:, SEGMENT] ** -steps
+        if np.abs(self._shrink).min() < 1e-250:
+            raise ParameterError(
+                "filterbank: need filters that ring through a frame, got one that dies within it; "
+                "use shorter frames, a higher selectivity or a lower high_hz"
+            )
+        self._grow = powers[:, SEGMENT] ** -steps[1:]
         # [samples | border mode as (re, im)] of a segment -> outputs (channel, sample)
         impulse = np.concatenate([b[:, :1], (residue[:, None] * powers[:, : SEGMENT - 1]).real], 1)
-        outputs = np.zeros((SEGMENT + 2 * self.channels, self.channels, SEGMENT))
+        outputs = np.zeros((SEGMENT + 2 * self.channels, self.channels, SEGMENT), np.float32)
         for n in range(SEGMENT):
             outputs[n, :, n:] = impulse[:, : SEGMENT - n]
         response = residue[:, None] * powers[:, :SEGMENT]  # Re(r·s) = r.re·s.re - r.im·s.im
@@ -97,8 +105,9 @@ class Filterbank:
         self._outputs = outputs.reshape(SEGMENT + 2 * self.channels, -1)
         # low-pass weights factor into one per segment and one per sample within it
         decay = np.exp(-1 / (lowpass_s * SAMPLE_RATE_HZ))
-        self._hop_decay = decay**HOP_SAMPLES
-        self._segment_weights = decay ** (SEGMENT * np.arange(SEGMENTS - 1, -1, -1))
+        self._frame_decay = decay**frame_samples
+        segment_decay = decay ** (SEGMENT * np.arange(segments - 1, -1, -1))
+        self._segment_weights = segment_decay.astype(np.float32)
         self._sample_weights = (1 - decay) * decay ** np.arange(SEGMENT - 1, -1, -1)
 
     def start(self, *streams: int) -> FilterbankState:
@@ -109,22 +118,32 @@ class Filterbank:
             np.zeros((*streams, self.channels)),
         )
 
-    def step(self, hop: Array, state: FilterbankState) -> FilterbankState:
-        """State after one hop (..., HOP_SAMPLES) of float64 samples; its envelope is the output."""
-        before = np.concatenate([state.last, hop[..., :-1]], axis=-1)
-        samples = (hop - self._preemphasis * before).reshape(*hop.shape[:-1], SEGMENTS, SEGMENT)
-        modes = np.empty((*hop.shape[:-1], SEGMENTS + 1, self.channels), np.complex128)
+    def step(self, frame: Array, state: FilterbankState) -> FilterbankState:
+        """State after one frame (..., frame_samples) of float64; its envelope is the output.
+
+        Samples must lie within ±`LIMIT`, so that the outputs fit float32.
+        """
+        streams, wires = frame.shape[:-1], 2 * self.channels
+        before = np.concatenate([state.last, frame[..., :-1]], axis=-1)
+        before *= -self._preemphasis
+        before += frame
+        samples = before.reshape(*streams, -1, SEGMENT)
+        modes = np.empty((*streams, samples.shape[-2] + 1, self.channels), np.complex128)
         modes[..., 0, :] = state.modes
-        np.multiply(
-            (samples @ self._into_modes).view(np.complex128), self._grow[1:], out=modes[..., 1:, :]
-        )
-        np.cumsum(modes, axis=-2, out=modes)
+        into_modes = np.matmul(samples, self._into_modes).view(np.complex128)
+        np.multiply(into_modes, self._grow, out=modes[..., 1:, :])
+        np.add.accumulate(modes, axis=-2, out=modes)
         modes *= self._shrink
-        inputs = np.concatenate([samples, modes[..., :-1, :].view(np.float64)], axis=-1)
-        outputs = inputs @ self._outputs
-        rectified = np.maximum(outputs, 0) if self._half_wave else np.abs(outputs)
-        per_sample = (self._segment_weights @ rectified).reshape(
-            *hop.shape[:-1], self.channels, SEGMENT
+        inputs = np.empty((*samples.shape[:-1], SEGMENT + wires), np.float32)
+        inputs[..., :SEGMENT] = samples
+        inputs[..., SEGMENT:] = modes[..., :-1, :].view(np.float64)
+        outputs = np.matmul(inputs, self._outputs)
+        rectified = (
+            np.maximum(outputs, 0, out=outputs) if self._half_wave else np.abs(outputs, out=outputs)
         )
-        envelope = per_sample @ self._sample_weights + self._hop_decay * state.envelope
-        return FilterbankState(hop[..., -1:], modes[..., -1, :], envelope)
+        per_sample = np.matmul(self._segment_weights, rectified)
+        envelope = np.matmul(
+            per_sample.reshape(*streams, self.channels, SEGMENT), self._sample_weights
+        )
+        envelope += self._frame_decay * state.envelope
+        return FilterbankState(frame[..., -1:], modes[..., -1, :], envelope)

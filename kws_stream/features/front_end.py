@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import InputError, ParameterError
 from kws_stream.features.conditioning import Conditioning, ConditioningSettings
-from kws_stream.features.filterbank import Filterbank, mel_centres
+from kws_stream.features.filterbank import LIMIT, Filterbank, mel_centres
 from kws_stream.features.mel import MelBands
 
 Array = NDArray[np.float64]
@@ -48,7 +48,7 @@ class FeatureSettings(ConditioningSettings):
             (0 < self.selectivity <= 100, "selectivity", "need 0 to 100"),
             (0 <= self.preemphasis <= 1, "preemphasis", "need 0 to 1"),
             (0 < self.lowpass_s <= 10, "lowpass_s", "need 0 to 10 s"),
-            (1 <= self.hops_per_frame <= 100, "hops_per_frame", "need 1 to 100"),
+            (1 <= self.hops_per_frame <= 8, "hops_per_frame", "need 1 to 8"),
             (0 < self.agc_s <= 1000, "agc_s", "need 0 to 1000 s"),
             (self.floor > 0, "floor", "need more than 0"),
             (self.start_level >= 0, "start_level", "need 0 or more"),
@@ -110,19 +110,21 @@ class _State(Protocol):
 
 
 class Bank(Protocol):
-    """An envelope extractor: pure steps of one hop, for one stream or an array of them."""
+    """An envelope extractor: pure steps of one frame, for one stream or an array of them."""
 
     channels: int
+    frame_samples: int
 
     def start(self, *streams: int) -> Any: ...
 
-    def step(self, hop: Array, state: Any) -> _State: ...
+    def step(self, frame: Array, state: Any) -> _State: ...
 
 
-def build_bank(settings: FeatureSettings) -> Bank:
-    """The envelope extractor that `settings` describe."""
+def build_bank(settings: FeatureSettings, hops_per_frame: int | None = None) -> Bank:
+    """The envelope extractor that `settings` describe, with their frames or others."""
+    frame_samples = (hops_per_frame or settings.hops_per_frame) * HOP_SAMPLES
     if settings.kind == "mel":
-        return MelBands(settings.channels, settings.low_hz, settings.high_hz)
+        return MelBands(settings.channels, settings.low_hz, settings.high_hz, frame_samples)
     centres = mel_centres(settings.channels, settings.low_hz, settings.high_hz)
     spacing = np.gradient(centres) if settings.channels > 1 else centres
     return Filterbank(
@@ -131,14 +133,15 @@ def build_bank(settings: FeatureSettings) -> Bank:
         settings.preemphasis,
         settings.lowpass_s,
         settings.half_wave,
+        frame_samples,
     )
 
 
 class FrontEnd:
     """Samples in, features out; the same bits however the stream is cut.
 
-    Work is aligned to hops of 10 ms inside, each computed by calls of one fixed shape. Samples that
-    do not fill a hop yet wait for the next call.
+    Work is aligned to frames inside, each computed by calls of one fixed shape. Samples that do not
+    fill a frame yet wait for the next call. Samples beyond ±65536 times full scale are limited.
     """
 
     def __init__(self, settings: FeatureSettings | None = None) -> None:
@@ -155,7 +158,6 @@ class FrontEnd:
         self._state = self._silence
         self._levels = self._conditioning.start()
         self._rest = np.zeros(0, np.float32)
-        self._hops = 0
 
     def process(self, block: NDArray[np.floating]) -> Array:
         """Frames (t, n_features) that the samples (n,) complete; full scale is 1.0, rate 16 kHz.
@@ -167,23 +169,27 @@ class FrontEnd:
                 "front end: need finite mono float samples of shape (n,), "
                 f"got {block.dtype} of shape {block.shape}; see kws_stream.audio.to_float32"
             )
+        return self.process_trusted(block.astype(np.float32, copy=False))
+
+    def process_trusted(self, block: NDArray[np.float32]) -> Array:
+        """As `process`, for blocks known to be finite float32."""
+        length = self._bank.frame_samples
         if len(self._rest):
             block = np.concatenate([self._rest, block])
-        hops = len(block) // HOP_SAMPLES
-        frames = (self._hops + hops) // self.settings.hops_per_frame - (
-            self._hops // self.settings.hops_per_frame
-        )
+        frames = len(block) // length
+        if not frames:
+            self._rest = block.copy()
+            return np.empty((0, self.n_features))
+        self._rest = block[frames * length :].copy()
+        samples = block[: frames * length].astype(np.float64)
+        np.minimum(samples, LIMIT, out=samples)
+        np.maximum(samples, -LIMIT, out=samples)
         features = np.empty((frames, self.n_features))
-        samples = block[: hops * HOP_SAMPLES].astype(np.float64).reshape(hops, HOP_SAMPLES)
-        frame = 0
-        for hop in samples:
-            state = self._bank.step(hop, self._state)
+        for index in range(frames):
+            frame = samples[index * length : (index + 1) * length]
+            state = self._bank.step(frame, self._state)
             self._state = state if state.envelope.max() > SILENCE else self._silence
-            self._hops += 1
-            if self._hops % self.settings.hops_per_frame == 0:
-                features[frame], self._levels = self._conditioning.step(
-                    self._state.envelope, self._levels
-                )
-                frame += 1
-        self._rest = block[hops * HOP_SAMPLES :].copy()
+            features[index], self._levels = self._conditioning.step(
+                self._state.envelope, self._levels
+            )
         return features

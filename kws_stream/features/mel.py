@@ -1,6 +1,6 @@
 """A mel front end, for comparison with the filterbank: windowed FFT, triangular bands.
 
-    power spectrum of a periodic 25 ms Hann window (400 samples, 512 points) that ends at the hop
+    power spectrum of a periodic 25 ms Hann window (400 samples, 512 points) that ends at the frame's end
     band energies by area-normalised triangles on the Slaney mel scale
     envelope = square root of the energy, an amplitude like the filterbank's
 
@@ -8,7 +8,7 @@ The bands are those of `librosa.filters.mel` and the energies those of
 `librosa.feature.melspectrogram(center=False)`; the tests hold them against librosa.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,7 @@ def mel_bands(bands: int, low_hz: float, high_hz: float) -> Array:
     return np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
 
 
-@dataclass(frozen=True)
-class MelState:
+class MelState(NamedTuple):
     """samples (..., WINDOW): the last samples; envelope (..., bands). Leading axes are streams."""
 
     samples: Array
@@ -53,8 +52,11 @@ class MelState:
 class MelBands:
     """Constants of the bands; `step` is pure: old state in, new state out."""
 
-    def __init__(self, bands: int, low_hz: float, high_hz: float) -> None:
+    def __init__(
+        self, bands: int, low_hz: float, high_hz: float, frame_samples: int = HOP_SAMPLES
+    ) -> None:
         self.channels = bands
+        self.frame_samples = frame_samples
         self._window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
         self._weights = mel_bands(bands, low_hz, high_hz)
 
@@ -62,9 +64,9 @@ class MelBands:
         """State of silence, for one stream or an array of them."""
         return MelState(np.zeros((*streams, WINDOW)), np.zeros((*streams, self.channels)))
 
-    def step(self, hop: Array, state: MelState) -> MelState:
-        """State after one hop (..., HOP_SAMPLES) of float64 samples; its envelope is the output."""
-        samples = np.concatenate([state.samples[..., HOP_SAMPLES:], hop], axis=-1)
+    def step(self, frame: Array, state: MelState) -> MelState:
+        """State after one frame (..., frame_samples) of float64; its envelope is the output."""
+        samples = np.concatenate([state.samples, frame], axis=-1)[..., -WINDOW:]
         spectrum = np.fft.rfft(samples * self._window, FFT)
         power = spectrum.real**2 + spectrum.imag**2
         return MelState(samples, np.sqrt(power @ self._weights))

@@ -119,7 +119,7 @@ def _joined(files: Sequence[Path], settings: FeatureSettings) -> Envelopes:
 
 
 def _envelopes(samples: NDArray[np.float64], settings: FeatureSettings) -> Envelopes:
-    bank = build_bank(settings)
+    bank = build_bank(settings, hops_per_frame=1)
     hops = samples.shape[1] // HOP_SAMPLES
     envelopes = np.empty((len(samples), hops, bank.channels), np.float32)
     state = bank.start(len(samples))
