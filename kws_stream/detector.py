@@ -42,8 +42,8 @@ class WakeEvent:
 
 def softmax(logits: Array) -> Array:
     """Posteriors (K,) of logits (K,)."""
-    exponentials = np.exp(logits - logits.max())
-    posteriors: Array = exponentials / exponentials.sum()
+    posteriors: Array = np.exp(logits - np.maximum.reduce(logits))
+    posteriors /= np.add.reduce(posteriors)
     return posteriors
 
 
@@ -142,7 +142,7 @@ class Detector:
         for row in logits:
             self._recent[self._frames % self._window] = row
             self._frames += 1
-            total = self._recent.sum(axis=0)
+            total = np.add.reduce(self._recent, axis=0)
             scores = softmax(total / min(self._frames, self._window))
             self.smoothed = scores
             low = scores < self._settings.rearm

@@ -149,13 +149,12 @@ class Network:
             states.append(h)
             all_bits.append(z)
         x, logits = layers.stage(len(self._cells), x, h)
-        return Trace(
-            logits.astype(np.float64, copy=False),
-            [a.astype(np.float64, copy=False) for a in inputs],
-            [a.astype(np.float64, copy=False) for a in candidates],
-            [a.astype(np.float64, copy=False) for a in states],
-            all_bits,
-        )
+        if self.dtype != np.float64:
+            inputs, candidates, states = (
+                [a.astype(np.float64) for a in arrays] for arrays in (inputs, candidates, states)
+            )
+            logits = logits.astype(np.float64)
+        return Trace(logits, inputs, candidates, states, all_bits)
 
 
 class NetworkStream:

@@ -21,8 +21,11 @@ def step(
     beta1: NDArray[np.floating],
     beta2: NDArray[np.floating],
 ) -> Bits:
-    """New bits (..., d) of one frame, from its candidates (..., d) and the old bits (..., d)."""
-    new: Bits = (candidate >= beta1) & bits | (candidate >= beta2)
+    """New bits (..., d) of one frame, from its candidates (..., d) and the old bits (..., d).
+
+    A cell that is on compares with beta1, one that is off with beta2: beta1 <= beta2.
+    """
+    new: Bits = candidate >= np.where(bits, beta1, beta2)
     return new
 
 
