@@ -49,7 +49,7 @@ def detect(
     model: str,
     as_json: bool,
     power_report: bool,
-    thresholds: tuple[Threshold, ...],
+    thresholds: list[Threshold],
     rate: int,
     channels: int,
 ) -> None:
@@ -90,7 +90,7 @@ def _open(path: str, rate: int, channels: int) -> "AudioSource":
         return FileSource(path)
     if sys.stdin is None:
         raise AudioError("-: need an open standard input, got a closed one; connect a pipe")
-    return PipeSource(click.get_binary_stream("stdin"), rate, channels)
+    return PipeSource(sys.stdin.buffer, rate, channels)
 
 
 def _print_events(

@@ -31,47 +31,34 @@ def power_option(text: str = "Print the power report at the end.") -> Callable[.
     return click.option("--power-report", is_flag=True, help=text)
 
 
-class _ThresholdType(click.ParamType):
-    name = "threshold"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Threshold:
-        if isinstance(value, tuple):
-            return value
-        keyword, equals, number = str(value).rpartition("=")
-        if equals and not keyword:
-            self.fail(f"{value!r} names no keyword: need X or KEYWORD=X.", param, ctx)
-        try:
-            threshold = float(number)
-        except ValueError:
-            threshold = math.nan
-        if not 0 <= threshold <= 1:
-            self.fail(f"{value!r}: need a number from 0 to 1, alone or KEYWORD=X.", param, ctx)
-        return keyword or None, threshold
+def _parse_threshold(text: str) -> Threshold:
+    keyword, equals, number = text.rpartition("=")
+    if equals and not keyword:
+        raise click.BadParameter(f"{text!r} names no keyword: need X or KEYWORD=X.")
+    try:
+        threshold = float(number)
+    except ValueError:
+        threshold = math.nan
+    if not 0 <= threshold <= 1:
+        raise click.BadParameter(f"{text!r}: need a number from 0 to 1, alone or KEYWORD=X.")
+    return keyword or None, threshold
 
 
 threshold_option = click.option(
     "--threshold",
     "thresholds",
-    type=_ThresholdType(),
+    callback=lambda context, option, texts: [_parse_threshold(text) for text in texts],
     multiple=True,
-    metavar="X | KEYWORD=X",
+    metavar="X|KEYWORD=X",
     help="Score, 0 to 1, at which all keywords or one fire; repeatable. Default: the model's.",
 )
 
 
-class Seconds(click.ParamType):
-    """A finite number of seconds above 0."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = math.nan
-        if not (math.isfinite(seconds) and seconds > 0):
-            self.fail(f"{value!r}: need a number of seconds above 0.", param, ctx)
-        return seconds
+def parse_seconds(context: click.Context, option: click.Parameter, seconds: float) -> float:
+    """An option's callback: a finite number above 0, or None where it was not given."""
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise click.BadParameter(f"need seconds above 0, got {seconds}.")
+    return seconds
 
 
 def make_spotter(model: str, thresholds: Sequence[Threshold]) -> "KeywordSpotter":
