@@ -53,9 +53,9 @@ def detect(
     rate: int,
     channels: int,
 ) -> None:
-    """Print the keywords in AUDIO: wav, flac, ogg, opus, mp3 and aiff files.
+    """Print the keywords in files and pipes.
 
-    "-" is raw little-endian 16-bit PCM on standard input, heard as it comes. Each file is a stream
+    AUDIO: wav, flac, ogg, opus, mp3 or aiff; "-" is raw little-endian 16-bit PCM on standard input, heard as it comes. Each file is a stream
     of its own; the power report is over all of them.
     """
     for option in ("rate", "channels"):

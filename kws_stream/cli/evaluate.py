@@ -57,7 +57,9 @@ def evaluate(
     seed: int,
     jobs: int | None,
 ) -> None:
-    """Score a model on DIR, a folder laid out as Speech Commands."""
+    """Score a model on a data set.
+
+    DIR: Speech Commands, its words as folders, or its official test set."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 

@@ -51,8 +51,9 @@ def listen(
     reconnect: bool,
     thresholds: list[Threshold],
 ) -> None:
-    """Listen to a microphone until Ctrl-C, or for --duration.
+    """Listen to a microphone.
 
+    It ends after --duration, or with Ctrl-C.
     In a terminal a live picture shows level, scores, state bits and power; the events are printed
     when it ends. Without a terminal, or with --json, each event is a line as it comes.
     """
