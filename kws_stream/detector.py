@@ -20,6 +20,8 @@ from kws_stream.errors import ParameterError
 
 Array = NDArray[np.float64]
 
+NEVER = -(2**62)  # a frame before every stream
+
 
 @dataclass(frozen=True)
 class WakeEvent:
@@ -131,9 +133,8 @@ class Detector:
         self._recent = np.zeros((self._window, classes))
         self._frames = 0
         self._events = 0
-        self._armed = np.ones(classes, bool)
-        self._silent_until = np.zeros(classes, np.int64)  # frame at which the refractory time ends
-        self._rise = np.zeros(classes, np.int64)  # last frame at which the score was below rearm
+        self._low = np.zeros(classes, np.int64)  # last frame at which the score was below rearm
+        self._fired = np.full(classes, NEVER)  # last frame at which the class fired
         self.smoothed = np.full(classes, 1 / classes)
 
     def process(self, logits: Array) -> list[WakeEvent]:
@@ -141,25 +142,24 @@ class Detector:
         events = []
         for row in logits:
             self._recent[self._frames % self._window] = row
-            self._frames += 1
-            total = np.add.reduce(self._recent, axis=0)
-            scores = softmax(total / min(self._frames, self._window))
-            self.smoothed = scores
-            low = scores < self._settings.rearm
-            self._armed |= low
-            self._rise[low] = self._frames
+            self._frames = frame = self._frames + 1
+            mean = np.add.reduce(self._recent, axis=0)
+            mean /= min(frame, self._window)
+            self.smoothed = scores = softmax(mean)
+            np.copyto(self._low, frame, where=scores < self._settings.rearm)
             best = int(scores.argmax())
+            score = float(scores[best])
             if (
-                scores[best] >= self._thresholds[best]
-                and self._armed[best]
-                and self._frames > self._warmup
-                and self._frames >= self._silent_until[best]
+                score >= self._thresholds[best]
+                and self._low[best] > self._fired[best]
+                and frame > self._warmup
+                and frame >= self._fired[best] + self._refractory
             ):
-                events.append(self._fire(best, float(scores[best])))
+                events.append(self._fire(best, score))
         return events
 
     def _fire(self, keyword: int, score: float) -> WakeEvent:
-        start_s = float(self._rise[keyword]) * self._frame_s - self._settings.onset_s
+        start_s = float(self._low[keyword]) * self._frame_s - self._settings.onset_s
         event = WakeEvent(
             keyword=self._classes[keyword],
             time_s=round(self._frames * self._frame_s, 6),
@@ -168,6 +168,5 @@ class Detector:
             index=self._events,
         )
         self._events += 1
-        self._armed[keyword] = False
-        self._silent_until[keyword] = self._frames + self._refractory
+        self._fired[keyword] = self._frames
         return event

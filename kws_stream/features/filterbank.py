@@ -71,7 +71,7 @@ class Filterbank:
         self.frame_samples = frame_samples
         self._preemphasis = preemphasis
         self._half_wave = half_wave
-        segments = frame_samples // SEGMENT
+        self._segments = segments = frame_samples // SEGMENT
         b, a = bandpass(centre_hz, quality)
         if (a[:, 2] <= a[:, 1] ** 2 / 4).any():
             raise ParameterError(
@@ -127,23 +127,24 @@ class Filterbank:
         before = np.concatenate([state.last, frame[..., :-1]], axis=-1)
         before *= -self._preemphasis
         before += frame
-        samples = before.reshape(*streams, -1, SEGMENT)
-        modes = np.empty((*streams, samples.shape[-2] + 1, self.channels), np.complex128)
+        samples = before.reshape(-1, SEGMENT)  # segments of all streams: one product serves them
+        modes = np.empty((*streams, self._segments + 1, self.channels), np.complex128)
         modes[..., 0, :] = state.modes
-        into_modes = np.matmul(samples, self._into_modes).view(np.complex128)
+        into_modes = samples.dot(self._into_modes).view(np.complex128)
+        into_modes = into_modes.reshape(*streams, self._segments, self.channels)
         np.multiply(into_modes, self._grow, out=modes[..., 1:, :])
         np.add.accumulate(modes, axis=-2, out=modes)
         modes *= self._shrink
-        inputs = np.empty((*samples.shape[:-1], SEGMENT + wires), np.float32)
-        inputs[..., :SEGMENT] = samples
+        inputs = np.empty((*streams, self._segments, SEGMENT + wires), np.float32)
+        inputs[..., :SEGMENT] = samples.reshape(*streams, self._segments, SEGMENT)
         inputs[..., SEGMENT:] = modes[..., :-1, :].view(np.float64)
-        outputs = np.matmul(inputs, self._outputs)
-        rectified = (
-            np.maximum(outputs, 0, out=outputs) if self._half_wave else np.abs(outputs, out=outputs)
-        )
-        per_sample = np.matmul(self._segment_weights, rectified)
-        envelope = np.matmul(
-            per_sample.reshape(*streams, self.channels, SEGMENT), self._sample_weights
-        )
+        outputs = inputs.reshape(-1, SEGMENT + wires).dot(self._outputs)
+        if self._half_wave:
+            np.maximum(outputs, 0, out=outputs)
+        else:
+            np.abs(outputs, out=outputs)
+        per_sample = self._segment_weights.dot(outputs.reshape(*streams, self._segments, -1))
+        per_sample = per_sample.reshape(*streams, self.channels, SEGMENT)
+        envelope = per_sample.dot(self._sample_weights)
         envelope += self._frame_decay * state.envelope
         return FilterbankState(frame[..., -1:], modes[..., -1, :], envelope)

@@ -188,7 +188,7 @@ class FrontEnd:
         for index in range(frames):
             frame = samples[index * length : (index + 1) * length]
             state = self._bank.step(frame, self._state)
-            self._state = state if state.envelope.max() > SILENCE else self._silence
+            self._state = state if np.maximum.reduce(state.envelope) > SILENCE else self._silence
             features[index], self._levels = self._conditioning.step(
                 self._state.envelope, self._levels
             )
