@@ -55,8 +55,8 @@ def detect(
 ) -> None:
     """Print the keywords in files and pipes.
 
-    AUDIO: wav, flac, ogg, opus, mp3 or aiff; "-" is raw little-endian 16-bit PCM on standard input, heard as it comes. Each file is a stream
-    of its own; the power report is over all of them.
+    AUDIO: wav, flac, ogg, opus, mp3 or aiff; "-" is raw little-endian 16-bit PCM on standard
+    input, heard as it comes. Each file is a stream of its own; the power report is over all.
     """
     for option in ("rate", "channels"):
         given = context.get_parameter_source(option) is not ParameterSource.DEFAULT

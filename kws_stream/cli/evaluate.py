@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,16 +92,13 @@ def evaluate(
 def _write_json(path: Path, result: "Result") -> None:
     """All of the file or nothing of it."""
     text = json.dumps(result.as_dict(), allow_nan=False, indent=2) + "\n"
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with open(handle, "w", encoding="utf-8") as file:
-                os.chmod(name, 0o644)  # as other files are; mkstemp's are for their owner alone
-                file.write(text)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+            part.write_text(text, "utf-8")
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise click.FileError(os.fspath(path), error.strerror or str(error)) from error
 
@@ -116,7 +112,7 @@ def table(result: "Result") -> str:
     headline, _ = result.headline
     lines = [
         f"{result.model} on {result.task}, split {result.split}: {result.clips} clips, "
-        f"seed {result.seed}" + (", nothing reset between clips" if result.carry else ""),
+        f"seed {result.seed}" + (", carried" if result.carry else ""),
         "",
         f"{'accuracy':<20}{_percent(result.accuracy)} %   "
         f"95 % interval {_percent(low).strip()} to {_percent(high).strip()} %",

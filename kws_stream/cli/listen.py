@@ -54,6 +54,7 @@ def listen(
     """Listen to a microphone.
 
     It ends after --duration, or with Ctrl-C.
+
     In a terminal a live picture shows level, scores, state bits and power; the events are printed
     when it ends. Without a terminal, or with --json, each event is a line as it comes.
     """

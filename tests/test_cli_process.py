@@ -1,0 +1,141 @@
+"""The command line as a process of its own: exit codes, signals, pipes, start-up."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from kws_stream import KeywordSpotter
+from tests.pack_factory import build_pack
+from tests.test_cli import noise
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-m", "kws_stream"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory) -> Path:
+    return build_pack(
+        tmp_path_factory.mktemp("packs") / "tiny",
+        graphs=False,
+        detector={"threshold": 0.0, "rearm": 1.0, "refractory_s": 0.1},
+    )
+
+
+@pytest.fixture(scope="module")
+def pcm() -> np.ndarray:
+    return (noise(2.0)[:, 0] * 32767).astype("<i2")
+
+
+def start(*words: object, **settings) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*COMMAND, *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        **settings,
+    )
+
+
+def test_help_answers_in_a_moment_without_numpy():
+    program = (
+        "import sys\nfrom kws_stream.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit as end: assert not end.code\n"
+        "assert 'numpy' not in sys.modules"
+    )
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
+    assert time.perf_counter() - began < 3  # usually 0.1 s; a busy machine is no fault
+
+
+def test_exit_codes_and_streams(tmp_path, pack):
+    for words, code in [
+        (("--version",), 0),
+        (("detect", tmp_path / "none.wav", "-m", pack), 1),
+        (("detect",), 2),
+    ]:
+        process = start(*words)
+        out, err = process.communicate()
+        assert process.returncode == code
+        assert bool(out) == (code == 0)
+        assert bool(err) == (code != 0)
+
+
+@posix
+@pytest.mark.parametrize("ignored", [False, True], ids=["in front", "in the background of a shell"])
+def test_ctrl_c_gives_the_events_so_far_and_the_report(ignored, pack, pcm):
+    """A pipe that stays open: its events come at once, then the process waits for more."""
+    settings = {}
+    if ignored:
+        settings["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = start("detect", "-m", pack, "--json", "--power-report", "-", **settings)
+    process.stdin.write(pcm.tobytes())
+    process.stdin.flush()
+    expected = [
+        {"type": "event", "file": "-", **event.as_dict()}
+        for event in KeywordSpotter(pack).process(pcm.astype(np.int16))
+    ]
+    assert len(expected) > 3
+    live = [json.loads(process.stdout.readline()) for _ in expected]  # flushed as they come
+    assert live == expected
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    (power,) = map(json.loads, out.splitlines())
+    assert power["type"] == "power"
+    assert b"Traceback" not in err
+
+
+@posix
+@pytest.mark.parametrize("words", [(), ("--power-report",), ("--json", "--power-report")])
+def test_a_closed_pipe_is_silent_and_no_failure(words, pack, pcm, tmp_path):
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, np.tile(pcm, 3), 16_000)
+    process = start("detect", "-m", pack, *words, path)
+    process.stdout.close()  # before the first event
+    err = process.stderr.read()
+    assert process.wait(20) == 0
+    assert err == b""
+
+
+@posix
+@pytest.mark.parametrize("words", [("--help",), ("detect", "--help"), ("model", "list")])
+def test_a_closed_pipe_is_no_failure_of_short_commands_either(words):
+    process = start(*words)
+    process.stdout.close()
+    err = process.stderr.read()
+    assert (process.wait(20), err) == (0, b"")
+
+
+@posix
+def test_a_closed_standard_input_is_a_sentence(pack):
+    shell = f'exec "{sys.executable}" -m kws_stream detect -m "{pack}" - <&-'
+    result = subprocess.run(["sh", "-c", shell], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith("kws-stream: error: -: ")
+
+
+@posix
+def test_a_file_name_that_is_no_text_is_no_trouble(pack, pcm, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this file system has names of text alone")
+    soundfile.write(os.fsencode(path), pcm, 16_000, format="WAV")
+    for words in ([], ["--json"]):
+        process = start("detect", "-m", pack, *words, path, path)
+        out, err = process.communicate()
+        assert (process.returncode, err) == (0, b"")
+        assert out
