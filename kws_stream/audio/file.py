@@ -91,7 +91,9 @@ class FileSource:
         try:
             if zero_size_at is not None:
                 self._patched = OpenEnded(self.name, zero_size_at)
-            file = soundfile.SoundFile(self._patched or self.name)
+            # bytes, for names that are no text; Windows has no such names
+            path = self.name if os.name == "nt" else os.fsencode(self.name)
+            file = soundfile.SoundFile(self._patched or path)
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a name in ".raw"
             if self._patched is not None:
                 self._patched.close()
