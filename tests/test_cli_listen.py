@@ -78,6 +78,26 @@ def test_a_microphone_that_goes_away_leaves_its_events_and_a_sentence(microphone
     assert "the device went away" in result.stderr.splitlines()[-1]
 
 
+def test_the_live_picture_draws_and_the_events_follow_it(microphone, pack, pcm, monkeypatch):
+    microphone(*np.split(pcm, 50))
+    monkeypatch.setattr("kws_stream.cli.listen._is_terminal", lambda: True)
+    monkeypatch.setattr("kws_stream.cli.listen.REFRESH_S", 0.0)
+    drawings = []
+    monkeypatch.setattr("kws_stream.cli.screen.screen", lambda s: drawings.append(s) or "picture")
+    result = run("listen", "-m", pack, "--duration", "1")
+    assert result.exit_code == 0
+    events = expected(pack, pcm)
+    lines = [line for line in result.stdout.splitlines() if "score" in line]
+    assert len(lines) == len(events) > 0
+    assert len(drawings) == 50
+    last = drawings[-1]
+    assert (last.time_s, len(last.events)) == (1.0, len(events))
+    assert last.peak == np.abs(pcm[-320:]).max()
+    assert last.rms == pytest.approx(np.sqrt(np.mean(pcm[-320:] ** 2)), rel=1e-5)
+    assert [len(bits) for bits in last.bits] == [4, 3]
+    assert [score.threshold for score in last.scores] == [0.0, 0.0, None]
+
+
 def test_ctrl_c_while_waiting_for_sound(microphone, pack, pcm, monkeypatch):
     microphone(*np.split(pcm, 50))
 

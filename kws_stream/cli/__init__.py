@@ -2,7 +2,7 @@
 
 import click
 
-import kws_stream
+from kws_stream import __version__
 from kws_stream.cli.group import CommandLine
 from kws_stream.cli.options import json_option, model_option, power_option
 
@@ -18,7 +18,7 @@ from kws_stream.cli.options import json_option, model_option, power_option
         "model": "kws_stream.cli.model",
     },
 )
-@click.version_option(kws_stream.__version__, prog_name="kws-stream")
+@click.version_option(__version__, prog_name="kws-stream")
 @power_option("Print the power of the packaged recording, or what -m names, and leave.")
 @model_option("yes-4", "Model for --power-report.")
 @json_option("Print --power-report as one JSON object.")

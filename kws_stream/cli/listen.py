@@ -61,7 +61,7 @@ def listen(
     from kws_stream.audio import MicrophoneSource
 
     spotter = make_spotter(model, thresholds)
-    display = _Picture(spotter) if sys.stdout.isatty() and not as_json else _Lines(as_json)
+    display = _Picture(spotter) if not as_json and _is_terminal() else _Lines(as_json)
     source = MicrophoneSource(device, reconnect, duration_s, on_status=display.on_status)
     try:
         with source, display.shown():
@@ -76,6 +76,10 @@ def listen(
             complain(_summary(source, spotter))
             if power_report:
                 print_power(spotter, as_json)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _summary(source: "MicrophoneSource", spotter: "KeywordSpotter") -> str:

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import kws_stream
 from kws_stream.cli.options import make_spotter
 from kws_stream.cli.output import power_json, print_json, print_power, report_of
 
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
+RECORDING = Path(__file__).resolve().parents[1] / "_data" / "demo.flac"
 
 
 def print_packaged(model: str, as_json: bool) -> None:
