@@ -84,23 +84,28 @@ class KeywordSpotter:
         pcm: (n,) int16, or float32 with full scale 1.0. Raises InputError (a ValueError) for other
         types and shapes, NaN and infinity; the stream is then as it was before the call.
         """
-        return [event for _, events in self._advance(pcm) for event in events]
+        samples = to_float32(pcm)
+        events: list[WakeEvent] = []
+        for at in range(0, len(samples), PIECE_SAMPLES):
+            events += self._advance(samples[at : at + PIECE_SAMPLES])[1]
+        return events
 
     def trace(self, pcm: ArrayLike) -> list[Trace]:
         """As `process`, but gives what every wire did, in consecutive pieces."""
-        return [trace for trace, _ in self._advance(pcm)]
-
-    def _advance(self, pcm: ArrayLike) -> Iterator[tuple[Trace, list[WakeEvent]]]:
         samples = to_float32(pcm)
-        for at in range(0, len(samples), PIECE_SAMPLES):
-            frames = self._front_end.process_trusted(samples[at : at + PIECE_SAMPLES])
-            if not len(frames):
-                continue
-            trace = self._stream.advance_trusted(frames)
-            self._activity.add(trace)
-            self._last_logits = trace.logits[-1]
-            self.frames += len(frames)
-            yield trace, self._detector.process(trace.logits)
+        pieces = range(0, len(samples), PIECE_SAMPLES)
+        traces = [self._advance(samples[at : at + PIECE_SAMPLES])[0] for at in pieces]
+        return [trace for trace in traces if trace is not None]
+
+    def _advance(self, samples: NDArray[np.float32]) -> tuple[Trace | None, list[WakeEvent]]:
+        frames = self._front_end.process_trusted(samples)
+        if not len(frames):
+            return None, []
+        trace = self._stream.advance_trusted(frames)
+        self._activity.add(trace)
+        self._last_logits = trace.logits[-1]
+        self.frames += len(frames)
+        return trace, self._detector.process(trace.logits)
 
     def events(self, source: AudioSource | str | Path | Iterable[ArrayLike]) -> Iterator[WakeEvent]:
         """Events of a source as they come: an audio source, the path of a file, or blocks of pcm.

@@ -23,6 +23,10 @@ from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 
 Array = NDArray[np.float64]
 
+# Envelopes below this are silence. Without it the states of a silent front end would decay into
+# subnormal numbers, which processors compute slowly, and stay there.
+SILENCE = 1e-30
+
 
 @dataclass(frozen=True)
 class ConditioningSettings:
@@ -73,25 +77,30 @@ class Conditioning:
             np.zeros((len(self.settings.slow_s), self.channels)),
         )
 
-    def step(self, envelope: Array, state: ConditioningState) -> tuple[Array, ConditioningState]:
-        """Features (n_features,) of one frame: the channels, then each slow copy of them."""
+    def without_traces(self, state: ConditioningState) -> ConditioningState:
+        """`state` with 0 for what has decayed below `SILENCE`."""
+        return ConditioningState(*(np.where(values < SILENCE, 0.0, values) for values in state))
+
+    def step(self, envelope: Array, state: ConditioningState, out: Array) -> ConditioningState:
+        """New state; writes the features (n_features,) of one frame to `out`.
+
+        They are the channels, then each slow copy of them.
+        """
         settings = self.settings
         level = envelope - state.level
         level *= self._agc_gain
         level += state.level
-        features = np.empty((1 + len(state.slow), self.channels))
-        fast = features[0]
+        values = np.empty((1 + len(state.slow), self.channels))
+        fast, slow = values[0], values[1:]
         np.add(level, settings.floor, out=fast)
         np.divide(envelope, fast, out=fast)
         fast += settings.offset
         np.sqrt(fast, out=fast)
         fast -= self._root_offset
-        slow = features[1:]
         np.subtract(fast, state.slow, out=slow)
         slow *= self._slow_gain
         slow += state.slow
-        state = ConditioningState(level, slow.copy())
-        features += self._rounder
-        features -= self._rounder
-        np.minimum(features, settings.high, out=features)
-        return features.ravel(), state
+        np.add(values.reshape(-1), self._rounder, out=out)
+        out -= self._rounder
+        np.minimum(out, settings.high, out=out)
+        return ConditioningState(level, slow)

@@ -23,7 +23,7 @@ from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import ParameterError
 
 SEGMENT = 16  # samples; divides a hop
-LIMIT = 2.0**16  # of full scale: far beyond any recording
+SCALE = 2.0**-20  # of samples inside, so that outputs of the loudest float32 still fit float32
 
 Array = NDArray[np.float64]
 
@@ -73,7 +73,8 @@ class Filterbank:
         self._half_wave = half_wave
         self._segments = segments = frame_samples // SEGMENT
         b, a = bandpass(centre_hz, quality)
-        if (a[:, 2] <= a[:, 1] ** 2 / 4).any():
+        too_wide = np.asarray(centre_hz) / quality >= SAMPLE_RATE_HZ / 2  # `bandpass` needs less
+        if (too_wide | (a[:, 2] <= a[:, 1] ** 2 / 4)).any():
             raise ParameterError(
                 "filterbank: need pole pairs that ring, got a band so wide that one has none; "
                 "use more channels, a higher selectivity or a lower high_hz"
@@ -108,7 +109,7 @@ class Filterbank:
         self._frame_decay = decay**frame_samples
         segment_decay = decay ** (SEGMENT * np.arange(segments - 1, -1, -1))
         self._segment_weights = segment_decay.astype(np.float32)
-        self._sample_weights = (1 - decay) * decay ** np.arange(SEGMENT - 1, -1, -1)
+        self._sample_weights = (1 - decay) / SCALE * decay ** np.arange(SEGMENT - 1, -1, -1)
 
     def start(self, *streams: int) -> FilterbankState:
         """State of silence, for one stream or an array of them."""
@@ -119,14 +120,11 @@ class Filterbank:
         )
 
     def step(self, frame: Array, state: FilterbankState) -> FilterbankState:
-        """State after one frame (..., frame_samples) of float64; its envelope is the output.
-
-        Samples must lie within ±`LIMIT`, so that the outputs fit float32.
-        """
+        """State after one frame (..., frame_samples) of float64; its envelope is the output."""
         streams, wires = frame.shape[:-1], 2 * self.channels
         before = np.concatenate([state.last, frame[..., :-1]], axis=-1)
-        before *= -self._preemphasis
-        before += frame
+        before *= -SCALE * self._preemphasis
+        before += SCALE * frame
         samples = before.reshape(-1, SEGMENT)  # segments of all streams: one product serves them
         modes = np.empty((*streams, self._segments + 1, self.channels), np.complex128)
         modes[..., 0, :] = state.modes
@@ -147,4 +145,4 @@ class Filterbank:
         per_sample = per_sample.reshape(*streams, self.channels, SEGMENT)
         envelope = per_sample.dot(self._sample_weights)
         envelope += self._frame_decay * state.envelope
-        return FilterbankState(frame[..., -1:], modes[..., -1, :], envelope)
+        return FilterbankState(frame[..., -1:].copy(), modes[..., -1, :], envelope)

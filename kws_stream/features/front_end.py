@@ -1,5 +1,6 @@
 """The streaming front end: samples in, frames of features on the chip's input grid out."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
@@ -9,15 +10,12 @@ from numpy.typing import NDArray
 
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import InputError, ParameterError
-from kws_stream.features.conditioning import Conditioning, ConditioningSettings
-from kws_stream.features.filterbank import LIMIT, Filterbank, mel_centres
+from kws_stream.features.conditioning import SILENCE, Conditioning, ConditioningSettings
+from kws_stream.features.filterbank import Filterbank, mel_centres
 from kws_stream.features.mel import MelBands
 
 Array = NDArray[np.float64]
 
-# Envelopes below this are silence. Without it the states of a silent bank would decay into
-# subnormal numbers, which processors compute slowly, and stay there.
-SILENCE = 1e-30
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class FeatureSettings(ConditioningSettings):
 
 def _is_number(value: Any) -> bool:
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return numeric and bool(np.isfinite(value))
+    return numeric and abs(value) <= sys.float_info.max  # no NaN, nor integers beyond float
 
 
 class _State(Protocol):
@@ -141,7 +139,7 @@ class FrontEnd:
     """Samples in, features out; the same bits however the stream is cut.
 
     Work is aligned to frames inside, each computed by calls of one fixed shape. Samples that do not
-    fill a frame yet wait for the next call. Samples beyond ±65536 times full scale are limited.
+    fill a frame yet wait for the next call.
     """
 
     def __init__(self, settings: FeatureSettings | None = None) -> None:
@@ -157,7 +155,8 @@ class FrontEnd:
         self._silence = self._bank.start()
         self._state = self._silence
         self._levels = self._conditioning.start()
-        self._rest = np.zeros(0, np.float32)
+        self._frame = np.empty(self._bank.frame_samples)  # the frame that is filling up
+        self._filled = 0
 
     def process(self, block: NDArray[np.floating]) -> Array:
         """Frames (t, n_features) that the samples (n,) complete; full scale is 1.0, rate 16 kHz.
@@ -174,22 +173,21 @@ class FrontEnd:
     def process_trusted(self, block: NDArray[np.float32]) -> Array:
         """As `process`, for blocks known to be finite float32."""
         length = self._bank.frame_samples
-        if len(self._rest):
-            block = np.concatenate([self._rest, block])
-        frames = len(block) // length
-        if not frames:
-            self._rest = block.copy()
-            return np.empty((0, self.n_features))
-        self._rest = block[frames * length :].copy()
-        samples = block[: frames * length].astype(np.float64)
-        np.minimum(samples, LIMIT, out=samples)
-        np.maximum(samples, -LIMIT, out=samples)
+        frames = (self._filled + len(block)) // length
         features = np.empty((frames, self.n_features))
-        for index in range(frames):
-            frame = samples[index * length : (index + 1) * length]
-            state = self._bank.step(frame, self._state)
-            self._state = state if np.maximum.reduce(state.envelope) > SILENCE else self._silence
-            features[index], self._levels = self._conditioning.step(
-                self._state.envelope, self._levels
-            )
+        used = 0
+        for row in features:
+            take = length - self._filled
+            self._frame[self._filled :] = block[used : used + take]
+            used += take
+            self._filled = 0
+            state = self._bank.step(self._frame, self._state)
+            # the reduction of a ufunc is `max` without its overhead
+            loud = np.maximum.reduce(state.envelope) > SILENCE
+            self._state = state if loud else self._silence
+            self._levels = self._conditioning.step(self._state.envelope, self._levels, row)
+        left = len(block) - used
+        if left:
+            self._frame[self._filled : self._filled + left] = block[used:]
+            self._filled += left
         return features

@@ -1,0 +1,181 @@
+"""What a 10 ms block of audio costs: kws-stream beside pymicro-wakeword, in one run.
+
+    python benchmarks/streaming_cost.py [--seconds 60] [--rounds 7] [--json]
+
+The engines take turns, round by round, on the same audio (int16, 16 kHz, blocks of 160 samples, one
+thread), so that a machine whose speed drifts treats them alike; the medians are compared. Peak
+memory is that of a process of its own for each engine. Absolute times depend on the machine; quote
+the ratio. pymicro-wakeword comes with the extra `bench`.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# one thread each, set before NumPy loads
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+import numpy as np
+
+BLOCK = 160
+ENGINES = ("commands-12", "yes-4", "pymicro-wakeword")
+Run = Callable[[list[np.ndarray]], None]
+
+
+def audio(seconds: float) -> list[np.ndarray]:
+    """The packaged recording, repeated, in blocks of 10 ms."""
+    import kws_stream
+    from kws_stream.audio import FileSource
+
+    recording = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
+    with FileSource(recording) as source:
+        pcm = np.concatenate(list(source.blocks()))
+    pcm = np.round(np.resize(pcm, int(seconds * 16_000)) * 32768).astype(np.int16)
+    return list(pcm.reshape(-1, BLOCK))
+
+
+def engine(name: str) -> Run:
+    """A function that hears all blocks of a stream once, from a fresh start."""
+    if name == "pymicro-wakeword":
+        from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
+
+        model = MicroWakeWord.from_builtin(Model.OKAY_NABU)
+        features = MicroWakeWordFeatures()
+
+        def run_peer(blocks: list[np.ndarray]) -> None:
+            for block in blocks:
+                for frame in features.process_streaming(block.tobytes()):
+                    model.process_streaming(frame)
+
+        return run_peer
+    import kws_stream
+
+    spotter = kws_stream.KeywordSpotter(name)
+
+    def run(blocks: list[np.ndarray]) -> None:
+        spotter.reset()
+        for block in blocks:
+            spotter.process(block)
+
+    return run
+
+
+def timed_us(run: Run, blocks: list[np.ndarray]) -> float:
+    start = time.perf_counter()
+    run(blocks)
+    return (time.perf_counter() - start) / len(blocks) * 1e6
+
+
+def peak_megabytes(name: str, seconds: float) -> float:
+    """Peak resident memory of a process that runs one engine over the audio."""
+    command = [sys.executable, __file__, "--memory-of", name, "--seconds", str(seconds)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def print_own_peak(name: str, seconds: float) -> None:
+    import resource
+
+    engine(name)(audio(seconds))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak / (2**20 if sys.platform == "darwin" else 2**10))
+
+
+def profile(name: str, blocks: list[np.ndarray], rounds: int) -> dict[str, float]:
+    """Median us per 10 ms of each stage by itself, on what the stage before it gives."""
+    import kws_stream
+    from kws_stream import features, packs
+    from kws_stream.audio import to_float32
+    from kws_stream.detector import Detector, DetectorSettings
+    from kws_stream.power import Activity
+
+    pack = packs.load(name)
+    front_end = features.build(pack.features)
+    network = pack.network
+    stream = network.stream()
+    activity = Activity(network.parameters)
+    settings = DetectorSettings.from_dict(pack.detector)
+    detector = Detector(settings, pack.classes, pack.keywords, front_end.frame_s)
+    spotter = kws_stream.KeywordSpotter(pack)
+    samples = [to_float32(block) for block in blocks]
+    frames = [front_end.process_trusted(block) for block in samples]
+    frames = [frame for frame in frames if len(frame)]
+    traces = [stream.advance_trusted(frame) for frame in frames]
+    stages: dict[str, tuple[Callable[..., object], list[object]]] = {
+        "samples to float32": (to_float32, list(blocks)),
+        "front end": (front_end.process_trusted, list(samples)),
+        "network": (stream.advance_trusted, list(frames)),
+        "activity for power": (activity.add, list(traces)),
+        "detector": (detector.process, [trace.logits for trace in traces]),
+        "whole": (spotter.process, list(blocks)),
+    }
+    times: dict[str, list[float]] = {stage: [] for stage in stages}
+    for _ in range(rounds):
+        for stage, (function, inputs) in stages.items():
+            start = time.perf_counter()
+            for value in inputs:
+                function(value)
+            times[stage].append((time.perf_counter() - start) / len(blocks) * 1e6)
+    medians = {stage: statistics.median(values) for stage, values in times.items()}
+    medians["between the stages"] = 2 * medians["whole"] - sum(medians.values())
+    return medians
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--memory-of", choices=ENGINES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of:
+        print_own_peak(options.memory_of, options.seconds)
+        return
+    blocks = audio(options.seconds)
+    engines = {}
+    for name in ENGINES:
+        try:
+            engines[name] = engine(name)
+        except ImportError as error:
+            print(f"left out {name}: {error}; pip install 'kws-stream[bench]'", file=sys.stderr)
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    for run in engines.values():
+        run(blocks)  # warm up
+    for _ in range(options.rounds):
+        for name, run in engines.items():
+            times[name].append(timed_us(run, blocks))
+    peer = times.get(ENGINES[-1])
+    rows = {}
+    for name, values in times.items():
+        ratios = [a / b for a, b in zip(values, peer, strict=True)] if peer else []
+        median = statistics.median(values)
+        rows[name] = {
+            "us_per_10_ms": median,
+            "times_real_time": 10_000 / median,
+            "ratio_to_peer": statistics.median(ratios) if ratios else None,
+            "peak_megabytes": peak_megabytes(name, options.seconds),
+        }
+    profiles = {name: profile(name, blocks, options.rounds) for name in ENGINES[:-1]}
+    if options.json:
+        print(json.dumps({"engines": rows, "profiles": profiles}, indent=2))
+        return
+    print(f"{'engine':18} {'us per 10 ms':>12} {'x real time':>12} {'ratio':>6} {'peak MB':>8}")
+    for name, row in rows.items():
+        ratio = "" if row["ratio_to_peer"] is None else f"{row['ratio_to_peer']:.2f}"
+        print(
+            f"{name:18} {row['us_per_10_ms']:12.1f} {row['times_real_time']:12.0f} "
+            f"{ratio:>6} {row['peak_megabytes']:8.0f}"
+        )
+    for name, stages in profiles.items():
+        print(f"\n{name}, us per 10 ms")
+        for stage, value in stages.items():
+            print(f"  {stage:20} {value:6.1f}")
+
+
+if __name__ == "__main__":
+    main()
