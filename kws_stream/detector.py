@@ -5,8 +5,8 @@ Per frame, with W the window in frames:
     smoothed = softmax(mean of the last W logits)
 
 A keyword fires when it is armed, leads all classes, and its smoothed score reaches its threshold.
-It is then disarmed until the score has fallen below `rearm`, and for `refractory_s` at least. For
-the first `warmup_s` after a reset nothing fires.
+It is then disarmed until the score has fallen below `rearm` (below its threshold, if that is
+lower), and for `refractory_s` at least. For the first `warmup_s` after a reset nothing fires.
 """
 
 from collections.abc import Mapping
@@ -70,12 +70,14 @@ class DetectorSettings:
             raise ParameterError(
                 f"detector thresholds: need keyword: number, got {self.thresholds!r:.80}"
             )
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "thresholds"}
-        values |= {f"threshold of {name}": value for name, value in self.thresholds.items()}
-        for name, value in values.items():
+        names = [f.name for f in fields(self) if f.name != "thresholds"]
+        checks = [
+            (name, getattr(self, name), 3600.0 if name.endswith("_s") else 1.0) for name in names
+        ]
+        checks += [(f"threshold of {name}", value, 1.0) for name, value in self.thresholds.items()]
+        for name, value, high in checks:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ParameterError(f"detector {name}: need a number, got {value!r:.80}")
-            high = 3600.0 if name.endswith("_s") else 1.0
             if not 0 <= value <= high:
                 raise ParameterError(f"detector {name}: need 0 to {high:g}, got {value}")
 
@@ -116,6 +118,7 @@ class Detector:
             self._thresholds[classes.index(name)] = settings.thresholds.get(
                 name, settings.threshold
             )
+        self._rearm = np.minimum(settings.rearm, self._thresholds)
         self._window = max(1, round(settings.window_s / frame_s))
         self._warmup = round(settings.warmup_s / frame_s)
         self._refractory = round(settings.refractory_s / frame_s)
@@ -133,7 +136,7 @@ class Detector:
         self._recent = np.zeros((self._window, classes))
         self._frames = 0
         self._events = 0
-        self._low = np.zeros(classes, np.int64)  # last frame at which the score was below rearm
+        self._low = np.zeros(classes, np.int64)  # last frame with a score below the re-arming level
         self._fired = np.full(classes, NEVER)  # last frame at which the class fired
         self.smoothed = np.full(classes, 1 / classes)
 
@@ -146,7 +149,7 @@ class Detector:
             mean = np.add.reduce(self._recent, axis=0)
             mean /= min(frame, self._window)
             self.smoothed = scores = softmax(mean)
-            np.copyto(self._low, frame, where=scores < self._settings.rearm)
+            np.copyto(self._low, frame, where=scores < self._rearm)
             best = int(scores.argmax())
             score = float(scores[best])
             if (

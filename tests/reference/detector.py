@@ -1,0 +1,64 @@
+"""The detector one frame and one class at a time, in plain Python.
+
+Only the softmax is the package's own, since exponentials differ between libraries in their last
+bit; tests hold it against `math.exp` by itself.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kws_stream.detector import DetectorSettings, softmax
+
+
+def run(
+    logits: Sequence[Sequence[float]],
+    settings: DetectorSettings,
+    classes: Sequence[str],
+    keywords: Sequence[str],
+    frame_s: float,
+) -> tuple[list[dict[str, Any]], list[list[float]]]:
+    """Events as dicts, and the smoothed scores of every frame."""
+    window = max(1, round(settings.window_s / frame_s))
+    warmup = round(settings.warmup_s / frame_s)
+    refractory = round(settings.refractory_s / frame_s)
+    threshold = {name: settings.thresholds.get(name, settings.threshold) for name in keywords}
+    last_low = dict.fromkeys(classes, 0)  # frame of the last score under the re-arming level
+    last_fired: dict[str, int] = {}
+    events: list[dict[str, Any]] = []
+    smoothed: list[list[float]] = []
+    ring = [[0.0] * len(classes) for _ in range(window)]
+    for frame, row in enumerate(logits, start=1):
+        ring[(frame - 1) % window] = [float(value) for value in row]
+        means = []
+        for k in range(len(classes)):
+            total = 0.0
+            for old in ring:
+                total = total + old[k]
+            means.append(total / min(frame, window))
+        scores = softmax(np.array(means)).tolist()
+        smoothed.append(scores)
+        for name, score in zip(classes, scores, strict=True):
+            if score < min(settings.rearm, threshold.get(name, 1.0)):
+                last_low[name] = frame
+        leader = max(range(len(classes)), key=lambda k: (scores[k], -k))  # a tie: the first
+        name, score = classes[leader], scores[leader]
+        if name not in threshold or score < threshold[name] or frame <= warmup:
+            continue
+        if name in last_fired:
+            fallen = last_low[name] > last_fired[name]
+            if not fallen or frame < last_fired[name] + refractory:
+                continue
+        start_s = max(0.0, last_low[name] * frame_s - settings.onset_s)
+        events.append(
+            {
+                "keyword": name,
+                "time_s": round(frame * frame_s, 6),
+                "score": score,
+                "start_s": round(start_s, 6),
+                "index": len(events),
+            }
+        )
+        last_fired[name] = frame
+    return events, smoothed

@@ -1,0 +1,258 @@
+"""The detector: equal to its oracle for any split, and each of its rules by itself."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kws_stream.detector import Detector, DetectorSettings, WakeEvent, softmax
+from kws_stream.errors import ParameterError
+from tests.reference import detector as oracle
+from tests.strategies import splits
+
+CLASSES = ("other", "yes", "no")
+KEYWORDS = ("yes", "no")
+FRAME_S = 0.01
+
+# every rule off: a keyword fires on the frame whose own score reaches 0.6, and re-arms below 0.4
+BARE: dict[str, Any] = {
+    "window_s": 0.0,
+    "threshold": 0.6,
+    "rearm": 0.4,
+    "refractory_s": 0.0,
+    "warmup_s": 0.0,
+    "onset_s": 0.0,
+}
+
+
+def build(classes: tuple[str, ...] = CLASSES, **changes: Any) -> Detector:
+    keywords = tuple(name for name in classes if name in KEYWORDS)
+    return Detector(DetectorSettings(**BARE | changes), classes, keywords, FRAME_S)
+
+
+def logits(*scores: tuple[float, float, float]) -> np.ndarray:
+    """Logits whose softmax is, to rounding, these scores of CLASSES."""
+    return np.log(np.array(scores).reshape(-1, 3))
+
+
+def frames_of(events: list[WakeEvent]) -> list[tuple[str, int]]:
+    """Keyword and 1-based frame of each event."""
+    return [(event.keyword, round(event.time_s / FRAME_S)) for event in events]
+
+
+QUIET, YES, NO = (0.8, 0.1, 0.1), (0.2, 0.7, 0.1), (0.2, 0.1, 0.7)
+UNSURE = (0.25, 0.5, 0.25)  # yes leads, below its threshold and above its re-arming level
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.data())
+def test_equals_the_oracle_in_every_bit_for_any_split(data: st.DataObject) -> None:
+    draw = data.draw
+    classes = tuple("abcdefghijkl"[: draw(st.sampled_from([2, 3, 12]))])
+    keywords = tuple(draw(st.sets(st.sampled_from(classes)).map(sorted)))
+    frame_s = draw(st.sampled_from([0.01, 0.02]))
+    # equal, extreme and changing logits; scores hit 1/2, 1/3, 1 and the thresholds all the time
+    levels = st.sampled_from([0.0, 0.0, 1.0, 2.0, -3.0, 30.0, -1e300, 1e300])
+    levels = st.one_of(levels, st.floats(-8, 8))
+    row = st.lists(levels, min_size=len(classes), max_size=len(classes))
+    rows = draw(st.lists(st.tuples(row, st.integers(1, 4)), max_size=10))
+    array = np.array([r for r, times in rows for _ in range(times)]).reshape(-1, len(classes))
+
+    seen = [0.0, 0.5, 1.0]
+    for values in array:
+        seen += softmax(values).tolist()
+    score = st.sampled_from(seen)
+    seconds = st.sampled_from([0.0, 0.01, 0.02, 0.05, 0.1])
+    given_settings = DetectorSettings(
+        window_s=draw(seconds),
+        threshold=draw(score),
+        thresholds={name: draw(score) for name in keywords if draw(st.booleans())},
+        rearm=draw(score),
+        refractory_s=draw(seconds),
+        warmup_s=draw(seconds),
+        onset_s=draw(seconds),
+    )
+    expected, scores = oracle.run(array, given_settings, classes, keywords, frame_s)
+
+    detector = Detector(given_settings, classes, keywords, frame_s)
+    for _ in range(2):  # the second time after a reset
+        events, smoothed = [], []
+        for part in draw(splits(len(array))):
+            events += detector.process(array[part])
+            if part.stop > part.start:
+                smoothed.append((part.stop - 1, detector.smoothed.tolist()))
+        assert [event.as_dict() for event in events] == expected
+        assert all(got == scores[at] for at, got in smoothed)
+        detector.reset()
+        assert detector.smoothed.tolist() == [1 / len(classes)] * len(classes)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 12])
+def test_softmax_is_a_softmax(classes: int) -> None:
+    values = np.random.default_rng(0).normal(0, 5, classes)
+    exponentials = [math.exp(value) for value in values]
+    expected = [value / sum(exponentials) for value in exponentials]
+    np.testing.assert_allclose(softmax(values), expected, rtol=1e-14)
+    assert softmax(np.full(classes, 1e308)).tolist() == [1 / classes] * classes
+
+
+def test_a_keyword_fires_on_the_frame_that_reaches_its_threshold() -> None:
+    events = build().process(logits(QUIET, UNSURE, YES, YES))
+    assert frames_of(events) == [("yes", 3)]
+    assert events[0].score == softmax(logits(YES)[0])[1]
+    assert events[0].index == 0
+
+
+def test_a_tie_with_the_threshold_fires() -> None:
+    score = float(softmax(logits(YES)[0])[1])
+    assert frames_of(build(threshold=score).process(logits(YES))) == [("yes", 1)]
+    assert build(threshold=math.nextafter(score, 1)).process(logits(YES)) == []
+
+
+def test_of_equal_scores_the_first_class_leads() -> None:
+    tie = np.zeros((1, 2))
+    assert build(("other", "yes"), threshold=0.5).process(tie) == []
+    assert frames_of(build(("yes", "other"), threshold=0.5).process(tie)) == [("yes", 1)]
+
+
+def test_a_class_that_is_no_keyword_never_fires_and_holds_others_back() -> None:
+    detector = build(threshold=0.3)
+    assert detector.process(logits((1.0 - 1e-9, 5e-10, 5e-10), (0.6, 0.35, 0.05))) == []
+    assert frames_of(detector.process(logits((0.3, 0.4, 0.3)))) == [("yes", 3)]
+
+
+def test_each_keyword_has_its_own_threshold() -> None:
+    detector = build(thresholds={"no": 0.75})
+    assert detector.thresholds == {"yes": 0.6, "no": 0.75}
+    assert frames_of(detector.process(logits(NO, QUIET, YES, (0.1, 0.1, 0.8)))) == [
+        ("yes", 3),
+        ("no", 4),
+    ]
+
+
+def test_a_keyword_fires_again_only_after_its_score_has_fallen() -> None:
+    held = build().process(logits(YES, UNSURE, YES, UNSURE, YES))
+    assert frames_of(held) == [("yes", 1)]
+    fallen = build().process(logits(YES, UNSURE, YES, QUIET, YES))
+    assert frames_of(fallen) == [("yes", 1), ("yes", 5)]
+    assert [event.index for event in fallen] == [0, 1]
+
+
+def test_a_tie_with_the_rearming_level_does_not_rearm() -> None:
+    low = float(softmax(logits(QUIET)[0])[1])
+    rows = logits(YES, QUIET, YES)
+    assert frames_of(build(rearm=low).process(rows)) == [("yes", 1)]
+    assert frames_of(build(rearm=math.nextafter(low, 1)).process(rows)) == [("yes", 1), ("yes", 3)]
+
+
+def test_a_held_score_fires_once_even_below_the_rearming_level() -> None:
+    detector = build(threshold=0.45, rearm=0.9)
+    assert frames_of(detector.process(logits(*[UNSURE] * 50))) == [("yes", 1)]
+    assert frames_of(detector.process(logits(QUIET, UNSURE))) == [("yes", 52)]
+
+
+def test_a_keyword_is_silent_for_its_refractory_time_and_others_are_not() -> None:
+    detector = build(refractory_s=0.05)
+    rows = logits(YES, QUIET, YES, QUIET, NO, YES, QUIET)
+    assert frames_of(detector.process(rows)) == [("yes", 1), ("no", 5), ("yes", 6)]
+    late = build(refractory_s=0.06).process(rows)
+    assert frames_of(late) == [("yes", 1), ("no", 5)]
+
+
+def test_different_keywords_back_to_back_both_fire() -> None:
+    detector = build(refractory_s=1.0)
+    assert frames_of(detector.process(logits(YES, NO))) == [("yes", 1), ("no", 2)]
+
+
+def test_nothing_fires_in_the_warm_up_after_the_start_and_after_a_reset() -> None:
+    detector = build(warmup_s=0.03)
+    for _ in range(2):
+        events = detector.process(logits(YES, QUIET, YES, QUIET, NO))
+        assert frames_of(events) == [("no", 5)]
+        detector.reset()
+    held = build(warmup_s=0.03).process(logits(YES, YES, YES, YES))
+    assert frames_of(held) == [("yes", 4)]  # still there when the warm-up ends
+
+
+def test_scores_are_of_the_mean_logits_of_the_window() -> None:
+    detector = build(window_s=0.03)
+    rows = np.array([[0.0, 3.0, 0.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0], [0.0, 6.0, 0.0]])
+    means = [rows[:1], rows[:2], rows[:3], rows[1:]]
+    for row, mean in zip(rows, means, strict=True):
+        detector.process(row[None])
+        np.testing.assert_allclose(detector.smoothed, softmax(mean.mean(axis=0)), rtol=1e-15)
+
+
+def test_start_is_the_onset_before_the_rise_and_never_before_the_stream() -> None:
+    rows = logits(*[QUIET] * 40, UNSURE, UNSURE, YES)
+    (event,) = build(onset_s=0.25).process(rows)
+    assert (event.time_s, event.start_s) == (0.43, 0.15)
+    (event,) = build(onset_s=0.5).process(rows)
+    assert event.start_s == 0.0
+
+
+def test_times_do_not_gather_rounding_errors() -> None:
+    detector = build()
+    detector.process(np.tile(logits(QUIET), (12_345, 1)))
+    (event,) = detector.process(logits(YES))
+    assert event.time_s == 123.46
+
+
+def test_logits_are_not_kept_and_not_changed() -> None:
+    rows = logits(*[UNSURE] * 3)
+    given_rows = rows.copy()
+    detector = build(window_s=0.03)
+    detector.process(rows)
+    assert (rows == given_rows).all()
+    before = detector.smoothed.copy()
+    rows[:] = 50.0
+    detector.process(logits(UNSURE))
+    np.testing.assert_allclose(detector.smoothed, before, rtol=1e-15)
+
+
+def test_an_event_is_json() -> None:
+    (event,) = build().process(logits(YES))
+    fields = json.loads(json.dumps(event.as_dict()))
+    assert WakeEvent(**fields) == event
+    assert list(fields) == ["keyword", "time_s", "score", "start_s", "index"]
+
+
+def test_settings_survive_a_manifest() -> None:
+    given_settings = DetectorSettings(window_s=0.6, thresholds={"yes": 0.7}, rearm=0.25)
+    stored = json.loads(json.dumps(given_settings.as_dict()))
+    assert DetectorSettings.from_dict(stored) == given_settings
+    assert DetectorSettings.from_dict({}) == DetectorSettings()
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"treshold": 0.5}, "treshold"),
+        ({"threshold": "0.5"}, "threshold"),
+        ({"threshold": True}, "threshold"),
+        ({"threshold": 1.01}, "threshold"),
+        ({"threshold": math.nan}, "threshold"),
+        ({"rearm": -0.1}, "rearm"),
+        ({"window_s": -1}, "window_s"),
+        ({"refractory_s": math.inf}, "refractory_s"),
+        ({"warmup_s": 1e9}, "warmup_s"),
+        ({"onset_s": None}, "onset_s"),
+        ({"thresholds": [0.5]}, "thresholds"),
+        ({"thresholds": {"yes": 2}}, "threshold of yes"),
+        ({"thresholds": {"yes": "high"}}, "threshold of yes"),
+        ({"thresholds": {"yes_s": 2}}, "threshold of yes_s"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ParameterError, match=named):
+        DetectorSettings.from_dict(values)
+
+
+def test_a_threshold_of_an_unknown_keyword_is_refused_and_the_keywords_are_listed() -> None:
+    for name in ("maybe", "other"):
+        with pytest.raises(ParameterError, match=rf"{name}.*yes, no"):
+            build(thresholds={name: 0.5})
