@@ -134,8 +134,10 @@ def _percent(share: float | None) -> str:
 
 
 def _confusion(result: "Result") -> list[str]:
-    width = max(4, *(len(str(count)) for row in result.confusion for count in row)) + 1
-    titles = "".join(f"{name[:4]:>{width}}" for name in result.classes)
+    # as many letters of the names as there is room for, four at least
+    letters = max(4, min(max(map(len, result.classes)), 58 // len(result.classes) - 1))
+    width = max(letters, *(len(str(count)) for row in result.confusion for count in row)) + 1
+    titles = "".join(f"{name[:letters]:>{width}}" for name in result.classes)
     lines = [f"{'called':<9}{titles}  recall"]
     for name, counts in zip(result.classes, result.confusion, strict=True):
         cells = "".join(f"{count or '.':>{width}}" for count in counts)
