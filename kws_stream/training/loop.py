@@ -165,8 +165,16 @@ class Training:
         clips, labels = self._sampler.draw(recipe.sequences * recipe.joined, generator)
         clips = change_clips(clips, recipe.augment, generator)
         sequences = clips.view(recipe.sequences, -1, clips.shape[-1])
+        labels = labels.view(recipe.sequences, recipe.joined)
+        count = round(recipe.background_share * recipe.sequences)
+        if count:
+            background, background_labels = self._sampler.background(
+                count, recipe.joined, generator
+            )
+            sequences = torch.cat([background, sequences[len(background) :]])
+            labels = torch.cat([background_labels, labels[len(background) :]])
         sequences = add_noise(sequences, self._noise, recipe.augment, generator)
-        return condition(sequences, recipe.features), labels.view(recipe.sequences, recipe.joined)
+        return condition(sequences, recipe.features), labels
 
     def _start_bits(self, generator: torch.Generator) -> list[Tensor]:
         """Random bits in half of the sequences: in a stream nobody resets the cells."""

@@ -30,6 +30,7 @@ class Recipe:
     from eps_start to 0 over the first eps_share of the steps (see `scan`). augment scales every
     random change of a clip, 1 being the ranges in `augment`. decision_s: the part of each clip
     whose mean logits decide. between_weight: weight of the loss on windows between decisions.
+    background_share: share of sequences that are unbroken stretches of noise or running speech.
     shares: how often each kind of clip is drawn (see `Sampler`).
     """
 
@@ -59,6 +60,7 @@ class Recipe:
     augment: float = 0.3
     decision_s: tuple[float, float] = (0.4, 1.0)
     between_weight: float = 0.1
+    background_share: float = 0.0
     shares: dict[str, float] = field(default_factory=dict)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)

@@ -125,6 +125,28 @@ class Sampler:
             clips[rows] = second
         return clips, labels
 
+    def background(
+        self, count: int, clips: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Unbroken stretches (count, clips · hops, channels) of the long recordings, and labels.
+
+        In a stream mostly nobody says a keyword, and gain control settles on what is there.
+        Labels are (count, clips); zero sequences where the corpus has no long recordings.
+        """
+        streams = [g for g in self._groups if g.members is None]
+        if not streams:
+            channels = self._groups[0].envelopes.shape[-1]
+            return torch.empty(0, clips * CLIP_HOPS, channels), torch.empty(0, clips).long()
+        hops = clips * CLIP_HOPS
+        sequences, labels = [], []
+        for index in range(count):
+            group = streams[index % len(streams)]
+            last = len(group.envelopes) - hops
+            start = int(torch.randint(0, last, (1,), generator=generator))
+            sequences.append(group.envelopes[start : start + hops])
+            labels.append(torch.full((clips,), group.label))
+        return torch.stack(sequences), torch.stack(labels)
+
 
 def validation_clips(corpus: Corpus, recipe: Recipe) -> tuple[Tensor, Tensor]:
     """Envelopes and labels of the validation speakers' clips of the task, by official split."""
