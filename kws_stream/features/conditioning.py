@@ -57,6 +57,11 @@ class ConditioningState(NamedTuple):
     level: Array
     slow: Array
 
+    def without_traces(self, least: float) -> "ConditioningState":
+        """The state with everything below `least` set to zero."""
+        level, slow = (np.where(values < least, 0.0, values) for values in self)
+        return ConditioningState(level, slow)
+
 
 class Conditioning:
     """Constants of the stage; `step` is pure: old state in, new state out."""

@@ -186,6 +186,8 @@ class FrontEnd:
             loud = np.maximum.reduce(state.envelope) > SILENCE
             self._state = state if loud else self._silence
             self._levels = self._conditioning.step(self._state.envelope, self._levels, row)
+            if not loud:
+                self._levels = self._levels.without_traces(SILENCE)
         left = len(block) - used
         if left:
             self._frame[self._filled : self._filled + left] = block[used:]
