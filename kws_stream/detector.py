@@ -51,7 +51,8 @@ def softmax(logits: Array) -> Array:
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """window_s: length of the smoothing window. rearm: score below which a keyword may fire again.
+    """window_s: length of the smoothing window. rearm: score below which a keyword may fire again,
+    cut to its threshold; 1 keeps keywords armed, so that only the refractory time holds them back.
 
     threshold: for keywords without an entry in thresholds. onset_s: how long before a score's rise
     the word began, on average; it places start_s.
@@ -118,7 +119,10 @@ class Detector:
             self._thresholds[classes.index(name)] = settings.thresholds.get(
                 name, settings.threshold
             )
+        # Above its threshold a held score would fire again and again.
         self._rearm = np.minimum(settings.rearm, self._thresholds)
+        if settings.rearm == 1:
+            self._rearm[:] = np.inf
         self._window = max(1, round(settings.window_s / frame_s))
         self._warmup = round(settings.warmup_s / frame_s)
         self._refractory = round(settings.refractory_s / frame_s)

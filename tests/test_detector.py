@@ -155,6 +155,12 @@ def test_a_held_score_fires_once_even_below_the_rearming_level() -> None:
     assert frames_of(detector.process(logits(QUIET, UNSURE))) == [("yes", 52)]
 
 
+def test_a_rearming_level_of_one_leaves_the_refractory_time_alone_to_hold_a_keyword_back() -> None:
+    detector = build(rearm=1.0, refractory_s=0.03)
+    certain = np.tile([0.0, 1000.0, 0.0], (7, 1))  # a score of exactly 1
+    assert frames_of(detector.process(certain)) == [("yes", 1), ("yes", 4), ("yes", 7)]
+
+
 def test_a_keyword_is_silent_for_its_refractory_time_and_others_are_not() -> None:
     detector = build(refractory_s=0.05)
     rows = logits(YES, QUIET, YES, QUIET, NO, YES, QUIET)

@@ -40,7 +40,8 @@ def run(
         scores = softmax(np.array(means)).tolist()
         smoothed.append(scores)
         for name, score in zip(classes, scores, strict=True):
-            if score < min(settings.rearm, threshold.get(name, 1.0)):
+            level = min(settings.rearm, threshold.get(name, 1.0))
+            if settings.rearm == 1 or score < level:
                 last_low[name] = frame
         leader = max(range(len(classes)), key=lambda k: (scores[k], -k))  # a tie: the first
         name, score = classes[leader], scores[leader]
