@@ -57,9 +57,9 @@ class ConditioningState(NamedTuple):
     level: Array
     slow: Array
 
-    def without_traces(self, least: float) -> "ConditioningState":
-        """The state with everything below `least` set to zero."""
-        level, slow = (np.where(values < least, 0.0, values) for values in self)
+    def without_traces(self) -> "ConditioningState":
+        """The state with everything below `SILENCE` set to zero."""
+        level, slow = (np.where(values < SILENCE, 0.0, values) for values in self)
         return ConditioningState(level, slow)
 
 
@@ -81,10 +81,6 @@ class Conditioning:
             np.full(self.channels, self.settings.start_level),
             np.zeros((len(self.settings.slow_s), self.channels)),
         )
-
-    def without_traces(self, state: ConditioningState) -> ConditioningState:
-        """`state` with 0 for what has decayed below `SILENCE`."""
-        return ConditioningState(*(np.where(values < SILENCE, 0.0, values) for values in state))
 
     def step(self, envelope: Array, state: ConditioningState, out: Array) -> ConditioningState:
         """New state; writes the features (n_features,) of one frame to `out`.

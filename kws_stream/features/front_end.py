@@ -17,7 +17,6 @@ from kws_stream.features.mel import MelBands
 Array = NDArray[np.float64]
 
 
-
 @dataclass(frozen=True)
 class FeatureSettings(ConditioningSettings):
     """Settings of a front end: the bank's here, the rest in `ConditioningSettings`.
@@ -187,7 +186,7 @@ class FrontEnd:
             self._state = state if loud else self._silence
             self._levels = self._conditioning.step(self._state.envelope, self._levels, row)
             if not loud:
-                self._levels = self._levels.without_traces(SILENCE)
+                self._levels = self._levels.without_traces()
         left = len(block) - used
         if left:
             self._frame[self._filled : self._filled + left] = block[used:]
