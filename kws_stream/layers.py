@@ -67,9 +67,8 @@ class MatmulLayers(_NumpyLayers):
     """Matrix products by NumPy's BLAS: exact for networks proven exact in `dtype`."""
 
     def affine(self, x: Array, layer: tuple[Array, Array]) -> Array:
-        weight, bias = layer
-        out: Array = x.dot(weight)  # for one frame, half the cost of the call x @ weight
-        out += bias
+        out: Array = x.dot(layer[0])  # for one frame, half the cost of the call x @ weight
+        out += layer[1]
         return out
 
 

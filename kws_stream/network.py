@@ -26,7 +26,7 @@ from kws_stream.parameters import (
 ONNX_MIN_FRAMES = 32
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)  # not frozen: one is made every frame
 class Trace:
     """What every wire of a network did over T frames, in unit currents (bits: bool).
 

@@ -115,8 +115,9 @@ def test_training_sees_the_features_of_the_front_end(hops: int) -> None:
     bank = build_bank(settings)
     state = bank.start()
     envelopes = []
-    for frame in samples.astype(np.float64).reshape(-1, bank.frame_samples):
-        state = bank.step(frame, state)
+    padded = np.concatenate([[0.0], samples])  # the sample before the first
+    for start in range(0, len(samples), bank.frame_samples):
+        state = bank.step(padded[start : start + bank.frame_samples + 1], state)
         envelopes.append(state.envelope)
     # training keeps an envelope a hop, and reads the last of each frame
     batch = torch.from_numpy(np.repeat(envelopes, hops, axis=0))[None]

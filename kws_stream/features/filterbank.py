@@ -47,10 +47,9 @@ def bandpass(centre_hz: Array, quality: Array) -> tuple[Array, Array]:
 class FilterbankState(NamedTuple):
     """What the bank remembers between frames; leading axes are independent streams.
 
-    last (..., 1): the previous sample; modes (..., channels) complex; envelope (..., channels).
+    modes (..., channels) complex; envelope (..., channels).
     """
 
-    last: Array
     modes: NDArray[np.complex128]
     envelope: Array
 
@@ -109,23 +108,26 @@ class Filterbank:
         self._frame_decay = decay**frame_samples
         segment_decay = decay ** (SEGMENT * np.arange(segments - 1, -1, -1))
         self._segment_weights = segment_decay.astype(np.float32)
-        self._sample_weights = (1 - decay) / SCALE * decay ** np.arange(SEGMENT - 1, -1, -1)
+        sample_weights = (1 - decay) / SCALE * decay ** np.arange(SEGMENT - 1, -1, -1)
+        self._sample_weights = sample_weights.astype(np.float32)
 
     def start(self, *streams: int) -> FilterbankState:
         """State of silence, for one stream or an array of them."""
         return FilterbankState(
-            np.zeros((*streams, 1)),
             np.zeros((*streams, self.channels), np.complex128),
             np.zeros((*streams, self.channels)),
         )
 
-    def step(self, frame: Array, state: FilterbankState) -> FilterbankState:
-        """State after one frame (..., frame_samples) of float64; its envelope is the output."""
-        streams, wires = frame.shape[:-1], 2 * self.channels
-        before = np.concatenate([state.last, frame[..., :-1]], axis=-1)
-        before *= -SCALE * self._preemphasis
-        before += SCALE * frame
-        samples = before.reshape(-1, SEGMENT)  # segments of all streams: one product serves them
+    def step(self, samples: Array, state: FilterbankState) -> FilterbankState:
+        """State after one frame; its envelope is the output.
+
+        samples: (..., 1 + frame_samples) float64, the frame behind the sample before it.
+        """
+        streams, wires = samples.shape[:-1], 2 * self.channels
+        emphasised = samples[..., :-1] * -self._preemphasis
+        emphasised += samples[..., 1:]
+        emphasised *= SCALE
+        samples = emphasised.reshape(-1, SEGMENT)  # segments of all streams: one product serves them
         modes = np.empty((*streams, self._segments + 1, self.channels), np.complex128)
         modes[..., 0, :] = state.modes
         into_modes = samples.dot(self._into_modes).view(np.complex128)
@@ -143,6 +145,6 @@ class Filterbank:
             np.abs(outputs, out=outputs)
         per_sample = self._segment_weights.dot(outputs.reshape(*streams, self._segments, -1))
         per_sample = per_sample.reshape(*streams, self.channels, SEGMENT)
-        envelope = per_sample.dot(self._sample_weights)
-        envelope += self._frame_decay * state.envelope
-        return FilterbankState(frame[..., -1:].copy(), modes[..., -1, :], envelope)
+        envelope = self._frame_decay * state.envelope
+        envelope += per_sample.dot(self._sample_weights)
+        return FilterbankState(modes[..., -1, :], envelope)

@@ -114,7 +114,7 @@ class Bank(Protocol):
 
     def start(self, *streams: int) -> Any: ...
 
-    def step(self, frame: Array, state: Any) -> _State: ...
+    def step(self, samples: Array, state: Any) -> _State: ...
 
 
 def build_bank(settings: FeatureSettings, hops_per_frame: int | None = None) -> Bank:
@@ -154,8 +154,8 @@ class FrontEnd:
         self._silence = self._bank.start()
         self._state = self._silence
         self._levels = self._conditioning.start()
-        self._frame = np.empty(self._bank.frame_samples)  # the frame that is filling up
-        self._filled = 0
+        self._samples = np.zeros(1 + self._bank.frame_samples)  # last sample, frame filling up
+        self._filled = 1
 
     def process(self, block: NDArray[np.floating]) -> Array:
         """Frames (t, n_features) that the samples (n,) complete; full scale is 1.0, rate 16 kHz.
@@ -171,24 +171,24 @@ class FrontEnd:
 
     def process_trusted(self, block: NDArray[np.float32]) -> Array:
         """As `process`, for blocks known to be finite float32."""
-        length = self._bank.frame_samples
-        frames = (self._filled + len(block)) // length
+        samples, filled = self._samples, self._filled
+        frames = (filled - 1 + len(block)) // self._bank.frame_samples
         features = np.empty((frames, self.n_features))
         used = 0
         for row in features:
-            take = length - self._filled
-            self._frame[self._filled :] = block[used : used + take]
+            take = len(samples) - filled
+            samples[filled:] = block[used : used + take]
             used += take
-            self._filled = 0
-            state = self._bank.step(self._frame, self._state)
-            # the reduction of a ufunc is `max` without its overhead
-            loud = np.maximum.reduce(state.envelope) > SILENCE
-            self._state = state if loud else self._silence
-            self._levels = self._conditioning.step(self._state.envelope, self._levels, row)
-            if not loud:
+            state = self._bank.step(samples, self._state)
+            samples[0] = samples[-1]
+            filled = 1
+            # the lowest channel rings longest, and some of every sound leaks into it
+            if state.envelope[0] < SILENCE:
+                state = self._silence
                 self._levels = self._levels.without_traces()
+            self._state = state
+            self._levels = self._conditioning.step(state.envelope, self._levels, row)
         left = len(block) - used
-        if left:
-            self._frame[self._filled : self._filled + left] = block[used:]
-            self._filled += left
+        samples[filled : filled + left] = block[used:]
+        self._filled = filled + left
         return features

@@ -64,9 +64,12 @@ class MelBands:
         """State of silence, for one stream or an array of them."""
         return MelState(np.zeros((*streams, WINDOW)), np.zeros((*streams, self.channels)))
 
-    def step(self, frame: Array, state: MelState) -> MelState:
-        """State after one frame (..., frame_samples) of float64; its envelope is the output."""
-        samples = np.concatenate([state.samples, frame], axis=-1)[..., -WINDOW:]
+    def step(self, samples: Array, state: MelState) -> MelState:
+        """State after one frame; its envelope is the output.
+
+        samples: (..., 1 + frame_samples) float64, the frame behind the sample before it.
+        """
+        samples = np.concatenate([state.samples, samples[..., 1:]], axis=-1)[..., -WINDOW:]
         spectrum = np.fft.rfft(samples * self._window, FFT)
         power = spectrum.real**2 + spectrum.imag**2
         return MelState(samples, np.sqrt(power @ self._weights))

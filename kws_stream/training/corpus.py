@@ -123,8 +123,9 @@ def _envelopes(samples: NDArray[np.float64], settings: FeatureSettings) -> Envel
     hops = samples.shape[1] // HOP_SAMPLES
     envelopes = np.empty((len(samples), hops, bank.channels), np.float32)
     state = bank.start(len(samples))
+    samples = np.pad(samples, ((0, 0), (1, 0)))  # the sample before the first
     for hop in range(hops):
-        state = bank.step(samples[:, hop * HOP_SAMPLES : (hop + 1) * HOP_SAMPLES], state)
+        state = bank.step(samples[:, hop * HOP_SAMPLES : (hop + 1) * HOP_SAMPLES + 1], state)
         envelopes[:, hop] = state.envelope
     return envelopes
 
