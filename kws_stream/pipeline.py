@@ -14,6 +14,7 @@ from kws_stream.errors import PackError, ParameterError
 from kws_stream.network import Trace
 from kws_stream.parameters import BoolArray
 from kws_stream.power import Activity, PowerEstimate
+from kws_stream.power.activity import GROUP_FRAMES
 
 Array = NDArray[np.float64]
 
@@ -42,9 +43,10 @@ class KeywordSpotter:
         try:
             self._front_end = features.build(self.pack.features)
             settings = DetectorSettings.from_dict(self.pack.detector)
+            self.frame_s = self._front_end.frame_s
+            self._detector = Detector(settings, self.classes, self.pack.keywords, self.frame_s)
         except ParameterError as error:
             raise PackError(f"{self.pack.name}: {error}; get an intact copy") from error
-        self.frame_s = self._front_end.frame_s
         network = self.pack.network
         if self._front_end.n_features != network.parameters.n_features:
             raise PackError(
@@ -56,11 +58,12 @@ class KeywordSpotter:
             raise PackError(
                 f"{self.pack.name}: the front end's grid is not the network's; get an intact copy"
             )
-        if isinstance(threshold, Mapping):
-            settings = replace(settings, thresholds={**settings.thresholds, **threshold})
-        elif threshold is not None:
-            settings = replace(settings, threshold=threshold, thresholds={})
-        self._detector = Detector(settings, self.classes, self.pack.keywords, self.frame_s)
+        if threshold is not None:
+            if isinstance(threshold, Mapping):
+                settings = replace(settings, thresholds={**settings.thresholds, **threshold})
+            else:
+                settings = replace(settings, threshold=threshold, thresholds={})
+            self._detector = Detector(settings, self.classes, self.pack.keywords, self.frame_s)
         self._stream = network.stream()
         self._activity = Activity(network.parameters)
         self.reset()
@@ -119,8 +122,8 @@ class KeywordSpotter:
                 for block in source.blocks():
                     yield from self.process(block)
         else:
-            for block in source:
-                yield from self.process(block)
+            for pcm in source:
+                yield from self.process(pcm)
 
     @property
     def scores(self) -> Array:
@@ -154,6 +157,6 @@ class KeywordSpotter:
         return self._activity.estimate(self.pack.network, frame_s=self.frame_s)
 
     def recent_power(self, seconds: float = 1.0) -> PowerEstimate:
-        """As `power`, for about the last seconds."""
-        frames = max(1, round(seconds / self.frame_s))
+        """As `power`, for about the last seconds; what it remembers is 128 frames."""
+        frames = round(min(max(1.0, seconds / self.frame_s), GROUP_FRAMES))
         return self._activity.recent(self.pack.network, frames, frame_s=self.frame_s)
