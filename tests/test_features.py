@@ -48,9 +48,9 @@ def envelopes_of(given: FeatureSettings, samples: np.ndarray) -> tuple[np.ndarra
     bank = build_bank(given)
     state = bank.start(*samples.shape[:-1])
     states = []
+    padded = np.concatenate([np.zeros((*samples.shape[:-1], 1)), samples], axis=-1)
     for start in range(0, samples.shape[-1], bank.frame_samples):
-        frame = samples[..., start : start + bank.frame_samples].astype(np.float64)
-        state = bank.step(frame, state)
+        state = bank.step(padded[..., start : start + bank.frame_samples + 1], state)
         states.append(state)
     return np.stack([state.envelope for state in states]), states
 
