@@ -133,7 +133,11 @@ class Network:
             if self._onnx is None:
                 self._onnx = OnnxLayers(self._graphs, self.parameters, self.dtype)
             layers = self._onnx
-        inputs, candidates, states, all_bits = [], [], [], []
+        inputs: list[Any] = []  # in `dtype`, and float64 in the end
+        candidates: list[Any] = []
+        states: list[Any] = []
+        logits: Any
+        all_bits: list[BoolArray] = []
         h = None
         for index, (beta1, beta2, alpha) in enumerate(self._cells):
             x, c = layers.stage(index, x, h)

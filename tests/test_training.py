@@ -8,10 +8,9 @@ import soundfile
 
 torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
-from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
-
 from kws_stream import bmru, packs  # noqa: E402
 from kws_stream.errors import DataError, ParameterError  # noqa: E402
+from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
 from kws_stream.network import Network  # noqa: E402
 from kws_stream.training.augment import add_noise, change_clips, condition  # noqa: E402

@@ -73,7 +73,7 @@ class Conditioning:
         self._agc_gain = -np.expm1(-settings.frame_s / settings.agc_s)
         self._slow_gain = -np.expm1(-settings.frame_s / np.array(settings.slow_s))[:, None]
         self._root_offset = np.sqrt(settings.offset)
-        # adding this and taking it away again rounds to `step`, ties to even: its last bit is `step`
+        # adding this and taking it away rounds to `step`, ties to even: its last bit is one step
         self._rounder = 1.5 * 2.0**52 * settings.step
 
     def start(self) -> ConditioningState:

@@ -30,8 +30,9 @@ Array = NDArray[np.float64]
 
 def mel_centres(channels: int, low_hz: float, high_hz: float) -> Array:
     """`channels` frequencies in Hz, evenly spaced on the mel scale 2595·log10(1 + f/700)."""
-    mel = np.linspace(*(2595 * np.log10(1 + np.array([low_hz, high_hz]) / 700)), channels)
-    return 700 * (10 ** (mel / 2595) - 1)
+    low, high = (float(2595 * np.log10(1 + hz / 700)) for hz in (low_hz, high_hz))
+    centres: Array = 700 * (10 ** (np.linspace(low, high, channels) / 2595) - 1)
+    return centres
 
 
 def bandpass(centre_hz: Array, quality: Array) -> tuple[Array, Array]:
@@ -127,7 +128,8 @@ class Filterbank:
         emphasised = samples[..., :-1] * -self._preemphasis
         emphasised += samples[..., 1:]
         emphasised *= SCALE
-        samples = emphasised.reshape(-1, SEGMENT)  # segments of all streams: one product serves them
+        # segments of all streams: one product serves them
+        samples = emphasised.reshape(-1, SEGMENT)
         modes = np.empty((*streams, self._segments + 1, self.channels), np.complex128)
         modes[..., 0, :] = state.modes
         into_modes = samples.dot(self._into_modes).view(np.complex128)

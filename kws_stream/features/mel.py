@@ -1,6 +1,6 @@
 """A mel front end, for comparison with the filterbank: windowed FFT, triangular bands.
 
-    power spectrum of a periodic 25 ms Hann window (400 samples, 512 points) that ends at the frame's end
+    power spectrum of a periodic 25 ms Hann window (400 samples, 512 points) at the frame's end
     band energies by area-normalised triangles on the Slaney mel scale
     envelope = square root of the energy, an amplitude like the filterbank's
 
