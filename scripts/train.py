@@ -9,7 +9,7 @@ from rich.progress import Progress
 from kws_stream.errors import KwsStreamError
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.loop import Check, Training
-from kws_stream.training.packing import write_pack
+from kws_stream.training.packing import record_metrics, write_pack
 from kws_stream.training.recipe import Recipe
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -54,9 +54,12 @@ def main(
                 )
 
             training.run(report, lambda step: bar.update(task, completed=step))
-        write_pack(training.network, settings, corpus, out, metrics={})
+        write_pack(training.network, settings, corpus, out)
+        metrics = record_metrics(out, data / "speech_commands")
     except KwsStreamError as error:
         raise click.ClickException(str(error)) from error
+    for name, metric in metrics.items():
+        console.print(f"{name}: {metric['value']}")
     console.print(f"wrote {out}")
 
 

@@ -229,7 +229,7 @@ def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: 
     assert checks[-1].step == 200
     assert checks[-1].fresh > 0.4  # four classes; 0.25 is chance
     assert (tmp_path / "run" / "log.csv").read_text().startswith("step,loss")
-    pack = packs.load(write_pack(training.network, recipe, corpus, tmp_path / "pack", {}))
+    pack = packs.load(write_pack(training.network, recipe, corpus, tmp_path / "pack"))
     assert pack.network.exactness.exact
     assert pack.manifest["data"][0]["name"].startswith("Google Speech")
 

@@ -1,9 +1,11 @@
 """From a trained network to a model pack that says what it was made from."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from kws_stream import packs
+from kws_stream.evaluation import evaluate
 from kws_stream.network import Network
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.export import stage_graphs
@@ -41,9 +43,7 @@ SOURCES = {
 }
 
 
-def write_pack(
-    network: SpottingNetwork, recipe: Recipe, corpus: Corpus, folder: Path, metrics: dict[str, Any]
-) -> Path:
+def write_pack(network: SpottingNetwork, recipe: Recipe, corpus: Corpus, folder: Path) -> Path:
     """Write the quantised network as a model pack; an older pack in `folder` is replaced.
 
     Raises PackError if the network is not exact on its grid.
@@ -66,6 +66,35 @@ def write_pack(
         "clip": {"from_s": start, "to_s": stop},
         "data": [SOURCES[name] for name in SOURCES if name in used],
         "recipe": recipe.training_settings() | {"decision_s": list(recipe.decision_s)},
-        "metrics": metrics,
+        "metrics": {},
     }
     return packs.save(folder, manifest, parameters, stage_graphs(parameters, dtype), overwrite=True)
+
+
+def record_metrics(folder: Path, data: Path) -> dict[str, Any]:
+    """Measure the pack in `folder` on validation clips of `data` and write that to its manifest.
+
+    Fresh and carried, with the commands that give the same figures; returns the metrics.
+    """
+    pack = packs.load(folder)
+    task = pack.manifest["recipe"]["task"]
+    metrics: dict[str, Any] = {}
+    for carry in (False, True):
+        result = evaluate(data, task, "validation", folder, carry=carry)
+        command = f"kws-stream evaluate DATA --task {task} --split validation -m {pack.name}"
+        command += " --carry" if carry else ""
+        figures = {result.headline[0]: result.headline[1]}
+        if result.eight_words is not None:
+            figures["eight_words"] = result.eight_words
+        if not carry:
+            figures["core_power_nw"] = result.core_power_nw["mean"]
+        for name, value in figures.items():
+            label = f"{name}_carried" if carry else name
+            metrics[label] = {"value": round(value, 4), "command": command}
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8")) | {"metrics": metrics}
+    partial = folder / "manifest.part"
+    partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    partial.replace(path)
+    packs.load(folder)
+    return metrics
