@@ -357,3 +357,8 @@ def test_a_bank_whose_filters_do_not_ring_is_refused(selectivity: float) -> None
 def test_a_filter_that_dies_within_a_frame_is_refused() -> None:
     with pytest.raises(ParameterError, match="filterbank: need filters that ring through a frame"):
         Filterbank(np.array([1000.0]), np.array([1.0]), 0.9, 0.012, frame_samples=16000)
+
+
+def test_mel_bands_without_a_bin_of_the_spectrum_are_refused() -> None:
+    with pytest.raises(ParameterError, match="mel: need bands wide enough"):
+        features.build({"kind": "mel", "channels": 256})

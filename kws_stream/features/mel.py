@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
+from kws_stream.errors import ParameterError
 
 WINDOW = 400
 FFT = 512
@@ -59,6 +60,11 @@ class MelBands:
         self.frame_samples = frame_samples
         self._window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
         self._weights = mel_bands(bands, low_hz, high_hz)
+        if not self._weights.any(axis=0).all():
+            raise ParameterError(
+                f"mel: need bands wide enough for a bin of {SAMPLE_RATE_HZ / FFT} Hz each, got "
+                f"{bands} from {low_hz} to {high_hz} Hz; use fewer channels"
+            )
 
     def start(self, *streams: int) -> MelState:
         """State of silence, for one stream or an array of them."""
