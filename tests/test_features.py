@@ -180,6 +180,7 @@ HARSH = {
     "constant": np.ones(16000),
     "square wave": rectangle(16000),
     "absurdly loud": 3e38 * rectangle(16000),
+    "absurdly loud and shrill": 3.4e38 * np.resize(np.sign([1, -1, 1, -1, -0.1]), 16000),
     "absurdly loud noise": 3e38 * np.random.default_rng(0).uniform(-1, 1, 16000),
     "smallest float32": np.full(16000, 1e-45),
     "click": np.eye(1, 16000, 5000)[0] * 3e38,

@@ -23,7 +23,8 @@ from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import ParameterError
 
 SEGMENT = 16  # samples; divides a hop
-SCALE = 2.0**-20  # of samples inside, so that outputs of the loudest float32 still fit float32
+# Of samples inside, so that the outputs of the loudest float32 fit float32; a power of two.
+SCALE = np.float64(2.0**-20)
 
 Array = NDArray[np.float64]
 
@@ -84,7 +85,8 @@ class Filterbank:
         residue = 2 * (b[:, 0] * pole**2 + b[:, 2]) / (2j * pole.imag)
         powers = pole[:, None] ** np.arange(SEGMENT + 1)  # (channels, SEGMENT + 1)
         # samples of a segment -> what they add to the modes at its end
-        self._into_modes = np.ascontiguousarray(powers[:, SEGMENT - 1 :: -1].T).view(np.float64)
+        into_modes = SCALE * powers[:, SEGMENT - 1 :: -1].T
+        self._into_modes = np.ascontiguousarray(into_modes).view(np.float64)
         # border modes: multiply by decay^-k, run the sum, multiply by decay^k
         steps = np.arange(segments + 1)[:, None]
         self._shrink = powers[:, SEGMENT] ** steps
@@ -109,7 +111,7 @@ class Filterbank:
         self._frame_decay = decay**frame_samples
         segment_decay = decay ** (SEGMENT * np.arange(segments - 1, -1, -1))
         self._segment_weights = segment_decay.astype(np.float32)
-        sample_weights = (1 - decay) / SCALE * decay ** np.arange(SEGMENT - 1, -1, -1)
+        sample_weights = (1 - decay) * decay ** np.arange(SEGMENT - 1, -1, -1)
         self._sample_weights = sample_weights.astype(np.float32)
 
     def start(self, *streams: int) -> FilterbankState:
@@ -127,7 +129,6 @@ class Filterbank:
         streams, wires = samples.shape[:-1], 2 * self.channels
         emphasised = samples[..., :-1] * -self._preemphasis
         emphasised += samples[..., 1:]
-        emphasised *= SCALE
         # segments of all streams: one product serves them
         samples = emphasised.reshape(-1, SEGMENT)
         modes = np.empty((*streams, self._segments + 1, self.channels), np.complex128)
@@ -138,7 +139,8 @@ class Filterbank:
         np.add.accumulate(modes, axis=-2, out=modes)
         modes *= self._shrink
         inputs = np.empty((*streams, self._segments, SEGMENT + wires), np.float32)
-        inputs[..., :SEGMENT] = samples.reshape(*streams, self._segments, SEGMENT)
+        segments = samples.reshape(*streams, self._segments, SEGMENT)
+        np.multiply(segments, SCALE, out=inputs[..., :SEGMENT])
         inputs[..., SEGMENT:] = modes[..., :-1, :].view(np.float64)
         outputs = inputs.reshape(-1, SEGMENT + wires).dot(self._outputs)
         if self._half_wave:
@@ -147,6 +149,6 @@ class Filterbank:
             np.abs(outputs, out=outputs)
         per_sample = self._segment_weights.dot(outputs.reshape(*streams, self._segments, -1))
         per_sample = per_sample.reshape(*streams, self.channels, SEGMENT)
-        envelope = self._frame_decay * state.envelope
-        envelope += per_sample.dot(self._sample_weights)
+        envelope = per_sample.dot(self._sample_weights) / SCALE
+        envelope += self._frame_decay * state.envelope
         return FilterbankState(modes[..., -1, :], envelope)
