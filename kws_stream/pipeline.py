@@ -130,12 +130,12 @@ class KeywordSpotter:
         """Posteriors (K,) of the last frame, not smoothed; uniform before the first."""
         if self._last_logits is None:
             return np.full(len(self.classes), 1 / len(self.classes))
-        return softmax(self._last_logits)
+        return np.array(softmax(self._last_logits.tolist()))
 
     @property
     def smoothed_scores(self) -> Array:
         """Scores (K,) that the detector compared last."""
-        return self._detector.smoothed.copy()
+        return np.array(self._detector.smoothed)
 
     @property
     def thresholds(self) -> dict[str, float]:

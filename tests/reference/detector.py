@@ -1,13 +1,10 @@
 """The detector one frame and one class at a time, in plain Python.
 
-Only the softmax is the package's own, since exponentials differ between libraries in their last
-bit; tests hold it against `math.exp` by itself.
+Only the softmax is the package's own; tests hold it against NumPy's exponentials by itself.
 """
 
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from kws_stream.detector import DetectorSettings, softmax
 
@@ -37,7 +34,7 @@ def run(
             for old in ring:
                 total = total + old[k]
             means.append(total / min(frame, window))
-        scores = softmax(np.array(means)).tolist()
+        scores = softmax(means)
         smoothed.append(scores)
         for name, score in zip(classes, scores, strict=True):
             level = min(settings.rearm, threshold.get(name, 1.0))
