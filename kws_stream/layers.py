@@ -25,9 +25,10 @@ Array = NDArray[np.floating]
 
 
 class FeedforwardLayers(Protocol):
-    """Stage `index` on a block of frames; (T, width) of the skip path and (T, d) or (T, K) out."""
+    """Stage `index` on a block of frames; (T, width) of the skip path and (T, d) or (T, K) out.
 
-    dtype: DTypeLike
+    All arrays are float64, whatever a layer computes in.
+    """
 
     def stage(self, index: int, x: Array, states: Array | None) -> tuple[Array, Array]:
         """`x` is (T, n_features) and `states` None in stage 0; else (T, m) and (T, d)."""
@@ -37,17 +38,13 @@ class FeedforwardLayers(Protocol):
 class _NumpyLayers:
     """The stages in NumPy; `affine` is left to the subclass."""
 
-    def __init__(self, parameters: NetworkParameters, dtype: DTypeLike) -> None:
-        self.dtype = dtype
-        self._pre = self._cast(parameters.pre)
-        self._posts = [self._cast(block.post) for block in parameters.blocks]
-        self._outputs = [self._cast(block.candidate) for block in parameters.blocks]
-        self._outputs.append(self._cast(parameters.classifier))
+    def __init__(self, parameters: NetworkParameters) -> None:
+        self._pre = parameters.pre
+        self._posts = [block.post for block in parameters.blocks]
+        self._outputs = [block.candidate for block in parameters.blocks]
+        self._outputs.append(parameters.classifier)
 
-    def _cast(self, layer: Layer) -> tuple[Array, Array]:
-        return layer.weight.astype(self.dtype), layer.bias.astype(self.dtype)
-
-    def affine(self, x: Array, layer: tuple[Array, Array]) -> Array:
+    def affine(self, x: Array, layer: Layer) -> Array:
         raise NotImplementedError
 
     def stage(self, index: int, x: Array, states: Array | None) -> tuple[Array, Array]:
@@ -64,11 +61,11 @@ class _NumpyLayers:
 
 
 class MatmulLayers(_NumpyLayers):
-    """Matrix products by NumPy's BLAS: exact for networks proven exact in `dtype`."""
+    """Matrix products by NumPy's BLAS: exact for networks proven exact."""
 
-    def affine(self, x: Array, layer: tuple[Array, Array]) -> Array:
-        out: Array = x.dot(layer[0])  # for one frame, half the cost of the call x @ weight
-        out += layer[1]
+    def affine(self, x: Array, layer: Layer) -> Array:
+        out: Array = x.dot(layer.weight)  # for one frame, half the cost of the call x @ weight
+        out += layer.bias
         return out
 
 
@@ -78,11 +75,8 @@ class OrderedLayers(_NumpyLayers):
     The order is part of the result where sums round, so no split of a stream changes a bit.
     """
 
-    def __init__(self, parameters: NetworkParameters) -> None:
-        super().__init__(parameters, np.float64)
-
-    def affine(self, x: Array, layer: tuple[Array, Array]) -> Array:
-        weight, bias = layer
+    def affine(self, x: Array, layer: Layer) -> Array:
+        weight, bias = layer.weight, layer.bias
         total: Array = x[:, :1] * weight[0]
         for i in range(1, len(weight)):
             total += x[:, i : i + 1] * weight[i]
@@ -123,7 +117,7 @@ def _signatures(
 
 
 class OnnxLayers:
-    """One ONNX Runtime session a stage, on one thread.
+    """One ONNX Runtime session a stage, on one thread, in the type that the proof allows.
 
     graphs: the serialised ONNX model of each stage. Inputs are named "x" and, after stage 0,
     "states"; outputs are "skip" and "out" (docs/network.md).
@@ -134,7 +128,7 @@ class OnnxLayers:
     ) -> None:
         import onnxruntime
 
-        self.dtype = dtype
+        self._dtype = np.dtype(dtype)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -157,5 +151,6 @@ class OnnxLayers:
 
     def stage(self, index: int, x: Array, states: Array | None) -> tuple[Array, Array]:
         feed = {"x": x} if states is None else {"x": x, "states": states}
+        feed = {name: array.astype(self._dtype, copy=False) for name, array in feed.items()}
         skip, out = self._sessions[index].run(("skip", "out"), feed)
-        return skip, out
+        return skip.astype(np.float64, copy=False), out.astype(np.float64, copy=False)

@@ -56,18 +56,14 @@ class Network:
         """
         self.parameters = parameters
         self.exactness: Exactness = prove_exactness(parameters)
-        self.dtype = np.dtype(self.exactness.dtype)
         self._layers: FeedforwardLayers
         if self.exactness.exact:
-            self._layers = MatmulLayers(parameters, self.dtype)
+            self._layers = MatmulLayers(parameters)
         else:
             self._layers = OrderedLayers(parameters)
         self._graphs = tuple(graphs) if self.exactness.exact else ()
         self._onnx: OnnxLayers | None = None
-        self._cells = [
-            (b.beta1.astype(self.dtype), b.beta2.astype(self.dtype), b.alpha.astype(self.dtype))
-            for b in parameters.blocks
-        ]
+        self._cells = [(b.beta1, b.beta2, b.alpha) for b in parameters.blocks]
 
     @classmethod
     def from_arrays(
@@ -125,18 +121,17 @@ class Network:
                 )
         return x
 
-    def _compute(self, x: NDArray[np.floating], bits: list[BoolArray]) -> Trace:
+    def _compute(self, x: FloatArray, bits: list[BoolArray]) -> Trace:
         """Trace of checked inputs; replaces each entry of `bits` by the state after the block."""
         frames = len(x)
         layers = self._layers
         if self._graphs and frames >= ONNX_MIN_FRAMES:
             if self._onnx is None:
-                self._onnx = OnnxLayers(self._graphs, self.parameters, self.dtype)
+                self._onnx = OnnxLayers(self._graphs, self.parameters, self.exactness.dtype)
             layers = self._onnx
-        inputs: list[Any] = []  # in `dtype`, and float64 in the end
-        candidates: list[Any] = []
-        states: list[Any] = []
-        logits: Any
+        inputs: list[FloatArray] = []
+        candidates: list[FloatArray] = []
+        states: list[FloatArray] = []
         all_bits: list[BoolArray] = []
         h = None
         for index, (beta1, beta2, alpha) in enumerate(self._cells):
@@ -153,11 +148,6 @@ class Network:
             states.append(h)
             all_bits.append(z)
         x, logits = layers.stage(len(self._cells), x, h)
-        if self.dtype != np.float64:
-            inputs, candidates, states = (
-                [a.astype(np.float64) for a in arrays] for arrays in (inputs, candidates, states)
-            )
-            logits = logits.astype(np.float64)
         return Trace(logits, inputs, candidates, states, all_bits)
 
 
@@ -185,10 +175,10 @@ class NetworkStream:
         """As `process`, with the whole trace of these frames."""
         return self.advance_trusted(self._network._checked(block))
 
-    def advance_trusted(self, block: NDArray[np.floating]) -> Trace:
+    def advance_trusted(self, block: FloatArray) -> Trace:
         """As `advance`, for blocks known to be finite and on the grid, such as our features."""
         network = self._network
         bits = list(self._bits)
-        trace = network._compute(block.astype(network.dtype, copy=False), bits)
+        trace = network._compute(block, bits)
         self._bits = bits
         return trace

@@ -85,7 +85,7 @@ class Filterbank:
         residue = 2 * (b[:, 0] * pole**2 + b[:, 2]) / (2j * pole.imag)
         powers = pole[:, None] ** np.arange(SEGMENT + 1)  # (channels, SEGMENT + 1)
         # samples of a segment -> what they add to the modes at its end
-        into_modes = SCALE * powers[:, SEGMENT - 1 :: -1].T
+        into_modes = powers[:, SEGMENT - 1 :: -1].T
         self._into_modes = np.ascontiguousarray(into_modes).view(np.float64)
         # border modes: multiply by decay^-k, run the sum, multiply by decay^k
         steps = np.arange(segments + 1)[:, None]
@@ -129,6 +129,7 @@ class Filterbank:
         streams, wires = samples.shape[:-1], 2 * self.channels
         emphasised = samples[..., :-1] * -self._preemphasis
         emphasised += samples[..., 1:]
+        emphasised *= SCALE
         # segments of all streams: one product serves them
         samples = emphasised.reshape(-1, SEGMENT)
         modes = np.empty((*streams, self._segments + 1, self.channels), np.complex128)
@@ -139,8 +140,7 @@ class Filterbank:
         np.add.accumulate(modes, axis=-2, out=modes)
         modes *= self._shrink
         inputs = np.empty((*streams, self._segments, SEGMENT + wires), np.float32)
-        segments = samples.reshape(*streams, self._segments, SEGMENT)
-        np.multiply(segments, SCALE, out=inputs[..., :SEGMENT])
+        inputs[..., :SEGMENT] = samples.reshape(*streams, self._segments, SEGMENT)
         inputs[..., SEGMENT:] = modes[..., :-1, :].view(np.float64)
         outputs = inputs.reshape(-1, SEGMENT + wires).dot(self._outputs)
         if self._half_wave:

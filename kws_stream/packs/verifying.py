@@ -30,12 +30,12 @@ def _grid_inputs(network: Network, frames: int, rng: np.random.Generator) -> NDA
 
 def _compare_stages(network: Network, graphs: Mapping[str, bytes]) -> None:
     """Require equal bits of every stage, for random inputs and random states."""
-    parameters, dtype = network.parameters, network.dtype
-    numpy_layers = MatmulLayers(parameters, dtype)
-    onnx_layers = OnnxLayers(list(graphs.values()), parameters, dtype)
+    parameters = network.parameters
+    numpy_layers = MatmulLayers(parameters)
+    onnx_layers = OnnxLayers(list(graphs.values()), parameters, network.exactness.dtype)
     rng = np.random.default_rng(0)
     for frames in BLOCK_FRAMES:
-        x, states = _grid_inputs(network, frames, rng).astype(dtype), None
+        x, states = _grid_inputs(network, frames, rng), None
         for index, name in enumerate(graphs):
             try:
                 got = onnx_layers.stage(index, x, states)
@@ -51,7 +51,7 @@ def _compare_stages(network: Network, graphs: Mapping[str, bytes]) -> None:
             x = wanted[0]
             if index < len(parameters.blocks):
                 alpha = parameters.blocks[index].alpha
-                states = (alpha * (rng.random((frames, len(alpha))) < 0.5)).astype(dtype)
+                states = alpha * (rng.random((frames, len(alpha))) < 0.5)
 
 
 def _compare_splits(network: Network) -> None:
