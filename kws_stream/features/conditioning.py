@@ -72,9 +72,12 @@ class Conditioning:
         self.n_features = channels * (1 + len(settings.slow_s))
         self._agc_gain = -np.expm1(-settings.frame_s / settings.agc_s)
         self._slow_gain = -np.expm1(-settings.frame_s / np.array(settings.slow_s))[:, None]
-        self._root_offset = np.sqrt(settings.offset)
+        self._floor = np.float64(settings.floor)
+        self._offset = np.float64(settings.offset)
+        self._root_offset = np.sqrt(self._offset)
+        self._high = np.float64(settings.high)
         # adding this and taking it away rounds to `step`, ties to even: its last bit is one step
-        self._rounder = 1.5 * 2.0**52 * settings.step
+        self._rounder = np.float64(1.5 * 2.0**52 * settings.step)
 
     def start(self) -> ConditioningState:
         return ConditioningState(
@@ -87,15 +90,14 @@ class Conditioning:
 
         They are the channels, then each slow copy of them.
         """
-        settings = self.settings
         level = envelope - state.level
         level *= self._agc_gain
         level += state.level
         values = np.empty((1 + len(state.slow), self.channels))
         fast, slow = values[0], values[1:]
-        np.add(level, settings.floor, out=fast)
+        np.add(level, self._floor, out=fast)
         np.divide(envelope, fast, out=fast)
-        fast += settings.offset
+        fast += self._offset
         np.sqrt(fast, out=fast)
         fast -= self._root_offset
         np.subtract(fast, state.slow, out=slow)
@@ -103,5 +105,5 @@ class Conditioning:
         slow += state.slow
         np.add(values.reshape(-1), self._rounder, out=out)
         out -= self._rounder
-        np.minimum(out, settings.high, out=out)
+        np.minimum(out, self._high, out=out)
         return ConditioningState(level, slow)
