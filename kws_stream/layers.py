@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from kws_stream.errors import InputError, PackError
 from kws_stream.parameters import Layer, NetworkParameters
 
-Array = NDArray[np.floating]
+Array = NDArray[np.float64]
 
 ZERO = np.float64(0)  # for one frame, a Python number costs a quarter more
 

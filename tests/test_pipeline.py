@@ -332,8 +332,8 @@ def test_the_default_model_hears_the_words_of_the_recording(demo: np.ndarray) ->
     spotter = KeywordSpotter()
     result = score_stream(demo_words(), spotter.process(demo), spotter.pack.keywords)
     assert result.words == 12
-    assert result.hits >= 8
-    assert len(result.false_accepts) <= 3
+    assert result.hits >= 10
+    assert len(result.false_accepts) <= 4
     assert result.repeats == 0
 
 

@@ -56,7 +56,7 @@ class Activity:
         self._folded = 0  # frames in them
         self._previous = np.empty((0, n_columns))  # the last folded group
         self._rest = np.empty((0, n_columns))  # rows left over by the last fold
-        self._parts: list[tuple[FloatArray, ...]] = []  # what came since
+        self._parts: list[FloatArray] = []  # what came since
         self._waiting = 0  # frames in _rest and _parts
 
     @property
@@ -65,25 +65,20 @@ class Activity:
         return self._folded + self._waiting
 
     def add(self, trace: "Trace") -> None:
-        """Take in the next frames; the arrays must not be changed afterwards.
-
-        Raises InputError, now or when the frames are summed, for the trace of another network.
-        """
-        frames = trace.frames
-        part = (*trace.inputs, *trace.candidates, *trace.states)
-        if len(part) != len(self._columns):
+        """Take in the next frames. Raises InputError for the trace of another network."""
+        wires = (*trace.inputs, *trace.candidates, *trace.states)
+        widths = [a.shape[1] for a in wires]
+        if widths != self._columns:
             raise InputError(
-                f"trace: need {len(self._columns) // 3} blocks, got {len(trace.inputs)}; "
+                f"trace: need {self._columns} wires (inputs, candidates, states), got {widths}; "
                 "give the trace of this network"
             )
-        if frames <= GROUP_FRAMES:
-            self._append(part, frames)
+        wires = (trace.logits[:, :0], *wires)  # a network without blocks has frames, too
+        if trace.frames == 1:
+            self._append(np.concatenate(wires, axis=1))
             return
-        for start in range(0, frames, GROUP_FRAMES):
-            stop = min(start + GROUP_FRAMES, frames)
-            self._append(tuple(a[start:stop] for a in part), stop - start)
-        self._rest = self._rows()  # a copy, so that the long trace can be freed
-        self._parts = []
+        for start in range(0, trace.frames, GROUP_FRAMES):
+            self._append(np.concatenate([a[start : start + GROUP_FRAMES] for a in wires], axis=1))
 
     def estimate(
         self, net: "Network", unit_na: float = 1.0, *, frame_s: float = FRAME_S
@@ -113,11 +108,9 @@ class Activity:
                 "make an Activity of net.parameters"
             )
 
-    def _append(self, part: tuple[FloatArray, ...], frames: int) -> None:
-        if not frames:
-            return
-        self._parts.append(part)
-        self._waiting += frames
+    def _append(self, rows: FloatArray) -> None:
+        self._parts.append(rows)
+        self._waiting += len(rows)
         if self._waiting >= GROUP_FRAMES:
             rows = self._rows()
             group = rows[:GROUP_FRAMES]
@@ -130,16 +123,7 @@ class Activity:
 
     def _rows(self) -> FloatArray:
         """The waiting frames, fewer than two groups: one row each of x, c and h of every block."""
-        columns = [np.concatenate(arrays) for arrays in zip(*self._parts, strict=True)]
-        got = [a.shape[1] for a in columns]
-        if self._parts and got != self._columns:
-            raise InputError(
-                f"trace: need {self._columns} wires (inputs, candidates, states), got {got}; "
-                "give traces of this network"
-            )
-        if not columns:
-            return self._rest
-        return np.concatenate([self._rest, np.concatenate(columns, axis=1)])
+        return np.concatenate([self._rest, *self._parts])
 
     def _sums(self, rows: FloatArray) -> FloatArray:
         """Sums over frames: relu(x), c and h of every block, and both rails of the classifier.
