@@ -12,6 +12,7 @@ with candidates relu(W_c·relu(x) + b_c). A network without blocks has one stage
 `OrderedLayers` serves all others and fixes the order.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -37,7 +38,7 @@ class FeedforwardLayers(Protocol):
         ...
 
 
-class _NumpyLayers:
+class _NumpyLayers(ABC):
     """The stages in NumPy; `affine` is left to the subclass."""
 
     def __init__(self, parameters: NetworkParameters) -> None:
@@ -46,8 +47,8 @@ class _NumpyLayers:
         self._outputs = [block.candidate for block in parameters.blocks]
         self._outputs.append(parameters.classifier)
 
-    def affine(self, x: Array, layer: Layer) -> Array:
-        raise NotImplementedError
+    @abstractmethod
+    def affine(self, x: Array, layer: Layer) -> Array: ...
 
     def stage(self, index: int, x: Array, states: Array | None) -> tuple[Array, Array]:
         if states is None:
