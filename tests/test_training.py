@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
 from kws_stream import bmru, packs  # noqa: E402
+from kws_stream.cli import main  # noqa: E402
 from kws_stream.errors import DataError, ParameterError  # noqa: E402
 from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
@@ -125,7 +127,7 @@ def test_training_sees_the_features_of_the_front_end(hops: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few tones a word, by many speakers, and half a minute of noise."""
     root = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
@@ -142,8 +144,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
             write(root / "speech_commands" / word / name, 0.6, 300.0 * 2**index)
     write(root / "speech_commands" / "_background_noise_" / "hiss.wav", 20, 0)
     write(root / "running_speech" / "talk" / "talk.wav", 10, 800)
-    cache = root / "cache"
-    return Corpus.from_folders(root, None, FeatureSettings(), cache, jobs=1)
+    return root
+
+
+@pytest.fixture(scope="module")
+def corpus(data: Path) -> Corpus:
+    return Corpus.from_folders(data, None, FeatureSettings(), data / "cache", jobs=1)
 
 
 def test_clips_are_padded_and_keep_their_official_split(corpus: Corpus) -> None:
@@ -232,6 +238,49 @@ def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: 
     pack = packs.load(write_pack(training.network, recipe, corpus, tmp_path / "pack"))
     assert pack.network.exactness.exact
     assert pack.manifest["data"][0]["name"].startswith("Google Speech")
+
+
+TINY_RECIPE = """
+name = "tiny"
+task = "yes"
+steps = 4
+sequences = 4
+[features]
+hops_per_frame = 2
+"""
+
+
+def test_the_command_trains_a_pack_that_hears_and_resumes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(TINY_RECIPE)
+    words = ["train", "tiny.toml", "--data", str(data), "--out", "pack", "--threads", "1"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert "balanced_accuracy_carried: " in done.stdout
+    pack = packs.load("pack")
+    assert pack.manifest["metrics"]["balanced_accuracy"]["command"].startswith(
+        "kws-stream evaluate"
+    )
+    first = Path("pack/network.npz").read_bytes()
+    again = CliRunner().invoke(main, [*words, "--resume"])
+    assert again.exit_code == 0, again.output
+    assert "resumed at step 4" in again.stderr
+    assert Path("pack/network.npz").read_bytes() == first
+
+
+def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
+    words = ["--data", str(tmp_path), "--out", str(tmp_path / "pack")]
+    recipe = tmp_path / "tiny.toml"
+    missing = CliRunner().invoke(main, ["train", str(recipe), *words])
+    assert (missing.exit_code, missing.stderr.count("\n")) == (1, 1)
+    assert "need a recipe" in missing.stderr
+    recipe.write_text(TINY_RECIPE)
+    empty = CliRunner().invoke(main, ["train", str(recipe), *words])
+    assert empty.exit_code == 1
+    assert "need a folder speech_commands" in empty.stderr
+    assert not (tmp_path / "pack").exists()
 
 
 def test_a_folder_without_speech_commands_is_refused(tmp_path: Path) -> None:

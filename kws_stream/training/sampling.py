@@ -23,6 +23,7 @@ SHARES = {
     "yes": {
         "keyword": 2.5,
         "keyword_synthetic": 0.12,
+        "rare_keyword_synthetic": 0.65,
         "task_words": 2.0,  # no, up, down, left, right
         "speech_commands": 0.3,
         "other_words": 0.2,
