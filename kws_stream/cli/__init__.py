@@ -15,6 +15,7 @@ from kws_stream.cli.options import json_option, model_option, power_option
         "listen": "kws_stream.cli.listen",
         "devices": "kws_stream.cli.devices",
         "evaluate": "kws_stream.cli.evaluate",
+        "evaluate-stream": "kws_stream.cli.evaluate_stream",
         "train": "kws_stream.cli.train",
         "model": "kws_stream.cli.model",
     },

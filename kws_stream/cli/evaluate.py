@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kws_stream.evaluation import Result
 
 
-def _check_json(context: click.Context, option: click.Parameter, file: str | None) -> str | None:
+def check_json(context: click.Context, option: click.Parameter, file: str | None) -> str | None:
     """Refuse, before hours of work, a file that cannot be written after them."""
     if file is not None and file != "-":
         path = Path(file)
@@ -34,7 +34,7 @@ def _check_json(context: click.Context, option: click.Parameter, file: str | Non
 @click.option(
     *("--json", "json_file"),
     metavar="FILE",
-    callback=_check_json,
+    callback=check_json,
     help='Write the figures as JSON; "-": print them in place of the table.',
 )
 @click.option("--carry", is_flag=True, help="Reset nothing between clips.")
@@ -85,13 +85,13 @@ def evaluate(
         print_json(result.as_dict())
         return
     if json_file is not None:
-        _write_json(Path(json_file), result)
+        write_json(Path(json_file), result.as_dict())
     click.echo(table(result))
 
 
-def _write_json(path: Path, result: "Result") -> None:
+def write_json(path: Path, figures: dict[str, Any]) -> None:
     """All of the file or nothing of it."""
-    text = json.dumps(result.as_dict(), allow_nan=False, indent=2) + "\n"
+    text = json.dumps(figures, allow_nan=False, indent=2) + "\n"
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:

@@ -48,7 +48,7 @@ def _exit_codes() -> Iterator[None]:
 
 
 class CommandLine(click.Group):
-    """commands_in: the module of each command, which names it as the module's last part."""
+    """commands_in: the module of each command, which names it alike, with "_" for "-"."""
 
     def __init__(self, *args: Any, commands_in: Mapping[str, str], **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -61,7 +61,7 @@ class CommandLine(click.Group):
         if cmd_name not in self._commands_in:
             return None
         command: click.Command = getattr(
-            importlib.import_module(self._commands_in[cmd_name]), cmd_name
+            importlib.import_module(self._commands_in[cmd_name]), cmd_name.replace("-", "_")
         )
         return command
 

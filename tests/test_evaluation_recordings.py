@@ -1,0 +1,103 @@
+"""Long recordings: counts are those of the spotter's own events, intervals and labels are right."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+import kws_stream
+from kws_stream.cli import main
+from kws_stream.errors import AudioError, DataError
+from kws_stream.evaluation import evaluate_recordings, poisson_interval, read_labels, score_stream
+
+DATA = Path(kws_stream.__file__).parent / "_data"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The packaged recording with its labels, and a part of it without."""
+    for name in ("demo.flac", "demo.json"):
+        shutil.copy(DATA / name, tmp_path / name)
+    sound, rate = soundfile.read(tmp_path / "demo.flac", dtype="int16")
+    soundfile.write(tmp_path / "part.wav", sound[: 9 * rate], rate)
+    return tmp_path
+
+
+@pytest.mark.parametrize("threshold", [None, 0.5])
+def test_counts_are_those_of_the_events_of_the_spotter(folder: Path, threshold) -> None:
+    files = [folder / "demo.flac", folder / "part.wav"]
+    result = evaluate_recordings(files)
+    words = hits = false_accepts = 0
+    for file in files:
+        spotter = kws_stream.KeywordSpotter(threshold=threshold)
+        events = list(spotter.events(file))
+        scored = score_stream(read_labels(file), events, spotter.pack.keywords)
+        words, hits = words + scored.words, hits + scored.hits
+        false_accepts += len(scored.false_accepts)
+    points = [result.point, *result.sweep]
+    (point,) = [p for p in points if dict(p.thresholds) == spotter.thresholds][:1]
+    assert (point.words, point.hits, point.false_accepts) == (words, hits, false_accepts)
+    assert hits > 0
+    assert false_accepts > 0  # the words of part.wav, which has no labels
+    assert len(point.latencies_s) == hits
+    assert result.hours * 3600 == pytest.approx(32.28 + 9, abs=0.05)
+
+
+def test_higher_thresholds_find_no_more() -> None:
+    sweep = evaluate_recordings([DATA / "demo.flac"]).sweep
+    values = [next(iter(p.thresholds.values())) for p in sweep]
+    assert values == sorted(values)
+    assert sweep[0].hits > sweep[-1].hits
+
+
+def test_intervals_of_rates_are_exact() -> None:
+    # chi-square quantiles from tables: 7.378 (0.975, 2 degrees), 3.247 and 23.337 (10 and 12)
+    assert poisson_interval(0, 2.0) == pytest.approx((0, 7.378 / 4), rel=1e-3)
+    assert poisson_interval(5, 1.0) == pytest.approx((3.247 / 2, 23.337 / 2), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"words": 3}', '{"words": [{"word": "yes"}]}', "\udcff"]
+    + [json.dumps({"words": [{"word": "yes", "start_s": s, "end_s": 1}]}) for s in (2, -1)]
+    + ['{"words": [{"word": "yes", "start_s": NaN, "end_s": 1}]}'],
+)
+def test_wrong_labels_are_refused_with_their_file(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "talk.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError, match=r"talk\.json: need"):
+        read_labels(tmp_path / "talk.wav")
+
+
+def test_no_sound_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="need recordings"):
+        evaluate_recordings([])
+    with pytest.raises(AudioError):
+        evaluate_recordings([tmp_path / "missing.wav"])
+
+
+def test_the_command_prints_and_writes_the_figures(folder: Path) -> None:
+    words = ["evaluate-stream", str(folder / "demo.flac"), "-m", "yes-4"]
+    printed = CliRunner().invoke(main, words)
+    assert printed.exit_code == 0, printed.output
+    assert "false accepts per hour" in printed.stdout
+    assert max(map(len, printed.stdout.splitlines())) <= 80
+    written = CliRunner().invoke(main, [*words, "--json", str(folder / "out.json")])
+    figures = json.loads((folder / "out.json").read_text("utf-8"))
+    assert written.exit_code == 0
+    assert figures["words"] == 3
+    assert figures["hits"] + len(figures["missed"]) == 3
+    assert figures["false_accepts"] == len(figures["false_accept_events"])
+    assert len(figures["sweep"]) == 18
+
+
+def test_silence_gives_no_events_and_a_bounded_rate(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(36 * 16_000), 16_000)
+    figures = evaluate_recordings([tmp_path / "silence.wav"], "yes-4").as_dict()
+    assert figures["false_accepts"] == 0
+    assert figures["false_accepts_per_hour_interval"] == pytest.approx((0, 368.9), rel=1e-3)
+    assert figures["false_reject_rate"] is None
