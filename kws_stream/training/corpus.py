@@ -6,6 +6,7 @@ and depends on what a clip is joined to, so it is computed in every step.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -155,9 +156,10 @@ def _load(
         parts = list(pool.map(compute, _groups(files)))
     envelopes = np.concatenate(parts)
     cache.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(".part.npy")
+    # A name of its own: two trainings may fill the cache at once.
+    partial_path = path.with_suffix(f".{os.getpid()}.part.npy")
     np.save(partial_path, envelopes)
-    partial_path.rename(path)
+    partial_path.replace(path)
     return envelopes
 
 
