@@ -151,8 +151,8 @@ class Detector:
         self._fired = [NEVER] * classes  # last frame at which the class fired
         self.smoothed = [1 / classes] * classes
 
-    def process(self, logits: Array) -> list[WakeEvent]:
-        """Events of the next frames, from their logits (t, K)."""
+    def process(self, logits: Array, smoothed: list[list[float]] | None = None) -> list[WakeEvent]:
+        """Events of the next frames, from their logits (t, K); appends their scores to smoothed."""
         events = []
         for row in logits:
             self._recent[self._frames % self._window] = row
@@ -160,6 +160,8 @@ class Detector:
             mean = self._ones.dot(self._recent)  # one product: a third of the cost of a sum
             mean /= min(frame, self._window)
             self.smoothed = scores = softmax(mean.tolist())
+            if smoothed is not None:
+                smoothed.append(scores)
             for index, level in enumerate(self._rearm):
                 if scores[index] < level:
                     self._low[index] = frame

@@ -1,16 +1,25 @@
 """The one place where the stages are wired together: samples in, events out."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kws_stream import features, packs
-from kws_stream.audio import AudioSource, FileSource, to_float32
+from kws_stream.audio import AudioSource, FileSource, MicrophoneSource, to_float32
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent, softmax
 from kws_stream.errors import PackError, ParameterError
+from kws_stream.events import EventStream, Listener
 from kws_stream.network import Trace
 from kws_stream.parameters import BoolArray
 from kws_stream.power import Activity, PowerEstimate
@@ -21,6 +30,32 @@ Array = NDArray[np.float64]
 # Longer input is worked through in pieces of this many samples, so that an hour at once needs no
 # more memory than a second; where the pieces end changes no bit.
 PIECE_SAMPLES = 32_000
+
+Source = AudioSource | str | Path | Iterable[ArrayLike] | None
+"""What can be listened to: a source, the path of a file, blocks of pcm; None: the microphone."""
+
+
+@dataclass(eq=False, slots=True)  # not frozen: one is made every frame
+class Observation:
+    """All that happened in t frames: features (t, n), the trace, smoothed scores (t, K), events."""
+
+    features: Array
+    trace: Trace
+    smoothed: Array
+    events: list[WakeEvent]
+
+
+def blocks_of(source: Source) -> Iterator[ArrayLike]:
+    """The blocks of pcm of a source, which is closed at the end."""
+    if source is None:
+        source = MicrophoneSource()
+    elif isinstance(source, str | Path):
+        source = FileSource(source)
+    if isinstance(source, AudioSource):
+        with source:
+            yield from source.blocks()
+    else:
+        yield from source
 
 
 class KeywordSpotter:
@@ -100,30 +135,61 @@ class KeywordSpotter:
         traces = [self._advance(samples[at : at + PIECE_SAMPLES])[0] for at in pieces]
         return [trace for trace in traces if trace is not None]
 
+    def observe(self, pcm: ArrayLike) -> list[Observation]:
+        """As `process`, but gives all that can be seen on the way, in consecutive pieces."""
+        samples = to_float32(pcm)
+        seen = []
+        for at in range(0, len(samples), PIECE_SAMPLES):
+            frames = self._front_end.process_trusted(samples[at : at + PIECE_SAMPLES])
+            if len(frames):
+                smoothed: list[list[float]] = []
+                trace, events = self._judge(frames, smoothed)
+                seen.append(Observation(frames, trace, np.array(smoothed), events))
+        return seen
+
     def _advance(self, samples: NDArray[np.float32]) -> tuple[Trace | None, list[WakeEvent]]:
         frames = self._front_end.process_trusted(samples)
-        if not len(frames):
-            return None, []
+        return self._judge(frames) if len(frames) else (None, [])
+
+    def _judge(
+        self, frames: Array, smoothed: list[list[float]] | None = None
+    ) -> tuple[Trace, list[WakeEvent]]:
         trace = self._stream.advance_trusted(frames)
         self._activity.add(trace)
         self._last_logits = trace.logits[-1]
         self.frames += len(frames)
-        return trace, self._detector.process(trace.logits)
+        return trace, self._detector.process(trace.logits, smoothed)
 
-    def events(self, source: AudioSource | str | Path | Iterable[ArrayLike]) -> Iterator[WakeEvent]:
-        """Events of a source as they come: an audio source, the path of a file, or blocks of pcm.
+    def events(self, source: Source | AsyncIterable[ArrayLike] = None) -> EventStream[WakeEvent]:
+        """Events of a source as they come, for `for` and for `async for`.
+
+        source: an audio source, the path of a file, blocks of pcm, or None for the microphone;
+        with `async for`, which reads and computes in a thread of its own, also an asynchronous
+        iterable of blocks, which is computed in the event loop.
 
         Goes on from the current state; call `reset` first for a stream of its own.
         """
-        if isinstance(source, str | Path):
-            source = FileSource(source)
-        if isinstance(source, AudioSource):
-            with source:
-                for block in source.blocks():
-                    yield from self.process(block)
-        else:
-            for pcm in source:
-                yield from self.process(pcm)
+        if isinstance(source, AsyncIterable):
+            return EventStream(None, self._heard_later(source))
+        return EventStream(self._heard(source))
+
+    def listen(self, callback: Callable[[WakeEvent], object], source: Source = None) -> Listener:
+        """Call back with each event, from a thread of its own that this starts.
+
+        source: as of `events`. The listener is a context manager; its `stop` and `wait` raise what
+        ended the thread. Until then the spotter belongs to that thread.
+        """
+        return Listener(self._heard(source), callback)
+
+    def _heard(self, source: Source) -> Generator[list[WakeEvent], None, None]:
+        for pcm in blocks_of(source):
+            yield self.process(pcm)
+
+    async def _heard_later(
+        self, source: AsyncIterable[ArrayLike]
+    ) -> AsyncGenerator[list[WakeEvent], None]:
+        async for pcm in source:
+            yield self.process(pcm)
 
     @property
     def scores(self) -> Array:

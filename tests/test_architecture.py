@@ -30,11 +30,15 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(STAGES, BASE),
     "network": BASE | {"layers", "bmru"},
     "packs": CORE,
-    "pipeline": CORE,
+    "events": BASE,
+    "pipeline": CORE | {"events"},
+    "live": CORE | {"events", "pipeline"},
     "evaluation": CORE | {"pipeline"},
     "training": CORE | {"pipeline", "evaluation"},
-    "integrations": CORE | {"pipeline"},
-    "cli": CORE | {"pipeline", "evaluation", "training", "integrations", "firmware_sim"},
+    "integrations": CORE | {"events", "pipeline", "live"},
+    "cli": CORE
+    | {"events", "pipeline", "live", "evaluation", "training", "integrations"}
+    | {"firmware_sim"},
     "__main__": {"cli"},
     "__init__": set(),
     "firmware_sim": {"errors", "parameters"},
