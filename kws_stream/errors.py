@@ -9,6 +9,7 @@
     ├── DeviceError                           no microphone, no PortAudio, device unplugged
     ├── PackError                             a model pack that is missing, broken or unknown
     ├── DataError                             a data-set folder without what a task needs
+    ├── WorkerError                           a cluster that is not there, or processes that die
     └── MissingExtraError (also ImportError)  an optional dependency that is not installed
 
 Each message is one sentence: what was needed, what came, what to do. The command line turns these,
@@ -50,6 +51,10 @@ class PackError(KwsStreamError):
 
 class DataError(KwsStreamError):
     """A data-set folder that does not hold what the task needs."""
+
+
+class WorkerError(KwsStreamError):
+    """A cluster that cannot be reached or used, or processes that die over their work."""
 
 
 class MissingExtraError(KwsStreamError, ImportError):

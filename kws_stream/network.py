@@ -65,6 +65,10 @@ class Network:
         self._onnx: OnnxLayers | None = None
         self._cells = [(b.beta1, b.beta2, b.alpha) for b in parameters.blocks]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy in another process, which starts ONNX Runtime itself."""
+        return self.__dict__ | {"_onnx": None}
+
     @classmethod
     def from_arrays(
         cls,

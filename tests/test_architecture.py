@@ -28,17 +28,18 @@ ALLOWED: dict[str, set[str]] = {
     "constants": set(),
     "parameters": {"errors", "constants"},
     **dict.fromkeys(STAGES, BASE),
+    "workers": BASE,
     "network": BASE | {"layers", "bmru"},
     "packs": CORE,
     "events": BASE,
     "pipeline": CORE | {"events"},
     "live": CORE | {"events", "pipeline"},
-    "evaluation": CORE | {"pipeline"},
-    "training": CORE | {"pipeline", "evaluation"},
+    "evaluation": CORE | {"pipeline", "workers"},
+    "training": CORE | {"pipeline", "evaluation", "workers"},
     "integrations": CORE | {"events", "pipeline", "live"},
     "cli": CORE
     | {"events", "pipeline", "live", "evaluation", "training", "integrations"}
-    | {"firmware_sim"},
+    | {"firmware_sim", "workers"},
     "__main__": {"cli"},
     "__init__": set(),
     "firmware_sim": {"errors", "parameters"},
@@ -47,7 +48,7 @@ ALLOWED_FOR_TYPES = {"power": {"network"}, "__init__": {"network", "pipeline", "
 NUMPY_ALONE = {"errors", "constants", "parameters", "network", "bmru", "detector", "power"}
 HEAVY = {
     *("sounddevice", "soundfile", "soxr", "librosa", "onnxruntime", "scipy", "rich"),
-    *("torch", "onnx", "matplotlib", "numba", "sklearn"),
+    *("torch", "onnx", "matplotlib", "numba", "sklearn", "dask", "distributed", "pooch"),
 }
 
 
