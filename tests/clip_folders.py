@@ -47,6 +47,14 @@ def build_words(folder: Path) -> Path:
     return folder
 
 
+def build_all_words(folder: Path) -> Path:
+    """Two validation clips of each of the 35 words."""
+    for word in TASKS["v2-35"]:
+        for number in range(2):
+            write(folder / word / clip_name("validation", number))
+    return folder
+
+
 def build_official(folder: Path) -> Path:
     """The layout of the official test set: two clips a class."""
     for word in (*COMMANDS, "_unknown_", "_silence_"):

@@ -55,6 +55,44 @@ def test_the_json_file_holds_the_figures_of_the_library(pack, folder, tmp_path):
     }
 
 
+def test_the_csv_file_holds_the_rows_of_the_library(pack, folder, tmp_path):
+    file = tmp_path / "clips.csv"
+    words = (folder, "--task", "yes", "-m", pack, "--jobs", "1")
+    assert run(*words, "--csv", file).exit_code == 0
+    expected = evaluation.clip_table(evaluation.evaluate_clips(folder, "yes", model=pack, jobs=1))
+    assert file.read_bytes().decode() == expected
+    assert run(*words, "--csv", "-").stdout == expected
+
+
+def test_noise_and_streaming_are_told_where_they_are_asked_for(pack, folder, tmp_path):
+    noise = tmp_path / "noise"
+    noise.mkdir()
+    soundfile.write(
+        noise / "hiss.wav", 0.1 * np.random.default_rng(1).standard_normal(40_000), 16_000
+    )
+    words = (folder, "--task", "yes", "-m", pack, "--jobs", "1")
+    result = run(*words, "--snr", "--noise", noise, "--check-streaming", "--json", tmp_path / "j")
+    assert "in noise, at an SNR of      clean    20 dB    10 dB     5 dB     0 dB" in result.stdout
+    assert "14 of 14 clips have the same score in every bit" in result.stdout
+    figures = json.loads((tmp_path / "j").read_text("utf-8"))
+    assert list(figures["accuracy_by_snr"]) == ["clean", "20", "10", "5", "0"]
+    assert figures["same_when_streamed"] == 14
+
+
+def test_noise_that_is_missing_is_said_before_the_work(pack, folder):
+    result = run(folder, "--task", "yes", "-m", pack, "--snr")
+    assert result.exit_code == 1
+    assert "_background_noise_: need a folder with recordings of noise" in result.stderr
+    assert "--noise" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [("--json", "-", "--csv", "-"), ("--noise", "."), ("--csv", "missing/file.csv")]
+)
+def test_options_that_do_not_go_together_are_wrong_usage(pack, folder, options):
+    assert run(folder, "--task", "yes", "-m", pack, *options).exit_code == 2
+
+
 def test_a_yes_model_asked_for_twelve_classes_is_wrong_usage(pack, folder):
     result = run(folder, "--task", "v2-12", "-m", pack)
     assert result.exit_code == 2
@@ -67,7 +105,7 @@ def test_a_folder_without_the_data_is_a_sentence(pack, tmp_path):
     assert result.stderr.startswith("kws-stream: error: ")
 
 
-@pytest.mark.parametrize("task", ["yes", "v2-12"])
+@pytest.mark.parametrize("task", ["yes", "v2-12", "v2-35"])
 def test_the_table_fits_80_columns(task):
     classes = TASKS[task]
     n = len(classes)
@@ -88,6 +126,9 @@ def test_the_table_fits_80_columns(task):
         eight_words=0.96,
         per_class_precision=dict.fromkeys(classes[1:], 1.0) | {classes[0]: None},
         notes=("something was missing",),
+        accuracy_by_snr={"clean": 0.9512, "20": 1.0, "10": 0.8, "5": 0.7, "0": 0.5},
+        balanced_accuracy_by_snr={"clean": 0.9444, "20": 1.0, "10": 0.8, "5": 0.7, "0": 0.5},
+        same_when_streamed=4890,
     )
     text = table(result)
     assert max(map(len, text.splitlines())) <= 80
@@ -95,5 +136,8 @@ def test_the_table_fits_80_columns(task):
         assert words in text
     for row, name in enumerate(classes):
         (line,) = (line for line in text.splitlines() if line.startswith(f"{name:<9}"))
+        if n > 12:
+            assert int(line.split()[1]) == sum(result.confusion[row])
+            continue
         counts = line.split()[1:-1]
         assert [0 if c == "." else int(c) for c in counts] == result.confusion[row]

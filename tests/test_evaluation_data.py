@@ -9,7 +9,15 @@ import pytest
 
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation import TASKS, Clip, Selection, select, split_of
-from tests.clip_folders import COMMANDS, SPEAKERS, build_official, build_words, clip_name, write
+from tests.clip_folders import (
+    COMMANDS,
+    SPEAKERS,
+    build_all_words,
+    build_official,
+    build_words,
+    clip_name,
+    write,
+)
 from tests.reference.which_set import which_set
 
 
@@ -99,6 +107,18 @@ def test_yes_has_all_six_words_and_as_much_silence_as_the_mean_other_word(words:
     assert selection.notes == ()
 
 
+def test_all_words_are_the_35_of_version_2_and_nothing_else(tmp_path: Path) -> None:
+    build_all_words(tmp_path)
+    write(tmp_path / "computer" / clip_name("validation", 0))
+    write(tmp_path / "_background_noise_" / "hum.wav", 2.0)
+    selection = select(tmp_path, "v2-35")
+    assert labels(selection) == dict.fromkeys(TASKS["v2-35"], 2)
+    assert len(TASKS["v2-35"]) == 35
+    assert set(COMMANDS) < set(TASKS["v2-35"])
+    assert all(clip.word == clip.label for clip in selection.clips)
+    assert selection.notes == ()
+
+
 def test_official_test_set_is_scored_whole_whatever_the_split(official: Path) -> None:
     for split in ("training", "validation", "testing"):
         selection = select(official, "v2-12", split, seed=3)
@@ -161,7 +181,7 @@ def a_word(folder: Path) -> Path:
 
 
 def unknown_words(folder: Path) -> Path:
-    write(folder / "bed" / clip_name("validation", 0))
+    write(folder / "computer" / clip_name("validation", 0))
     return folder
 
 
@@ -184,7 +204,7 @@ def bad_list(folder: Path) -> Path:
 @pytest.mark.parametrize(
     "make", [nothing, missing, a_file, a_word, unknown_words, another_split, no_audio, bad_list]
 )
-@pytest.mark.parametrize("task", ["yes", "v2-12"])
+@pytest.mark.parametrize("task", ["yes", "v2-12", "v2-35"])
 def test_a_bad_folder_is_one_clear_data_error(tmp_path: Path, make: Any, task: str) -> None:
     folder = make(tmp_path)
     with pytest.raises(DataError) as raised:
@@ -196,6 +216,6 @@ def test_a_bad_folder_is_one_clear_data_error(tmp_path: Path, make: Any, task: s
 
 
 def test_unknown_task_split_and_seed_are_parameter_errors(words: Path) -> None:
-    for arguments in (("v2-35", "validation"), ("yes", "test"), ("yes", "validation", -1)):
+    for arguments in (("v2-20", "validation"), ("yes", "test"), ("yes", "validation", -1)):
         with pytest.raises(ParameterError, match="need"):
             select(words, *arguments)

@@ -178,6 +178,21 @@ def test_validation_clips_are_those_of_validation_speakers(corpus: Corpus) -> No
     assert len(labels) == ((clips.splits == "validation") & (clips.words != "cat")).sum()
 
 
+def test_all_words_are_trained_and_validated_on_words_alone(corpus: Corpus) -> None:
+    recipe = small_recipe(task="v2-35")
+    words = {recipe.classes.index(word) for word in ("yes", "no", "up", "cat")}
+    sampler = Sampler(corpus, recipe)
+    drawn, labels = sampler.draw(300, torch.Generator().manual_seed(0))
+    assert set(labels.tolist()) == words
+    clips = corpus.clips["speech_commands"]
+    training = {e.tobytes() for e in clips.envelopes[clips.splits == "training"]}
+    assert {e.tobytes() for e in drawn.numpy()} <= training
+    assert len(sampler.background(2, 2, torch.Generator())[0]) == 0
+    _, labels = validation_clips(corpus, recipe)
+    assert len(labels) == (clips.splits == "validation").sum()
+    assert set(labels.tolist()) == words
+
+
 def test_augmentation_at_strength_zero_changes_nothing(corpus: Corpus) -> None:
     clips = torch.from_numpy(corpus.clips["speech_commands"].envelopes[:4])
     generator = torch.Generator().manual_seed(0)
@@ -242,7 +257,7 @@ def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: 
 
 TINY_RECIPE = """
 name = "tiny"
-task = "yes"
+task = "TASK"
 steps = 4
 sequences = 4
 [features]
@@ -250,19 +265,18 @@ hops_per_frame = 2
 """
 
 
+@pytest.mark.parametrize(("task", "figure"), [("yes", "balanced_accuracy"), ("v2-35", "accuracy")])
 def test_the_command_trains_a_pack_that_hears_and_resumes(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: str, figure: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("tiny.toml").write_text(TINY_RECIPE)
+    Path("tiny.toml").write_text(TINY_RECIPE.replace("TASK", task))
     words = ["train", "tiny.toml", "--data", str(data), "--out", "pack", "--threads", "1"]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
-    assert "balanced_accuracy_carried: " in done.stdout
+    assert f"{figure}_carried: " in done.stdout
     pack = packs.load("pack")
-    assert pack.manifest["metrics"]["balanced_accuracy"]["command"].startswith(
-        "kws-stream evaluate"
-    )
+    assert pack.manifest["metrics"][figure]["command"].startswith("kws-stream evaluate")
     first = Path("pack/network.npz").read_bytes()
     again = CliRunner().invoke(main, [*words, "--resume"])
     assert again.exit_code == 0, again.output
@@ -276,7 +290,7 @@ def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
     missing = CliRunner().invoke(main, ["train", str(recipe), *words])
     assert (missing.exit_code, missing.stderr.count("\n")) == (1, 1)
     assert "need a recipe" in missing.stderr
-    recipe.write_text(TINY_RECIPE)
+    recipe.write_text(TINY_RECIPE.replace("TASK", "yes"))
     empty = CliRunner().invoke(main, ["train", str(recipe), *words])
     assert empty.exit_code == 1
     assert "need a folder speech_commands" in empty.stderr

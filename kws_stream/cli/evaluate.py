@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kws_stream.evaluation import Result
 
 
-def check_json(context: click.Context, option: click.Parameter, file: str | None) -> str | None:
+def check_file(context: click.Context, option: click.Parameter, file: str | None) -> str | None:
     """Refuse, before hours of work, a file that cannot be written after them."""
     if file is not None and file != "-":
         path = Path(file)
@@ -26,7 +26,7 @@ def check_json(context: click.Context, option: click.Parameter, file: str | None
 
 @click.command()
 @click.argument("folder", metavar="DIR")
-@click.option("--task", type=click.Choice(["yes", "v2-12"]), required=True)
+@click.option("--task", type=click.Choice(["yes", "v2-12", "v2-35"]), required=True)
 @click.option(
     "--split", type=click.Choice(["validation", "testing"]), default="validation", show_default=True
 )
@@ -34,8 +34,24 @@ def check_json(context: click.Context, option: click.Parameter, file: str | None
 @click.option(
     *("--json", "json_file"),
     metavar="FILE",
-    callback=check_json,
+    callback=check_file,
     help='Write the figures as JSON; "-": print them in place of the table.',
+)
+@click.option(
+    *("--csv", "csv_file"),
+    metavar="FILE",
+    callback=check_file,
+    help='Write a row a clip as CSV; "-": print them in place of the table.',
+)
+@click.option("--snr", is_flag=True, help="Also score the clips in noise: 20, 10, 5 and 0 dB.")
+@click.option(
+    "--noise",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Recordings for --snr. Default: _background_noise_ of the data set.",
+)
+@click.option(
+    "--check-streaming", is_flag=True, help="Also hear every clip 10 ms at a time, and compare."
 )
 @click.option("--carry", is_flag=True, help="Reset nothing between clips.")
 @click.option(
@@ -43,7 +59,7 @@ def check_json(context: click.Context, option: click.Parameter, file: str | None
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Draws unknown and silence, and the order of --carry.",
+    help="Draws unknown, silence and noise, and the order of --carry.",
 )
 @click.option("--jobs", type=click.IntRange(1), help="Processes. Default: one a processor.")
 def evaluate(
@@ -52,6 +68,10 @@ def evaluate(
     split: str,
     model: str,
     json_file: str | None,
+    csv_file: str | None,
+    snr: bool,
+    noise: Path | None,
+    check_streaming: bool,
     carry: bool,
     seed: int,
     jobs: int | None,
@@ -64,12 +84,16 @@ def evaluate(
 
     from kws_stream import evaluation
 
+    if json_file == csv_file == "-":
+        raise click.UsageError("--json and --csv: only one of them can be printed.")
+    if noise is not None and not snr:
+        raise click.UsageError("--noise is for --snr: give both.")
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         clips = bar.add_task("clips", total=None)
         try:
-            result = evaluation.evaluate(
+            run = evaluation.evaluate_clips(
                 folder,
                 task,
                 split,
@@ -78,24 +102,39 @@ def evaluate(
                 seed=seed,
                 carry=carry,
                 progress=lambda done, total: bar.update(clips, completed=done, total=total),
+                snrs_db=evaluation.SNRS_DB if snr else (),
+                noise=noise,
+                check_streaming=check_streaming,
             )
         except TaskError as error:
             raise click.UsageError(str(error)) from error
+    if json_file is not None and json_file != "-":
+        write_json(Path(json_file), run.result.as_dict())
+    if csv_file is not None and csv_file != "-":
+        write_file(Path(csv_file), evaluation.clip_table(run))
     if json_file == "-":
-        print_json(result.as_dict())
-        return
-    if json_file is not None:
-        write_json(Path(json_file), result.as_dict())
-    click.echo(table(result))
+        print_json(run.result.as_dict())
+    elif csv_file == "-":
+        click.echo(encoded(evaluation.clip_table(run)), nl=False)
+    else:
+        click.echo(table(run.result))
 
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:
+    write_file(path, json.dumps(figures, allow_nan=False, indent=2) + "\n")
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8; file names that are no text come out as the bytes that they are."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def write_file(path: Path, text: str) -> None:
     """All of the file or nothing of it."""
-    text = json.dumps(figures, allow_nan=False, indent=2) + "\n"
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
-            part.write_text(text, "utf-8")
+            part.write_bytes(encoded(text))
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
@@ -126,7 +165,41 @@ def table(result: "Result") -> str:
         f"{'core power':<20}{power['mean']:6.1f} nW   "
         f"clips from {power['min']:.1f} to {power['max']:.1f} nW"
     )
-    return "\n".join([*lines, "", *_confusion(result), *(f"Note: {n}" for n in result.notes)])
+    if result.accuracy_by_snr is not None:
+        lines += ["", *_by_snr(result)]
+    if result.same_when_streamed is not None:
+        lines.append(
+            f"{'10 ms at a time':<20}{result.same_when_streamed} of {result.clips} clips have "
+            "the same score in every bit"
+        )
+    matrix = _confusion if len(result.classes) <= 12 else _classes
+    return "\n".join([*lines, "", *matrix(result), *(f"Note: {n}" for n in result.notes)])
+
+
+def _by_snr(result: "Result") -> list[str]:
+    """Columns: without noise, and each ratio."""
+    by_snr = {"accuracy": result.accuracy_by_snr, "balanced": result.balanced_accuracy_by_snr}
+    ratios = list(result.accuracy_by_snr or {})
+    titles = "".join(f"{n if n == 'clean' else f'{n} dB':>9}" for n in ratios)
+    lines = [f"{'in noise, at an SNR of':<24}{titles}"]
+    for name, shares in by_snr.items():
+        cells = "".join(f"{_percent(shares[ratio]):>9}" for ratio in ratios) if shares else ""
+        lines.append(f"{name + ' in %':<24}{cells}")
+    return lines
+
+
+def _classes(result: "Result") -> list[str]:
+    """A row a class, for more classes than a matrix has room for."""
+    lines = [f"{'class':<12}{'clips':>6}{'recall':>9}{'precision':>11}   most often called instead"]
+    for row, name in enumerate(result.classes):
+        counts = result.confusion[row]
+        wrong = sorted((-n, i) for i, n in enumerate(counts) if n and i != row)[:3]
+        instead = ", ".join(f"{result.classes[i]} {-n}" for n, i in wrong)
+        recall, precision = result.per_class_recall[name], result.per_class_precision[name]
+        lines.append(
+            f"{name:<12}{sum(counts):>6}{_percent(recall):>9}{_percent(precision):>11}   {instead}"
+        )
+    return [line.rstrip() for line in lines]
 
 
 def _percent(share: float | None) -> str:

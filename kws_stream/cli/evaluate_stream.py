@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.evaluate import check_json, write_json
+from kws_stream.cli.evaluate import check_file, write_json
 from kws_stream.cli.options import model_option
 from kws_stream.cli.output import print_json
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     *("--json", "json_file"),
     metavar="FILE",
-    callback=check_json,
+    callback=check_file,
     help='Write the figures as JSON; "-": print them in place of the table.',
 )
 def evaluate_stream(audio: tuple[str, ...], model: str, json_file: str | None) -> None:

@@ -3,8 +3,9 @@
 docs/evaluation.md says what is measured, and how.
 """
 
-from kws_stream.evaluation.clips import Score, read_clip, score_clip, score_clips
-from kws_stream.evaluation.metrics import Result, evaluate, summarise
+from kws_stream.evaluation.clips import Score, same_when_streamed, score_clip, score_clips
+from kws_stream.evaluation.metrics import Result, summarise
+from kws_stream.evaluation.reading import SNRS_DB, noise_seconds, read_clip, with_noise
 from kws_stream.evaluation.recordings import (
     OperatingPoint,
     RecordingsResult,
@@ -12,13 +13,26 @@ from kws_stream.evaluation.recordings import (
     poisson_interval,
     read_labels,
 )
-from kws_stream.evaluation.speech_commands import SPLITS, TASKS, Clip, Selection, select, split_of
+from kws_stream.evaluation.running import ClipRun, evaluate, evaluate_clips
+from kws_stream.evaluation.speech_commands import (
+    SPLITS,
+    TASKS,
+    Clip,
+    Noise,
+    Selection,
+    select,
+    split_of,
+)
 from kws_stream.evaluation.streams import StreamResult, Word, score_stream
+from kws_stream.evaluation.table import clip_table
 
 __all__ = [
+    "SNRS_DB",
     "SPLITS",
     "TASKS",
     "Clip",
+    "ClipRun",
+    "Noise",
     "OperatingPoint",
     "RecordingsResult",
     "Result",
@@ -26,15 +40,20 @@ __all__ = [
     "Selection",
     "StreamResult",
     "Word",
+    "clip_table",
     "evaluate",
+    "evaluate_clips",
     "evaluate_recordings",
+    "noise_seconds",
     "poisson_interval",
     "read_clip",
     "read_labels",
+    "same_when_streamed",
     "score_clip",
     "score_clips",
     "score_stream",
     "select",
     "split_of",
     "summarise",
+    "with_noise",
 ]

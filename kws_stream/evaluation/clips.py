@@ -1,32 +1,18 @@
-"""Scores of clips of one second, by the streaming code and in as many processes as asked."""
+"""Scores of clips of one second, by the streaming code."""
 
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kws_stream import packs, power
-from kws_stream.audio import FileSource
-from kws_stream.constants import SAMPLE_RATE_HZ
-from kws_stream.errors import PackError, ParameterError
+from kws_stream import features, packs, power
+from kws_stream.constants import HOP_SAMPLES
+from kws_stream.errors import PackError
+from kws_stream.evaluation.processes import Progress, over_clips
+from kws_stream.evaluation.reading import Pcm, read_clip
 from kws_stream.evaluation.speech_commands import CLIP_SAMPLES, Clip
 from kws_stream.pipeline import KeywordSpotter
-
-CLIPS_AT_ONCE = 32  # what a process is given at a time
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-Pcm = NDArray[np.float32]
-Progress = Callable[[int, int], None]
-"""Hears how many clips are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -39,38 +25,6 @@ class Score:
     called: str
     core_nw: float
     logits: tuple[float, ...]
-
-
-def read_clip(clip: Clip) -> Pcm:
-    """Samples (16000,) of a clip: cut to one second, or padded with zeros at the end.
-
-    Raises AudioError or InputError for a file that cannot be read.
-    """
-    if clip.offset_s:
-        start = round(clip.offset_s * SAMPLE_RATE_HZ)
-        audio = _recording(clip.path)[start : start + CLIP_SAMPLES]
-    else:
-        audio = _read(clip.path, CLIP_SAMPLES)
-    samples = np.zeros(CLIP_SAMPLES, np.float32)
-    samples[: len(audio)] = audio
-    return samples
-
-
-def _read(path: Path, limit: int | None = None) -> Pcm:
-    """The first `limit` samples of a file, or all of it."""
-    parts, count = [np.zeros(0, np.float32)], 0
-    with FileSource(path) as source:
-        for block in source.blocks():
-            parts.append(np.asarray(block, np.float32))
-            count += len(block)
-            if limit is not None and count >= limit:
-                break
-    return np.concatenate(parts)[:limit]
-
-
-@lru_cache(maxsize=8)  # the data set has six recordings, of 6 MB each
-def _recording(path: Path) -> Pcm:
-    return _read(path)
 
 
 def score_clip(spotter: KeywordSpotter, pcm: Pcm) -> Score:
@@ -119,76 +73,45 @@ def score_clips(
     Raises what `KeywordSpotter` raises for a pack, AudioError or InputError for a clip that cannot
     be read, ParameterError for less than one process.
     """
-    jobs = (os.cpu_count() or 1) if jobs is None else jobs
-    if jobs < 1:
-        raise ParameterError(f"jobs: need 1 process or more, got {jobs}")
-    report = progress or (lambda done, total: None)
     spotter = KeywordSpotter(model)
-    groups = [clips[at : at + CLIPS_AT_ONCE] for at in range(0, len(clips), CLIPS_AT_ONCE)]
-    jobs = min(jobs, len(groups))
-    if carry:
-        order = np.random.default_rng(seed).permutation(len(clips))
-        heard: dict[int, Score] = {}
-        for index in map(int, order):
-            heard[index] = score_clip(spotter, read_clip(clips[index]))
-            report(len(heard), len(clips))
-        return [heard[index] for index in range(len(clips))]
-    scores: list[Score] = []
-    if jobs <= 1:
-        for clip in clips:
-            scores.append(_score_fresh(spotter, clip))
-            report(len(scores), len(clips))
-        return scores
-    start = (spotter.pack.path,)
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start_process, start)
-    try:
-        with _for_new_processes():
-            futures = [pool.submit(_score_group, group) for group in groups]
-        for future in futures:
-            scores += future.result()
-            report(len(scores), len(clips))
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C: drop what still waits
-    return scores
+    if not carry:
+        return over_clips(score_fresh, spotter, clips, jobs, progress)
+    order = np.random.default_rng(seed).permutation(len(clips)).tolist()
+    heard = over_clips(_score_next, spotter, [clips[i] for i in order], 1, progress)
+    scores = dict(zip(order, heard, strict=True))
+    return [scores[index] for index in range(len(clips))]
 
 
-def _score_fresh(spotter: KeywordSpotter, clip: Clip) -> Score:
+def score_fresh(spotter: KeywordSpotter, clip: Clip) -> Score:
+    """The score of a clip heard from the start."""
     pcm = read_clip(clip)
     spotter.reset()
     return score_clip(spotter, pcm)
 
 
-@contextmanager
-def _for_new_processes() -> Iterator[None]:
-    """What processes inherit that are spawned here: one thread each, and deafness to Ctrl-C.
+def _score_next(spotter: KeywordSpotter, clip: Clip) -> Score:
+    return score_clip(spotter, read_clip(clip))
 
-    The number of threads has to be known before NumPy loads. Ctrl-C is the parent's to answer; it
-    waits until the processes have started. They are spawned, not forked, since a program that
-    shows its progress has threads, which a fork breaks.
+
+def same_when_streamed(spotter: KeywordSpotter, clip: Clip) -> bool:
+    """Whether a clip heard 10 ms at a time has, bit for bit, the score of the clip heard at once.
+
+    And the logits of every frame are those of `Network.run` on all its features together.
     """
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    if sys.platform != "win32":
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if sys.platform != "win32":
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-_spotters: list[KeywordSpotter] = []  # of a worker process: the one that it uses
-
-
-def _start_process(pack: Path) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, which has no mask
-    _spotters.append(KeywordSpotter(pack))
-
-
-def _score_group(clips: Sequence[Clip]) -> list[Score]:
-    return [_score_fresh(_spotters[0], clip) for clip in clips]
+    pcm = read_clip(clip)
+    spotter.reset()
+    pieces = [
+        trace.logits
+        for at in range(0, CLIP_SAMPLES, HOP_SAMPLES)
+        for trace in spotter.trace(pcm[at : at + HOP_SAMPLES])
+    ]
+    streamed_power, logits = spotter.power().core_nw, np.concatenate(pieces)
+    frames = features.build(spotter.pack.features).process(pcm)
+    spotter.reset()
+    score = score_clip(spotter, pcm)
+    start, stop = decision_frames(spotter, len(logits))
+    return (
+        np.array_equal(logits, spotter.pack.network.run(frames).logits)
+        and score.logits == tuple(logits[start:stop].mean(axis=0).tolist())
+        and score.core_nw == streamed_power
+    )

@@ -1,16 +1,12 @@
 """From scores of clips to the figures that are reported."""
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from kws_stream import packs
-from kws_stream.errors import ParameterError, TaskError
-from kws_stream.evaluation.clips import Progress, Score, score_clips
-from kws_stream.evaluation.speech_commands import COMMANDS, TASKS, Clip, select
+from kws_stream.evaluation.clips import Score
+from kws_stream.evaluation.speech_commands import COMMANDS, TASKS, Clip
 
 EIGHT_WORDS = tuple(word for word in COMMANDS if word not in ("on", "off"))
 Z_95 = 1.959963984540054  # two-sided 95 % of the normal distribution
@@ -24,6 +20,11 @@ class Result:
     mean recall of the classes that have clips. interval: 95 % of `accuracy`, by Wilson.
     eight_words: accuracy on clips of yes no up down left right stop go, every class allowed; for
     v2-12. core_power_nw: mean, min and max over clips. split: "all" for an official test set.
+
+    What `evaluate` adds: parameters and multiply_accumulates of the network, the latter
+    {"per_frame", "per_second"}; accuracy_by_snr, balanced_accuracy_by_snr: {"clean": value, "20":
+    value, ...}, ratios in dB; same_when_streamed: clips whose streamed score is their offline
+    score, of all `clips`.
     """
 
     clips: int
@@ -42,10 +43,15 @@ class Result:
     eight_words: float | None
     per_class_precision: dict[str, float | None]
     notes: tuple[str, ...] = ()
+    parameters: int | None = None
+    multiply_accumulates: dict[str, float] | None = None
+    accuracy_by_snr: dict[str, float] | None = None
+    balanced_accuracy_by_snr: dict[str, float] | None = None
+    same_when_streamed: int | None = None
 
     @property
     def headline(self) -> tuple[str, float]:
-        """Name and value of the task's figure: balanced accuracy for yes, accuracy for v2-12."""
+        """Name and value of the task's figure: balanced accuracy for yes, else accuracy."""
         name = "balanced_accuracy" if self.task == "yes" else "accuracy"
         return name, float(getattr(self, name))
 
@@ -53,50 +59,6 @@ class Result:
         """For JSON: every field under its own name."""
         lists = ("classes", "interval", "notes")
         return asdict(self) | {name: list(getattr(self, name)) for name in lists}
-
-
-def evaluate(
-    folder: str | os.PathLike[str],
-    task: str = "v2-12",
-    split: str = "validation",
-    model: str | Path | packs.Pack = "commands-12",
-    jobs: int | None = None,
-    seed: int = 0,
-    carry: bool = False,
-    progress: Progress | None = None,
-) -> Result:
-    """Figures of a model on the clips of a Speech Commands folder.
-
-    Arguments as of `select` and `score_clips`. Raises TaskError for a model that cannot do the
-    task, and what those two raise.
-    """
-    pack = model if isinstance(model, packs.Pack) else packs.load(model)
-    check_task(pack, task)
-    selection = select(folder, task, split, seed)
-    scores = score_clips(pack, selection.clips, jobs, carry, seed, progress)
-    return summarise(
-        selection.clips,
-        scores,
-        task=task,
-        model=pack.name,
-        seed=seed,
-        split=selection.split,
-        carry=carry,
-        notes=selection.notes,
-    )
-
-
-def check_task(pack: packs.Pack, task: str) -> None:
-    """Raises TaskError unless the pack has the classes of the task; for yes, the class yes."""
-    if task not in TASKS:
-        raise ParameterError(f"task: need one of {', '.join(TASKS)}, got {task!r}")
-    needed = ("yes",) if task == "yes" else TASKS[task]
-    missing = [name for name in needed if name not in pack.classes]
-    if missing:
-        raise TaskError(
-            f"task {task}: need a model with the classes {', '.join(needed)}, but {pack.name} has "
-            f"{', '.join(pack.classes)}; choose another model or task"
-        )
 
 
 def summarise(
@@ -110,17 +72,12 @@ def summarise(
     carry: bool = False,
     notes: Sequence[str] = (),
 ) -> Result:
-    """Figures of scores (n,) of clips (n,), n >= 1; `notes` and the rest are passed on.
-
-    A class of the model that is none of the task's counts as the task's class for the rest: other
-    or unknown.
-    """
+    """Figures of scores (n,) of clips (n,), n >= 1; `notes` and the rest are passed on."""
     classes = TASKS[task]
-    rest = "other" if task == "yes" else "unknown"
     row_of = {name: row for row, name in enumerate(classes)}
     confusion = [[0] * len(classes) for _ in classes]
     for clip, score in zip(clips, scores, strict=True):
-        confusion[row_of[clip.label]][row_of.get(score.called, row_of[rest])] += 1
+        confusion[row_of[clip.label]][row_of[task_class(score.called, task)]] += 1
     right = [confusion[row][row] for row in range(len(classes))]
     actual = [sum(row) for row in confusion]
     called = [sum(column) for column in zip(*confusion, strict=True)]
@@ -150,6 +107,13 @@ def summarise(
         per_class_precision=dict(zip(classes, map(_fraction, right, called), strict=True)),
         notes=tuple(notes),
     )
+
+
+def task_class(called: str, task: str) -> str:
+    """The task's class for a class of the model; for one that it lacks: other or unknown."""
+    if called in TASKS[task]:
+        return called
+    return "other" if task == "yes" else "unknown"
 
 
 def _fraction(part: int, whole: int) -> float | None:

@@ -25,7 +25,14 @@ MAX_CLIPS_PER_CLASS = 2**27 - 1  # MAX_NUM_WAVS_PER_CLASS of the published scrip
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 YES_OTHERS = ("no", "up", "down", "left", "right")  # with silence: the task of arXiv:2605.15216
-TASKS = {"yes": ("yes", "other"), "v2-12": (*COMMANDS, "unknown", "silence")}
+WORDS = (
+    *("backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward"),
+    *("four", "go", "happy", "house", "learn", "left", "marvin", "nine", "no", "off", "on"),
+    *("one", "right", "seven", "sheila", "six", "stop", "three", "tree", "two", "up", "visual"),
+    *("wow", "yes", "zero"),
+)  # all of version 2
+TASKS = {"yes": ("yes", "other"), "v2-12": (*COMMANDS, "unknown", "silence"), "v2-35": WORDS}
+TARGETS = {"yes": ("yes", *YES_OTHERS), "v2-12": COMMANDS, "v2-35": WORDS}  # words scored whole
 EXTRA_SHARE = 10  # unknown and silence: each a tenth of the clips of the ten words
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
@@ -34,16 +41,27 @@ CLIP_SAMPLES = SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
+class Noise:
+    """A second of a noise recording, snr_db below the clip that it is added to."""
+
+    path: Path
+    offset_s: float
+    snr_db: float
+
+
+@dataclass(frozen=True)
 class Clip:
     """One second to score. label: its class in the task. word: its folder; `_silence_` for noise.
 
     offset_s: where the second begins in the recording; 0 but for segments of background noise.
+    noise: what is added to it.
     """
 
     path: Path
     label: str
     word: str
     offset_s: float = 0.0
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,7 @@ def select(
 
 def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
     files = {path.name: _audio(path) for path in sorted(folder.iterdir()) if path.is_dir()}
-    targets = COMMANDS if task == "v2-12" else ("yes", *YES_OTHERS)
+    targets = TARGETS[task]
     if not any(files.get(word) for word in targets):
         raise DataError(
             f"{folder}: need Speech Commands clips (wav, flac, ogg, opus) in one folder a word, "
@@ -111,7 +129,7 @@ def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
     present = {word: chosen[word] for word in targets if chosen.get(word)}
     if not present:
         raise DataError(
-            f"{folder}: need clips of {', '.join(targets)} in the {split} split, found none; "
+            f"{folder}: need clips of the task's words in the {split} split, found none; "
             "ask for another split or get the whole data set"
         )
     notes = []
@@ -119,8 +137,14 @@ def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
     if missing:
         notes.append(f"no clips of {', '.join(missing)}")
     count = sum(map(len, present.values()))
+    clips = [
+        Clip(f, word if word in TASKS[task] else "other", word)
+        for word, paths in present.items()
+        for f in paths
+    ]
+    if task == "v2-35":
+        return Selection(tuple(clips), split, tuple(notes))
     if task == "v2-12":
-        clips = [Clip(f, word, word) for word, paths in present.items() for f in paths]
         wanted = math.ceil(count / EXTRA_SHARE)
         others = [
             Clip(f, "unknown", word)
@@ -136,11 +160,6 @@ def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
         clips += others
         silence = "silence"
     else:
-        clips = [
-            Clip(f, "yes" if word == "yes" else "other", word)
-            for word, paths in present.items()
-            for f in paths
-        ]
         wanted = math.ceil((count - len(present.get("yes", ()))) / len(YES_OTHERS))
         silence = "other"
     if split == "all":

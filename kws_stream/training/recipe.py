@@ -7,15 +7,10 @@ from typing import Any
 
 from kws_stream.detector import DetectorSettings
 from kws_stream.errors import ParameterError
+from kws_stream.evaluation.speech_commands import TASKS
 from kws_stream.features import FeatureSettings
 
-CLASSES = {
-    "yes": ("yes", "other"),
-    "v2-12": (
-        *("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"),
-        *("unknown", "silence"),
-    ),
-}
+CLASSES = TASKS  # a model's classes are those of the task that it is trained for
 
 
 @dataclass(frozen=True)

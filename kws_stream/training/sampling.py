@@ -1,5 +1,6 @@
 """Which clips a training step sees, and what they are called."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,7 @@ SHARES = {
         "running_speech": 0.15,
         "noise": 0.4,
     },
+    "v2-35": {"keyword_synthetic": 0.07, "rare_keyword_synthetic": 0.65},
 }
 RARE = 100
 TASK_WORDS = ("no", "up", "down", "left", "right")  # against yes, in arXiv:2605.15216
@@ -44,18 +46,20 @@ class _Group:
     members: Tensor | None  # rows of `envelopes`; None: draw a second from the recording
 
 
+_Add = Callable[[int, float, str, np.ndarray], None]
+
+
 class Sampler:
     """Draws clips with their labels: class by class in fixed shares, from training speakers alone.
 
     Noise becomes "silence" where the task has that class, at levels from -50 to +10 dB of the
-    recording's. Every other sound without a keyword is the task's "unknown" or "other".
+    recording's. Every other sound without a keyword is the task's "unknown" or "other"; v2-35 has
+    no such class and hears its words alone.
     """
 
     def __init__(self, corpus: Corpus, recipe: Recipe) -> None:
         self.classes = recipe.classes
         shares = SHARES[recipe.task] | recipe.shares
-        rest = self.classes.index("other" if "other" in self.classes else "unknown")
-        silence = self.classes.index("silence") if "silence" in self.classes else rest
         tensors = {name: torch.from_numpy(c.envelopes) for name, c in corpus.clips.items()}
         self._groups: list[_Group] = []
 
@@ -79,6 +83,18 @@ class Sampler:
             add(label, weight * (1 - made), "speech_commands", chosen)
             if synthetic is not None:
                 add(label, weight * made, "synthetic", synthetic.words == word)
+        if recipe.task != "v2-35":
+            self._add_others(corpus, recipe, shares, add)
+        self._shares = torch.tensor([group.share for group in self._groups])
+
+    def _add_others(
+        self, corpus: Corpus, recipe: Recipe, shares: dict[str, float], add: _Add
+    ) -> None:
+        """Sounds without a keyword."""
+        rest = self.classes.index("other" if "other" in self.classes else "unknown")
+        silence = self.classes.index("silence") if "silence" in self.classes else rest
+        real = corpus.clips["speech_commands"]
+        training = real.splits == "training"
         known = np.array(recipe.keywords)
         if recipe.task == "yes":
             task_words = np.isin(real.words, TASK_WORDS)
@@ -100,7 +116,6 @@ class Sampler:
             if source in corpus.streams:
                 stream = torch.from_numpy(corpus.streams[source])
                 self._groups.append(_Group(label, shares[source], stream, None))
-        self._shares = torch.tensor([group.share for group in self._groups])
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Clips (count, hops, channels) and labels (count,)."""
@@ -156,6 +171,8 @@ def validation_clips(corpus: Corpus, recipe: Recipe) -> tuple[Tensor, Tensor]:
     if recipe.task == "yes":
         rows &= np.isin(clips.words, ("yes", *TASK_WORDS))
     classes = CLASSES[recipe.task]
-    rest = classes.index("other" if "other" in classes else "unknown")
-    labels = [classes.index(w) if w in recipe.keywords else rest for w in clips.words[rows]]
+    if recipe.task == "v2-35":
+        rows &= np.isin(clips.words, classes)
+    rest = "other" if "other" in classes else "unknown"
+    labels = [classes.index(w if w in recipe.keywords else rest) for w in clips.words[rows]]
     return torch.from_numpy(clips.envelopes[rows]), torch.tensor(labels)
