@@ -44,6 +44,9 @@ def test_counts_are_those_of_the_events_of_the_spotter(folder: Path, threshold) 
     assert hits > 0
     assert false_accepts > 0  # the words of part.wav, which has no labels
     assert len(point.latencies_s) == hits
+    each = point.per_keyword.values()
+    assert [sum(c.words for c in each), sum(c.hits for c in each)] == [words, hits]
+    assert sum(c.false_accepts for c in each) == false_accepts
     assert result.hours * 3600 == pytest.approx(32.28 + 9, abs=0.05)
 
 
@@ -92,6 +95,12 @@ def test_the_command_prints_and_writes_the_figures(folder: Path) -> None:
     assert figures["words"] == 3
     assert figures["hits"] + len(figures["missed"]) == 3
     assert figures["false_accepts"] == len(figures["false_accept_events"])
+    assert figures["per_keyword"] == {
+        "yes": {key: figures[key] for key in ("words", "hits", "false_accepts")}
+    }
+    (file, start_s) = (figures["found"][0][key] for key in ("file", "start_s"))
+    assert file.endswith("demo.flac")
+    assert start_s in [word.start_s for word in read_labels(folder / "demo.flac")]
     assert len(figures["sweep"]) == 18
 
 

@@ -24,6 +24,7 @@ def test_an_event_in_the_word_or_half_a_second_after_is_a_hit(time_s: float) -> 
     assert (result.words, result.hits, result.misses) == (2, 1, (NO,))
     assert (result.false_accepts, result.repeats) == ((), 0)
     assert result.latencies_s == (time_s - 1.5,)
+    assert [(word, event.time_s) for word, event in result.found] == [(YES, time_s)]
 
 
 @pytest.mark.parametrize(("word", "time_s"), [("yes", 0.99), ("yes", 2.01), ("no", 1.5)])

@@ -7,6 +7,7 @@ from kws_stream.evaluation.clips import Score, same_when_streamed, score_clip, s
 from kws_stream.evaluation.metrics import Result, summarise
 from kws_stream.evaluation.reading import SNRS_DB, noise_seconds, read_clip, with_noise
 from kws_stream.evaluation.recordings import (
+    KeywordCounts,
     OperatingPoint,
     RecordingsResult,
     evaluate_recordings,
@@ -32,6 +33,7 @@ __all__ = [
     "TASKS",
     "Clip",
     "ClipRun",
+    "KeywordCounts",
     "Noise",
     "OperatingPoint",
     "RecordingsResult",

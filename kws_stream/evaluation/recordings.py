@@ -5,8 +5,9 @@ with `word`, `start_s` and `end_s`. A recording without one holds no keywords.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,20 @@ def poisson_interval(count: int, hours: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
+class KeywordCounts:
+    """Of one keyword: how often it was spoken and found, and how often it fired for nothing."""
+
+    words: int
+    hits: int
+    false_accepts: int
+
+
+@dataclass(frozen=True)
 class OperatingPoint:
     """Counts of all recordings at one setting of the thresholds.
 
-    latencies_s: time of each hit after the end of its word.
+    latencies_s: time of each hit after the end of its word. per_keyword: for every keyword of the
+    model.
     """
 
     thresholds: Mapping[str, float]
@@ -45,6 +56,7 @@ class OperatingPoint:
     repeats: int
     false_accepts: int
     latencies_s: tuple[float, ...]
+    per_keyword: Mapping[str, KeywordCounts]
 
     def as_dict(self) -> dict[str, Any]:
         """Counts, rates and their 95 % intervals; null where there is nothing to count."""
@@ -62,6 +74,7 @@ class OperatingPoint:
             "false_accepts_per_hour_interval": poisson_interval(self.false_accepts, self.hours),
             "latency_median_s": float(np.median(self.latencies_s)) if some else None,
             "latency_p95_s": float(np.percentile(self.latencies_s, 95)) if some else None,
+            "per_keyword": {name: asdict(counts) for name, counts in self.per_keyword.items()},
         }
 
 
@@ -69,7 +82,8 @@ class OperatingPoint:
 class RecordingsResult:
     """`point`: at the model's own thresholds; `sweep`: one threshold for all keywords.
 
-    missed and false_accepts: (file, word or event) at the model's thresholds.
+    missed and false_accepts: (file, word or event) at the model's thresholds; found: (file, word,
+    event).
     """
 
     model: str
@@ -79,6 +93,7 @@ class RecordingsResult:
     sweep: tuple[OperatingPoint, ...]
     missed: tuple[tuple[str, Word], ...]
     false_accepts: tuple[tuple[str, WakeEvent], ...]
+    found: tuple[tuple[str, Word, WakeEvent], ...]
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -90,6 +105,10 @@ class RecordingsResult:
             "missed": [{"file": file, **vars(word)} for file, word in self.missed],
             "false_accept_events": [
                 {"file": file, **event.as_dict()} for file, event in self.false_accepts
+            ],
+            "found": [
+                {"file": file, **vars(word), "time_s": event.time_s, "score": event.score}
+                for file, word, event in self.found
             ],
         }
 
@@ -161,6 +180,7 @@ def evaluate_recordings(
             repeats=sum(r.repeats for r in result),
             false_accepts=sum(len(r.false_accepts) for r in result),
             latencies_s=tuple(latency for r in result for latency in r.latencies_s),
+            per_keyword=_per_keyword(result, pack.keywords),
         )
         for detector, result in zip(detectors, results, strict=True)
     ]
@@ -174,4 +194,16 @@ def evaluate_recordings(
         sweep=tuple(points[1:]),
         missed=tuple((name, word) for name, r in own_results for word in r.misses),
         false_accepts=tuple((name, event) for name, r in own_results for event in r.false_accepts),
+        found=tuple((name, *pair) for name, r in own_results for pair in r.found),
     )
+
+
+def _per_keyword(
+    results: Sequence[StreamResult], keywords: Sequence[str]
+) -> dict[str, KeywordCounts]:
+    hits = Counter(word.word for r in results for word, _ in r.found)
+    misses = Counter(word.word for r in results for word in r.misses)
+    false = Counter(event.keyword for r in results for event in r.false_accepts)
+    return {
+        name: KeywordCounts(hits[name] + misses[name], hits[name], false[name]) for name in keywords
+    }

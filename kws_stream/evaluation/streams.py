@@ -24,7 +24,7 @@ class StreamResult:
     """Counts of one stream. words: spoken keywords, each a hit or a miss.
 
     latencies_s: of every hit, time after the end of its word (negative: before it), in order of
-    the events. repeats: further events of a word that was hit.
+    the events. repeats: further events of a word that was hit. found: each hit with its word.
     """
 
     words: int
@@ -33,6 +33,7 @@ class StreamResult:
     false_accepts: tuple[WakeEvent, ...]
     repeats: int
     latencies_s: tuple[float, ...]
+    found: tuple[tuple[Word, WakeEvent], ...] = ()
 
     @property
     def median_latency_s(self) -> float | None:
@@ -50,13 +51,13 @@ def score_stream(
     """
     spoken = sorted((w for w in words if w.word in keywords), key=lambda w: w.start_s)
     hit: list[Word] = []
-    false_accepts, latencies, repeats = [], [], 0
+    false_accepts, found, repeats = [], [], 0
     for event in sorted(events, key=lambda e: e.time_s):
         near = [w for w in spoken if w.word == event.keyword and w.start_s <= event.time_s]
         new = [w for w in near if w not in hit and event.time_s <= w.end_s + GRACE_S]
         if new:
             hit.append(new[0])
-            latencies.append(event.time_s - new[0].end_s)
+            found.append((new[0], event))
         elif any(w in hit and event.time_s <= w.end_s + REPEAT_S for w in near):
             repeats += 1
         else:
@@ -67,5 +68,6 @@ def score_stream(
         misses=tuple(w for w in spoken if w not in hit),
         false_accepts=tuple(false_accepts),
         repeats=repeats,
-        latencies_s=tuple(latencies),
+        latencies_s=tuple(event.time_s - word.end_s for word, event in found),
+        found=tuple(found),
     )
