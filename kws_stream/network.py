@@ -4,13 +4,13 @@ Both ways are the same code, so any split of a sequence into blocks gives the sa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kws_stream import bmru
+from kws_stream.bmru.trace import Trace
 from kws_stream.errors import InputError
 from kws_stream.layers import FeedforwardLayers, MatmulLayers, OnnxLayers, OrderedLayers
 from kws_stream.parameters import (
@@ -21,28 +21,11 @@ from kws_stream.parameters import (
     prove_exactness,
 )
 
+__all__ = ["Network", "NetworkStream", "Trace"]
+
 # Below this many frames a block, the NumPy products cost no more than the calls of ONNX Runtime
 # (benchmarks/streaming_cost.py); on the grid both give the same bits.
 ONNX_MIN_FRAMES = 32
-
-
-@dataclass(eq=False, slots=True)  # not frozen: one is made every frame
-class Trace:
-    """What every wire of a network did over T frames, in unit currents (bits: bool).
-
-    logits (T, K); lists over blocks: inputs (T, m), the signed skip path into the block;
-    candidates, states (alpha·z) and bits (z), each (T, d).
-    """
-
-    logits: FloatArray
-    inputs: list[FloatArray]
-    candidates: list[FloatArray]
-    states: list[FloatArray]
-    bits: list[BoolArray]
-
-    @property
-    def frames(self) -> int:
-        return len(self.logits)
 
 
 class Network:

@@ -1,0 +1,201 @@
+"""A chip that is not ideal: virtual chips drawn from a seed, and their simulation.
+
+    settings = ChipSettings(mismatch_percent=5, off_state_na=0.0046)
+    trace = simulate(net, features, settings, seed=1)      # as net.run, on virtual chip 0
+
+The default settings are the ideal chip: `simulate` then gives every bit of `net.run`.
+docs/chip.md has the equations.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kws_stream.bmru.cell import sequence
+from kws_stream.bmru.chip_settings import CHARGE_C, ChipSettings
+from kws_stream.bmru.fabricate import (
+    HIGH_CURRENT_NA,
+    LOW_CURRENT_NA,
+    ChipBlock,
+    ChipLayer,
+    extrapolations,
+    fabricate,
+    generator,
+)
+from kws_stream.bmru.trace import Trace
+from kws_stream.errors import InputError, ParameterError
+from kws_stream.parameters import FloatArray, NetworkParameters
+
+__all__ = ["ChipBatch", "ChipSettings", "check_features", "extrapolations", "simulate"]
+
+
+class HasParameters(Protocol):
+    """A `kws_stream.Network`, for this module, which knows of none."""
+
+    @property
+    def parameters(self) -> NetworkParameters: ...
+
+
+def simulate(
+    net: HasParameters,
+    features: ArrayLike,
+    settings: ChipSettings | None = None,
+    seed: int = 0,
+    chip: int = 0,
+    clip: int = 0,
+) -> Trace:
+    """Trace of a sequence (T, n_features) on virtual chip number `chip` of `seed`.
+
+    As `net.run`, and equal to it in every bit for ideal settings. The mismatch depends on seed and
+    chip alone; the noise on seed, chip and clip. With settling, the trace shows the end of every
+    frame. Raises InputError for features of another shape, or that are not finite, ParameterError
+    for a negative seed, chip or clip.
+    """
+    for name, number in (("seed", seed), ("chip", chip), ("clip", clip)):
+        if number < 0:
+            raise ParameterError(f"{name}: need 0 or more, got {number}")
+    batch = ChipBatch(net.parameters, settings or ChipSettings(), seed, [chip])
+    return batch.run(check_features(features, net.parameters.n_features), clip).of_chip(0)
+
+
+def check_features(features: ArrayLike, n_features: int) -> FloatArray:
+    """Features (T, n_features) as float64; InputError for other shapes, NaN and infinity."""
+    try:
+        x = np.asarray(features, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"features: need an array of numbers, got {features!r:.80}") from error
+    if x.ndim != 2 or x.shape[1] != n_features:
+        raise InputError(f"features: need shape (frames, {n_features}), got {x.shape}")
+    if not np.isfinite(x).all():
+        raise InputError("features: need finite numbers, got NaN or infinity")
+    return x
+
+
+class ChipBatch:
+    """Virtual chips of one network, simulated side by side.
+
+    Every sum runs over its inputs in index order, the bias last, each operation rounded by itself:
+    no number of chips, workers or frames changes a bit, and a network that is exact, or that sums
+    in that order as `kws_stream.Network` does, gives its own bits on the ideal chip.
+    """
+
+    def __init__(
+        self,
+        parameters: NetworkParameters,
+        settings: ChipSettings,
+        seed: int,
+        chips: Sequence[int],
+    ) -> None:
+        self.parameters = parameters
+        self.settings = settings
+        self.chips = tuple(chips)
+        self.arrays = fabricate(parameters, settings, seed, self.chips)
+        self._seed = seed
+
+    def run(self, features: FloatArray, clip: int = 0, *, every_step: bool = False) -> Trace:
+        """Trace of features (T, n_features), each wire with a last axis of chips.
+
+        clip: its number, for its own noise. every_step: with settling, show every time step
+        instead of the end of each frame.
+        """
+        settings = self.settings
+        steps = settings.steps_per_frame if settings.settling_s else 1
+        shown = slice(None) if every_step else slice(steps - 1, None, steps)
+        x = self._affine(features[:, :, None], self.arrays.pre)
+        x = np.repeat(x, steps, axis=0)
+        trace = Trace(x, [], [], [], [])
+        noise = self._noise(clip)
+        blocks = zip(self.arrays.blocks, self.parameters.blocks, strict=True)
+        for block, programmed in blocks:
+            candidates = self._candidates(x, block, steps, noise)
+            start = np.broadcast_to(programmed.initial_state[:, None], candidates.shape[1:])
+            bits = sequence(candidates, start, block.beta1, block.beta2)
+            states = np.where(bits, block.alpha, self.arrays.off_state)
+            trace.inputs.append(x[shown])
+            trace.candidates.append(candidates[shown])
+            trace.states.append(states[shown])
+            trace.bits.append(bits[shown])
+            x = x + np.maximum(self._affine(states, block.post), 0)
+        trace.logits = self._affine(x[shown], self.arrays.classifier)
+        return trace
+
+    def _candidates(
+        self,
+        x: FloatArray,
+        block: ChipBlock,
+        steps: int,
+        noise: list[np.random.Generator],
+    ) -> FloatArray:
+        """Candidate currents (T, d, chips): relu of the sums, then settling, then noise."""
+        currents = np.maximum(x, 0)
+        candidates = np.maximum(self._affine(currents, block.candidate), 0)
+        if self.settings.settling_s:
+            step_s = self.settings.frame_s / steps
+            keep = np.exp(-step_s / self.settings.time_constant_s)
+            candidates = _settled(candidates, keep)
+        if noise:
+            frames, cells, _ = candidates.shape
+            draws = np.stack([rng.standard_normal((frames, cells)) for rng in noise], axis=-1)
+            candidates = np.maximum(candidates + draws * self._noise_rms(currents, block), 0)
+        return candidates
+
+    def _noise(self, clip: int) -> list[np.random.Generator]:
+        """One generator a chip, or none where there is no noise."""
+        if not self.settings.random:
+            return []
+        return [generator(self._seed, chip, 1, clip) for chip in self.chips]
+
+    def _noise_rms(self, currents: FloatArray, block: ChipBlock) -> FloatArray | float:
+        """RMS noise of the candidates in unit currents.
+
+        Shot noise, which in subthreshold is the thermal noise: 2·q·I a saturated device and Hz
+        (Sarpeshkar, Delbruck, Mead, IEEE Circuits and Devices 9(6), 1993). A branch of weight w
+        carries the noise of its output device and, times w^2, of the input device.
+        """
+        unit_a = self.settings.unit_na * 1e-9
+        variance: FloatArray | float = (self.settings.candidate_noise_na * 1e-9) ** 2
+        if self.settings.noise_bandwidth_hz:
+            weight = np.abs(block.candidate.weight)
+            both = ChipLayer(weight * (1 + weight), 2 * np.abs(block.candidate.bias))
+            branches = _ordered(currents, both.weight, both.bias) * unit_a
+            variance = variance + 2 * CHARGE_C * self.settings.noise_bandwidth_hz * branches
+        return np.sqrt(variance) / unit_a
+
+    def _affine(self, x: FloatArray, layer: ChipLayer) -> FloatArray:
+        """Sums (T, n_out, chips) of x (T, n_in, chips or 1), through mirrors."""
+        if layer.low is None or layer.high is None:
+            return _ordered(x, layer.weight, layer.bias)
+        # In log current: the gain changes linearly from 1 nA down to 0.1 nA and up to 3 nA, and
+        # stays there beyond. A signed x is on two rails, each with a mirror of its own.
+        with np.errstate(divide="ignore"):
+            decades = np.log10(np.abs(x) * self.settings.unit_na)
+        low = np.clip(decades / np.log10(LOW_CURRENT_NA), 0, 1)
+        high = np.clip(decades / np.log10(HIGH_CURRENT_NA), 0, 1)
+        total = _ordered(x, layer.weight, layer.bias)
+        total += _ordered(x * low, layer.low, None)
+        total += _ordered(x * high, layer.high, None)
+        return total
+
+
+def _ordered(x: FloatArray, weight: FloatArray, bias: FloatArray | None) -> FloatArray:
+    """Sums over the inputs in index order, the bias last; shapes as of `ChipBatch._affine`."""
+    total: FloatArray = x[:, :1] * weight[0]
+    product = np.empty_like(total)
+    for i in range(1, len(weight)):
+        np.multiply(x[:, i : i + 1], weight[i], out=product)
+        total += product
+    if bias is not None:
+        total += bias
+    return total
+
+
+def _settled(targets: FloatArray, keep: float) -> FloatArray:
+    """First-order response to targets (T, ...) that are held for a step each, from rest at 0."""
+    settled = np.empty_like(targets)
+    value = np.zeros_like(targets[0]) if len(targets) else targets
+    for t, target in enumerate(targets):
+        value = target + (value - target) * keep
+        settled[t] = value
+    return settled

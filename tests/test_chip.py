@@ -1,0 +1,335 @@
+"""The chip that is not ideal: the ideal one is the exact core, and every effect is what it says."""
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from kws_stream import packs, power
+from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations, simulate
+from kws_stream.bmru.fabricate import fabricate, quantised, to_codes
+from kws_stream.errors import InputError, ParameterError
+from kws_stream.network import Network, Trace
+from tests.pack_factory import random_network
+from tests.strategies import Case, float_cases, grid_cases
+
+EVERYTHING = ChipSettings.typical(
+    mismatch_percent=10, avt_mv_um=3.5, noise_bandwidth_hz=50, settling_s=2e-3, temperature_c=40
+)
+
+
+def wires(trace: Trace) -> list[np.ndarray]:
+    return [trace.logits, *trace.inputs, *trace.candidates, *trace.states, *trace.bits]
+
+
+def equal(one: Trace, other: Trace) -> bool:
+    return all(map(np.array_equal, wires(one), wires(other)))
+
+
+def features_of(net: Network, frames: int = 40, seed: int = 0) -> np.ndarray:
+    grid = net.parameters.input_grid
+    assert grid is not None
+    rng = np.random.default_rng(seed)
+    steps = rng.integers(grid.low / grid.step, grid.high / grid.step, (frames, 5))
+    return steps * grid.step
+
+
+@pytest.fixture
+def net() -> Network:
+    return random_network(5)
+
+
+def one_cell(weight: float = 1.0, beta1: float = 0.2, delta: float = 0.1) -> Network:
+    """x -> one cell -> one logit: the candidate is weight·x."""
+    block = {
+        "candidate": ([[weight]], [0.0]),
+        "beta1": beta1,
+        "delta": delta,
+        "alpha": 0.4,
+        "post": ([[1.0]], [0.0]),
+    }
+    return Network.from_arrays(([[1.0]], [0.0]), [block], ([[1.0]], [0.0]))
+
+
+@given(case=grid_cases())
+@settings(derandomize=True, deadline=None, max_examples=40)
+def test_the_ideal_chip_is_the_exact_network(case: Case) -> None:
+    net = Network.from_arrays(**case.arrays)
+    assert equal(simulate(net, case.features), net.run(case.features))
+
+
+@given(case=float_cases())
+@settings(derandomize=True, deadline=None, max_examples=40)
+def test_the_ideal_chip_is_the_network_also_where_sums_round(case: Case) -> None:
+    net = Network.from_arrays(**case.arrays)
+    assert equal(simulate(net, case.features), net.run(case.features))
+
+
+@pytest.mark.parametrize("name", packs.list_packs())
+def test_the_ideal_chip_of_a_shipped_model_is_the_model(name: str) -> None:
+    net = packs.load(name).network
+    grid = net.parameters.input_grid
+    assert grid is not None
+    shape = (50, net.parameters.n_features)
+    x = np.random.default_rng(1).integers(0, round(grid.high / grid.step), shape) * grid.step
+    assert equal(simulate(net, x, ChipSettings()), net.run(x))
+
+
+def test_a_chip_depends_on_seed_and_number_and_not_on_its_company(net: Network) -> None:
+    x = features_of(net)
+    together = ChipBatch(net.parameters, EVERYTHING, 3, range(7)).run(x, clip=2)
+    for chip in range(7):
+        alone = simulate(net, x, EVERYTHING, seed=3, chip=chip, clip=2)
+        assert equal(together.of_chip(chip), alone)
+    first = simulate(net, x, EVERYTHING, seed=3, clip=2)
+    for other in ({"seed": 4, "clip": 2}, {"seed": 3, "chip": 1, "clip": 2}, {"seed": 3}):
+        assert not equal(first, simulate(net, x, EVERYTHING, **other))
+
+
+def test_noise_belongs_to_the_clip_and_mismatch_does_not(net: Network) -> None:
+    x = features_of(net)
+    chip = ChipSettings(mismatch_percent=5)
+    assert equal(simulate(net, x, chip, clip=0), simulate(net, x, chip, clip=1))
+
+
+def test_the_power_of_a_chip_comes_from_its_trace(net: Network) -> None:
+    x = features_of(net)
+    ideal, real = net.run(x), simulate(net, x, EVERYTHING)
+    assert power.estimate(net, simulate(net, x)) == power.estimate(net, ideal)
+    assert power.estimate(net, real).core_nw != power.estimate(net, ideal).core_nw
+
+
+@pytest.mark.parametrize("row", ChipSettings.table(), ids=lambda row: row["name"])
+def test_every_setting_has_unit_range_source_and_meaning(row: dict[str, Any]) -> None:
+    assert row["source"]
+    assert row["what"]
+    if isinstance(row["default"], str):
+        return
+    assert row["low"] <= row["default"] <= row["high"]
+    assert row["unit"] or isinstance(row["default"], bool | int) or row["high"] == 1
+    for bad in (row["low"] - 1, row["high"] + 1, math.nan, "much", None):
+        with pytest.raises(ParameterError, match=row["name"]):
+            ChipSettings(**{row["name"]: bad})
+
+
+def test_settings_go_through_a_dict_and_unknown_ones_are_named() -> None:
+    assert ChipSettings.from_dict(EVERYTHING.as_dict()) == EVERYTHING
+    with pytest.raises(ParameterError, match="'mismtach'"):
+        ChipSettings.from_dict({"mismtach": 1})
+    with pytest.raises(ParameterError, match="corner"):
+        ChipSettings(corner="xx")
+
+
+def test_no_setting_that_stands_for_a_condition_changes_the_chip_at_nominal(net: Network) -> None:
+    """Corner shift, sensitivities and the like act only away from nominal conditions."""
+    x = features_of(net)
+    conditions = ("corner_shift_mv", "leakage_doubling_k", "threshold_correlation", "frame_s")
+    conditions += ("supply_sensitivity_per_v", "reference_tc_per_k", "unit_area_um2", "unit_na")
+    assert set(conditions) < {one.name for one in fields(ChipSettings)}
+    for name in conditions:
+        high = next(row["high"] for row in ChipSettings.table() if row["name"] == name)
+        assert equal(simulate(net, x, ChipSettings(**{name: high})), net.run(x)), name
+
+
+@pytest.mark.parametrize("percent", [5.0, 15.0])
+def test_mismatch_is_three_sigma_of_every_programmed_parameter(percent: float) -> None:
+    net = random_network(5)
+    chips = range(4000)
+    arrays = fabricate(net.parameters, ChipSettings(mismatch_percent=percent), 0, chips)
+    block, given_block = arrays.blocks[0], net.parameters.blocks[0]
+    pairs = [
+        (arrays.pre.weight, net.parameters.pre.weight),
+        (arrays.pre.bias, net.parameters.pre.bias),
+        (block.candidate.weight, given_block.candidate.weight),
+        (block.post.bias, given_block.post.bias),
+        (arrays.classifier.weight, net.parameters.classifier.weight),
+        (block.alpha, given_block.alpha),
+        (block.beta2, given_block.beta2),
+        (block.beta2 - block.beta1, given_block.delta),
+    ]
+    for got, wanted in pairs:
+        used = wanted != 0
+        errors = got[used] / wanted[used][:, None] - 1
+        assert errors.std() * 300 == pytest.approx(percent, rel=0.05)
+        assert abs(errors.mean()) < 0.01 * percent / 3
+        assert (got[~used] == 0).all()
+
+
+def test_pelgrom_errors_fall_with_area_and_a_mirrors_outputs_share_its_input() -> None:
+    net = Network.from_arrays(([[1.0, 4.0]], [0.0, 0.0]), [], ([[1.0], [1.0]], [0.0]))
+    sigmas = []
+    for area in (10.0, 40.0):
+        chip = ChipSettings(avt_mv_um=3.5, unit_area_um2=area)
+        weight = fabricate(net.parameters, chip, 0, range(4000)).pre.weight[0]
+        errors = weight / np.array([[1.0], [4.0]]) - 1
+        sigmas.append(errors.std(axis=1))
+        device = 3.5e-3 / math.sqrt(area) / (1.4 * chip.thermal_voltage_v)
+        device *= 2 / (1 + math.sqrt(1 + 4 * 0.01))
+        assert sigmas[-1] == pytest.approx(device * np.sqrt([2, 1.25]), rel=0.05)
+        shared = np.cov(errors)[0, 1]
+        assert shared == pytest.approx(device**2, rel=0.1)
+    assert sigmas[0] / sigmas[1] == pytest.approx([2, 2], rel=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_thresholds_of_a_cell_are_correlated_as_asked(share: float) -> None:
+    chip = ChipSettings(avt_mv_um=3.5, threshold_correlation=share)
+    block = fabricate(one_cell().parameters, chip, 0, range(4000)).blocks[0]
+    seen = np.corrcoef(block.beta2[0], (block.beta2 - block.beta1)[0])[0, 1]
+    assert seen == pytest.approx(share, abs=0.05)
+
+
+def test_less_current_is_more_mismatch_and_a_larger_share_of_leakage() -> None:
+    parameters = one_cell().parameters
+    spread, off = [], []
+    for unit in (0.1, 1.0, 100.0):
+        chip = ChipSettings(unit_na=unit, avt_mv_um=3.5, off_state_na=0.0046)
+        arrays = fabricate(parameters, chip, 0, range(500))
+        spread.append(float(arrays.blocks[0].alpha.std()))
+        off.append(arrays.off_state)
+    assert spread[0] > spread[1] > spread[2]
+    assert off == pytest.approx([0.046, 0.0046, 0.000046])
+
+
+def test_effective_currents_follow_the_published_fits() -> None:
+    block = fabricate(one_cell().parameters, ChipSettings(transfer=True), 0, [0]).blocks[0]
+    assert block.alpha[0, 0] == pytest.approx(1.0167 * 0.4 + 0.0060)
+    assert block.beta2[0, 0] == pytest.approx(0.9829 * 0.3 - 0.0110)
+    assert (block.beta2 - block.beta1)[0, 0] == pytest.approx(0.9911 * 0.1 - 0.0132)
+
+
+def test_a_cell_that_is_off_leaks() -> None:
+    trace = simulate(one_cell(), [[0.0], [1.0]], ChipSettings(off_state_na=0.0046))
+    assert trace.states[0][:, 0].tolist() == [0.0046, 0.4]
+    warm = ChipSettings(off_state_na=0.0046, temperature_c=49)  # two doublings
+    assert simulate(one_cell(), [[0.0]], warm).states[0][0, 0] == pytest.approx(0.0184)
+
+
+def test_mirror_gain_changes_with_current_by_the_fit() -> None:
+    """A ratio of 1: W near 5.5 um, a third of the way from 0.5 to 15 um."""
+    net = Network.from_arrays(([[1.0]], [0.0]), [], ([[1.0]], [0.0]))
+    chip = ChipSettings(mirror_current=True)
+    x = np.array([[1.0], [0.1], [3.0], [0.01]])
+    gain = ChipBatch(net.parameters, chip, 0, [0])._affine(
+        x[..., None], fabricate(net.parameters, chip, 0, [0]).pre
+    )[:, 0, 0]
+    width = (1 - 0.046) / 0.1742
+    place = (width - 0.5) / 14.5
+    low, high = 1 + 0.03 + 0.03 * place, 1 - 0.003 - 0.004 * place
+    assert gain / x[:, 0] == pytest.approx([1.0, low, high, low])
+
+
+def test_drawn_widths_are_multiples_of_the_step_and_too_small_weights_vanish() -> None:
+    net = Network.from_arrays(([[1.0, -2.0, 0.001]], [0, 0, 0]), [], (np.eye(3), [0, 0, 0]))
+    weight = quantised(net.parameters, ChipSettings(width_step_um=0.5)).pre.weight[0]
+    assert weight == pytest.approx([0.1742 * 5.5 + 0.046, -(0.1784 * 11 + 0.053), 0])
+
+
+def test_settling_is_first_order_and_does_not_depend_on_the_time_step() -> None:
+    net = one_cell()
+    x = np.array([[1.0], [1.0], [0.0]])
+    keep = math.exp(-0.01 / 0.02)
+    expected = [1 - keep, 1 - keep**2, keep * (1 - keep**2)]
+    for steps in (1, 7, 50):
+        chip = ChipSettings(settling_s=0.02, steps_per_frame=steps)
+        assert simulate(net, x, chip).candidates[0][:, 0] == pytest.approx(expected)
+
+
+def test_a_cell_near_its_threshold_switches_late() -> None:
+    """Crossing beta2 takes tau·ln(c/(c - beta2)): seen to one time step."""
+    tau = 2e-3
+    chip = ChipSettings(settling_s=tau, steps_per_frame=1000)
+    for current in (1.0, 0.31, 0.301):
+        batch = ChipBatch(one_cell().parameters, chip, 0, [0])
+        bits = batch.run(np.full((2, 1), current), every_step=True).bits[0][:, 0, 0]
+        delay = tau * math.log(current / (current - 0.3))
+        assert int(bits.argmax()) == pytest.approx(delay / 1e-5, abs=1)
+
+
+def test_shot_noise_has_the_size_of_its_formula() -> None:
+    """One branch of weight 2 and 0.5 nA: 2·q·B·(w·I + w^2·I)."""
+    chip = ChipSettings(noise_bandwidth_hz=1000)
+    batch = ChipBatch(one_cell(2.0).parameters, chip, 0, range(200))
+    c = batch.run(np.full((200, 1), 0.5)).candidates[0]
+    expected_na = math.sqrt(2 * 1.602176634e-19 * 1000 * (2 + 4) * 0.5e-9) * 1e9
+    assert c.std() == pytest.approx(expected_na, rel=0.02)
+    assert c.mean() == pytest.approx(1.0, abs=expected_na / 50)
+
+
+def test_noise_level_is_in_nanoamperes_whatever_the_unit() -> None:
+    for unit in (1.0, 4.0):
+        chip = ChipSettings(candidate_noise_na=0.02, unit_na=unit)
+        batch = ChipBatch(one_cell().parameters, chip, 0, range(200))
+        assert batch.run(np.ones((200, 1))).candidates[0].std() * unit == pytest.approx(
+            0.02, rel=0.02
+        )
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("signed", [True, False])
+def test_codes_fit_their_bits_and_err_by_half_a_step(bits: int, signed: bool) -> None:
+    values = np.random.default_rng(0).uniform(-3 if signed else 0, 3, 100)
+    coded = to_codes(values, bits, signed)
+    codes = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
+    if codes == 0:
+        assert (coded == 0).all()
+        return
+    step = 2.0 ** math.ceil(math.log2(np.abs(values).max() / codes))
+    assert np.abs(coded / step).max() <= codes
+    assert (coded / step == np.rint(coded / step)).all()
+    assert np.abs(coded - values).max() <= step / 2
+    assert np.array_equal(to_codes(coded, bits, signed), coded)
+
+
+def test_a_requantised_network_stays_exact() -> None:
+    net = random_network(5)
+    fewer = quantised(net.parameters, ChipSettings(weight_bits=3, bias_bits=3))
+    arrays = network_arrays(fewer)
+    again = Network.from_arrays(**arrays, input_grid=net.parameters.input_grid)
+    assert again.exactness.exact
+
+
+def network_arrays(parameters: Any) -> dict[str, Any]:
+    def pair(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+        return layer.weight, layer.bias
+
+    return {
+        "pre": pair(parameters.pre),
+        "blocks": [
+            {
+                "candidate": pair(b.candidate),
+                "post": pair(b.post),
+                **{name: getattr(b, name) for name in ("beta1", "delta", "alpha")},
+            }
+            for b in parameters.blocks
+        ],
+        "classifier": pair(parameters.classifier),
+    }
+
+
+def test_extrapolation_is_flagged_and_the_ideal_chip_asks_for_none() -> None:
+    parameters = one_cell().parameters
+    assert extrapolations(parameters, ChipSettings()) == []
+    assert extrapolations(parameters, ChipSettings.typical(mismatch_percent=15)) == []
+    asked = {"unit_na": 2.0, "supply_v": 1.62, "temperature_c": 85.0, "corner": "ss"}
+    for name, value in asked.items():
+        (note,) = extrapolations(parameters, ChipSettings(**{name: value}))
+        assert name in note
+    notes = extrapolations(one_cell(40.0, 0.9).parameters, ChipSettings.typical())
+    assert [note for note in notes if "beta2" in note and "0.1..0.4" in note]
+    assert [note for note in notes if "widths" in note and "0.5..15" in note]
+
+
+@pytest.mark.parametrize("bad", [[1.0], [[1.0, 2.0]], [[math.nan]], "sound", [[1j]]])
+def test_features_that_do_not_fit_are_refused(bad: Any) -> None:
+    with pytest.raises(InputError, match="features"):
+        simulate(one_cell(), bad)
+
+
+@pytest.mark.parametrize("number", ["seed", "chip", "clip"])
+def test_negative_numbers_of_chips_are_refused(number: str) -> None:
+    with pytest.raises(ParameterError, match=number):
+        simulate(one_cell(), [[1.0]], **{number: -1})
