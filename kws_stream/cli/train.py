@@ -59,8 +59,9 @@ def train(
 
         def report(check: Check) -> None:
             console.print(
-                f"step {check.step}: loss {check.loss:.3f}, balanced accuracy on validation "
-                f"clips {check.fresh:.4f} fresh, {check.carried:.4f} carried "
+                f"step {check.step}: loss {check.loss:.3f}, core {check.power_nw:.0f} nW, "
+                f"balanced accuracy on validation clips {check.fresh:.4f} fresh, "
+                f"{check.carried:.4f} carried "
                 f"({check.seconds:.0f} s)"
             )
 

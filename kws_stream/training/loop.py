@@ -15,7 +15,7 @@ from torch.nn import functional
 from kws_stream.errors import DataError
 from kws_stream.training.augment import add_noise, change_clips, condition
 from kws_stream.training.corpus import CLIP_HOPS, Corpus
-from kws_stream.training.model import Grid, SpottingNetwork, scan_bits
+from kws_stream.training.model import Grid, Mismatch, SpottingNetwork, state_currents
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.sampling import Sampler, validation_clips
 
@@ -25,10 +25,14 @@ CHAINS = 40  # carried-state validation runs this many chains of clips side by s
 
 @dataclass(frozen=True)
 class Check:
-    """One validation: accuracy from a fresh state, and carried from clip to clip."""
+    """One validation: accuracy from a fresh state, and carried from clip to clip.
+
+    loss and power_nw (the core's, at 1 nA) are running means over training batches.
+    """
 
     step: int
     loss: float
+    power_nw: float
     fresh: float
     carried: float
     seconds: float
@@ -59,9 +63,26 @@ def centre_candidates(network: SpottingNetwork, features: Tensor) -> None:
         block.candidate.weight.mul_(0.4 / candidate.std(0))
         candidate = block.candidate(torch.relu(x), False)
         block.candidate.bias.add_(0.75 - candidate.flatten(0, 1).mean(0))
-        candidate = torch.relu(block.candidate(torch.relu(x), False))
-        x = x + torch.relu(block.post(scan_bits(candidate, block), False))
+        candidate = block.candidate(torch.relu(x), False)
+        x = x + torch.relu(block.post(state_currents(candidate, block), False))
     network.classifier.weight.mul_(0.5 / network.classifier(x, False).std())
+
+
+def optimisers(network: SpottingNetwork, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices before and inside the blocks, AdamW for everything else.
+
+    Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024) replaces a
+    matrix's step by its nearest orthogonal matrix.
+    """
+    matrices = [network.pre.weight]
+    for block in network.typed_blocks:
+        matrices += [block.candidate.weight, block.post.weight]
+    ids = {id(matrix) for matrix in matrices}
+    rest = [p for p in network.parameters() if id(p) not in ids]
+    return [
+        torch.optim.Muon(matrices, recipe.matrix_rate, weight_decay=recipe.weight_decay),
+        torch.optim.AdamW(rest, recipe.learning_rate, weight_decay=recipe.weight_decay),
+    ]
 
 
 def sequence_loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
@@ -150,14 +171,20 @@ class Training:
         self.network = new_network(recipe)
         generator = torch.Generator().manual_seed(recipe.seed)
         centre_candidates(self.network, self._batch(generator)[0])
-        self._optimiser = torch.optim.AdamW(
-            self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.15
-        )
+        self._optimisers = optimisers(self.network, recipe)
+        self._schedules = [
+            torch.optim.lr_scheduler.OneCycleLR(
+                optimiser,
+                optimiser.param_groups[0]["lr"],
+                total_steps=recipe.steps + 1,
+                pct_start=0.15,
+                cycle_momentum=False,
+            )
+            for optimiser in self._optimisers
+        ]
         self.step = 0
         self._loss = 0.0
+        self._power_nw = 0.0
 
     def _batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Features (T, sequences, n_features) and labels (sequences, joined)."""
@@ -192,17 +219,27 @@ class Training:
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step + 1)
         features, labels = self._batch(generator)
         eps = recipe.eps_start * max(0.0, 1 - self.step / (recipe.eps_share * recipe.steps))
-        logits = self.network(
-            features, self._start_bits(generator), eps, recipe.slope, dropout=recipe.dropout
+        logits, power_nw = self.network.with_power(
+            features,
+            self._start_bits(generator),
+            eps,
+            recipe.slope,
+            dropout=recipe.dropout,
+            mismatch=Mismatch(recipe.mismatch, generator),
+            current_scale=recipe.current_scale,
         )
-        loss = sequence_loss(logits, labels, recipe)
-        self._optimiser.zero_grad()
+        loss = sequence_loss(logits, labels, recipe) + recipe.power_weight * power_nw / 1000
+        for optimiser in self._optimisers:
+            optimiser.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self._optimiser.step()
-        self._schedule.step()
+        for optimiser, schedule in zip(self._optimisers, self._schedules, strict=True):
+            optimiser.step()
+            schedule.step()
         self.step += 1
-        self._loss += (loss.item() - self._loss) * max(0.02, 1 / self.step)
+        share = max(0.02, 1 / self.step)
+        self._loss += (loss.item() - self._loss) * share
+        self._power_nw += (power_nw.item() - self._power_nw) * share
 
     def run(self, report: Callable[[Check], None], progress: Callable[[int], None]) -> None:
         """Train to the end; `progress` hears of every step, `report` of every validation."""
@@ -214,7 +251,9 @@ class Training:
                 self.network.eval()
                 fresh, carried = validate(self.network, *self._validation, self.recipe)
                 self.network.train()
-                check = Check(self.step, self._loss, fresh, carried, time.monotonic() - began)
+                check = Check(
+                    self.step, self._loss, self._power_nw, fresh, carried, time.monotonic() - began
+                )
                 self._log(check)
                 self.save()
                 report(check)
@@ -233,13 +272,14 @@ class Training:
         from safetensors.torch import save_file
 
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        for index, state in self._optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
+        for number, optimiser in enumerate(self._optimisers):
+            for index, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{number}.{index}.{k}": v for k, v in state.items()}
         metadata = {
             "step": str(self.step),
             "recipe": json.dumps(self._identity()),
-            "schedule": json.dumps(self._schedule.state_dict()),
-            "groups": json.dumps(self._optimiser.state_dict()["param_groups"]),
+            "schedules": json.dumps([s.state_dict() for s in self._schedules]),
+            "groups": json.dumps([o.state_dict()["param_groups"] for o in self._optimisers]),
         }
         partial = self.folder / "checkpoint.part"
         save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata)
@@ -259,14 +299,14 @@ class Training:
             return False
         self.step = int(metadata["step"])
         self.network.load_state_dict(_within(tensors, "network."))
-        state = self._optimiser.state_dict()
-        for index in range(len(list(self.network.parameters()))):
-            values = _within(tensors, f"optimiser.{index}.")
-            if values:
-                state["state"][index] = values
-        state["param_groups"] = json.loads(metadata["groups"])
-        self._optimiser.load_state_dict(state)
-        self._schedule.load_state_dict(json.loads(metadata["schedule"]))
+        schedules, groups = json.loads(metadata["schedules"]), json.loads(metadata["groups"])
+        for number, optimiser in enumerate(self._optimisers):
+            state = optimiser.state_dict()
+            for index in range(len(optimiser.param_groups[0]["params"])):
+                state["state"][index] = _within(tensors, f"optimiser.{number}.{index}.")
+            state["param_groups"] = groups[number]
+            optimiser.load_state_dict(state)
+            self._schedules[number].load_state_dict(schedules[number])
         return True
 
     def _identity(self) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from kws_stream.parameters import FloatArray, NetworkParameters
-from kws_stream.training.scan import scan
+from kws_stream.power import formulas
+from kws_stream.training.scan import cells as cell_currents
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,34 @@ class _Affine(nn.Module):
         )
 
     def forward(self, x: Tensor, quantised: bool) -> Tensor:
-        weight, bias = self.arrays(quantised)
-        return torch.addmm(bias, x.flatten(0, -2), weight).view(*x.shape[:-1], bias.shape[0])
+        return _product(x, *self.arrays(quantised))
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.addmm(bias, x.flatten(0, -2), weight).view(*x.shape[:-1], bias.shape[0])
+
+
+class Mismatch:
+    """Draws one virtual chip: every parameter times 1 + N(0, (spread / 3)^2).
+
+    The convention of arXiv:2605.15216: a mismatch of +-spread is three standard deviations.
+    """
+
+    def __init__(self, spread: float, generator: torch.Generator) -> None:
+        self.spread = spread
+        self._generator = generator
+
+    def __call__(self, *values: Tensor) -> list[Tensor]:
+        if not self.spread:
+            return list(values)
+        sigma = self.spread / 3
+        return [
+            v * (1 + sigma * torch.randn(v.shape, generator=self._generator).to(v.device))
+            for v in values
+        ]
+
+
+EXACT = Mismatch(0.0, torch.Generator())
 
 
 class _Block(nn.Module):
@@ -78,10 +105,41 @@ class _Block(nn.Module):
         )
 
 
-def scan_bits(candidate: Tensor, block: _Block) -> Tensor:
-    """Bits (T, batch, d) of the block's cells from silence, not quantised."""
+def state_currents(candidate: Tensor, block: _Block) -> Tensor:
+    """State currents (T, batch, d) of the block's cells from silence, not quantised."""
     start = candidate.new_zeros(candidate.shape[1:])
-    return scan(candidate, block.beta1, block.delta, start)
+    return cell_currents(candidate, block.beta1, block.delta, block.alpha, start)
+
+
+def _branches_na(
+    inputs: Tensor,
+    into: list[Tensor],
+    candidate: Tensor,
+    biases: tuple[Tensor, ...],
+    state: Tensor,
+    out_of: list[Tensor],
+) -> tuple[Tensor, float]:
+    """Branch currents of one block by the formulas of `kws_stream.power.formulas`, differentiable.
+
+    Returns what is proportional to the network's currents, (), and the constant.
+    """
+
+    def branches(currents: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return (currents.mean((0, 1)) @ torch.relu(weight) + torch.relu(bias)).sum()
+
+    negative_into, positive_out, negative_out = ([-v for v in into], out_of, [-v for v in out_of])
+    cell_na = (
+        formulas.BIAS_GAIN * torch.stack(biases).sum()
+        + formulas.CANDIDATE_GAIN * torch.relu(candidate).mean((0, 1)).sum()
+        + formulas.STATE_GAIN * state.mean((0, 1)).sum()
+    )
+    mirror_na = (
+        formulas.POSITIVE_GAIN * branches(inputs, *into)
+        + formulas.NEGATIVE_GAIN * branches(inputs, *negative_into)
+        + formulas.POST_GAIN * (branches(state, *positive_out) + branches(state, *negative_out))
+    )
+    constant_na = formulas.CONSTANT_NA * state.shape[-1] / formulas.CONSTANT_CELLS
+    return cell_na + mirror_na, constant_na
 
 
 class SpottingNetwork(nn.Module):
@@ -104,7 +162,11 @@ class SpottingNetwork(nn.Module):
         self.classifier = _Affine(width, classes, grid)
         self.cells = cells
 
-    def forward(
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (T, batch, K) of features (T, batch, n_features), as the written pack gives."""
+        return self.with_power(features)[0]
+
+    def with_power(
         self,
         features: Tensor,
         start: list[Tensor] | None = None,
@@ -112,22 +174,36 @@ class SpottingNetwork(nn.Module):
         slope: float = 1.0,
         quantised: bool = True,
         dropout: float = 0.0,
-    ) -> Tensor:
-        """Logits (T, batch, K) of features (T, batch, n_features).
+        mismatch: Mismatch = EXACT,
+        current_scale: float = 1.0,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (T, batch, K), and the mean power of the core in nW at 1 nA, ().
 
         start: the bits before the first frame, (batch, d) for each block; default all zero.
+        current_scale: what every current will be multiplied by when the pack is written.
         """
-        x = self.pre(features, quantised)
+        x = _product(features, *mismatch(*self.pre.arrays(quantised)))
+        power = x.new_zeros(())
         for index, block in enumerate(self.typed_blocks):
             beta1, delta, alpha = block.cell_values(quantised)
-            candidate = torch.relu(block.candidate(torch.relu(x), quantised))
+            beta2, delta, alpha = mismatch(beta1 + delta, delta, alpha)
+            into, out_of = (
+                mismatch(*layer.arrays(quantised)) for layer in (block.candidate, block.post)
+            )
+            inputs = torch.relu(x)
+            candidate = _product(inputs, *into)
             first = x.new_zeros(x.shape[1], self.cells) if start is None else start[index]
-            state = alpha * scan(candidate, beta1, delta, first, eps, slope)
-            if dropout:
-                state = nn.functional.dropout(state, dropout, self.training)
-            x = x + torch.relu(block.post(state, quantised))
-        logits: Tensor = self.classifier(x, quantised)
-        return logits
+            state = cell_currents(candidate, beta2 - delta, delta, alpha, first, eps, slope)
+            scaled_na, constant_na = _branches_na(
+                inputs, into, candidate, (alpha, beta2, delta), state, out_of
+            )
+            power = power + formulas.VDD_V * (current_scale * scaled_na + constant_na)
+            if dropout:  # a cell is left out for a whole sequence
+                kept = nn.functional.dropout(torch.ones_like(first), dropout, self.training)
+                state = state * kept
+            x = x + torch.relu(_product(state, *out_of))
+        logits = _product(x, *mismatch(*self.classifier.arrays(quantised)))
+        return logits, power
 
     @torch.no_grad()
     def parameters_on_grid(

@@ -21,11 +21,14 @@ class Recipe:
     weight_step; biases, thresholds and state currents current_bits in steps of current_step.
     current_scale, a power of two, multiplies every current when the pack is written.
 
-    Training: `steps` of `sequences` sequences of `joined` clips each, one-cycle AdamW. eps goes
+    Training: `steps` of `sequences` sequences of `joined` clips each, one-cycle; AdamW at
+    learning_rate, and Muon at matrix_rate for the matrices of the blocks. eps goes
     from eps_start to 0 over the first eps_share of the steps (see `scan`). augment scales every
     random change of a clip, 1 being the ranges in `augment`. decision_s: the part of each clip
     whose mean logits decide. between_weight: weight of the loss on windows between decisions.
     background_share: share of sequences that are unbroken stretches of noise or running speech.
+    power_weight: loss per uW of core power at 1 nA. mismatch: every step trains another virtual
+    chip whose parameters are off by up to this fraction (three standard deviations).
     shares: how often each kind of clip is drawn (see `Sampler`).
     """
 
@@ -46,6 +49,7 @@ class Recipe:
     sequences: int = 96
     joined: int = 2
     learning_rate: float = 3e-3
+    matrix_rate: float = 0.02
     weight_decay: float = 1e-3
     dropout: float = 0.0
     label_smoothing: float = 0.05
@@ -56,6 +60,8 @@ class Recipe:
     decision_s: tuple[float, float] = (0.4, 1.0)
     between_weight: float = 0.1
     background_share: float = 0.0
+    power_weight: float = 0.0
+    mismatch: float = 0.0
     shares: dict[str, float] = field(default_factory=dict)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
