@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit  # type: ignore[attr-defined,unused-ignore]
+from numba import njit
 from torch import Tensor
 
 
