@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from kws_stream.cli.options import model_option
 from kws_stream.cli.output import print_json
@@ -43,7 +45,24 @@ def check_file(context: click.Context, option: click.Parameter, file: str | None
     callback=check_file,
     help='Write a row a clip as CSV; "-": print them in place of the table.',
 )
-@click.option("--snr", is_flag=True, help="Also score the clips in noise: 20, 10, 5 and 0 dB.")
+@click.option(
+    "--report",
+    metavar="FILE.html",
+    callback=check_file,
+    help="Write a page with curves, histograms and the worst errors.",
+)
+@click.option(
+    *("--stream", "streams"),
+    metavar="AUDIO",
+    multiple=True,
+    help="Long recording for the page, as of evaluate-stream. Repeatable.",
+)
+@click.option(
+    "--snr/--no-snr",
+    default=None,
+    help="Also score the clips in noise: 20, 10, 5 and 0 dB. Default: for a report, where there "
+    "is noise.",
+)
 @click.option(
     "--noise",
     type=click.Path(path_type=Path),
@@ -62,14 +81,18 @@ def check_file(context: click.Context, option: click.Parameter, file: str | None
     help="Draws unknown, silence and noise, and the order of --carry.",
 )
 @click.option("--jobs", type=click.IntRange(1), help="Processes. Default: one a processor.")
+@click.pass_context
 def evaluate(
+    context: click.Context,
     folder: str,
     task: str,
     split: str,
     model: str,
     json_file: str | None,
     csv_file: str | None,
-    snr: bool,
+    report: str | None,
+    streams: tuple[str, ...],
+    snr: bool | None,
     noise: Path | None,
     check_streaming: bool,
     carry: bool,
@@ -84,10 +107,9 @@ def evaluate(
 
     from kws_stream import evaluation
 
-    if json_file == csv_file == "-":
-        raise click.UsageError("--json and --csv: only one of them can be printed.")
-    if noise is not None and not snr:
-        raise click.UsageError("--noise is for --snr: give both.")
+    check_options(json_file, csv_file, report, streams, snr, noise)
+    if snr is None:  # a report wants it, and an official test set has no noise
+        snr = report is not None and (noise or Path(folder, evaluation.NOISE)).is_dir()
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -106,18 +128,74 @@ def evaluate(
                 noise=noise,
                 check_streaming=check_streaming,
             )
+            if streams:
+                heard = bar.add_task("seconds of stream", total=None)
+                recordings = evaluation.evaluate_recordings(
+                    streams, run.pack, lambda seconds: bar.update(heard, completed=round(seconds))
+                )
         except TaskError as error:
             raise click.UsageError(str(error)) from error
     if json_file is not None and json_file != "-":
         write_json(Path(json_file), run.result.as_dict())
     if csv_file is not None and csv_file != "-":
         write_file(Path(csv_file), evaluation.clip_table(run))
+    if report is not None:
+        from kws_stream.evaluation.report import render
+
+        page = render(run.pack, run, recordings if streams else None, typed(context))
+        write_file(Path(report), page)
     if json_file == "-":
         print_json(run.result.as_dict())
     elif csv_file == "-":
         click.echo(encoded(evaluation.clip_table(run)), nl=False)
     else:
         click.echo(table(run.result))
+
+
+def check_options(
+    json_file: str | None,
+    csv_file: str | None,
+    report: str | None,
+    streams: tuple[str, ...],
+    snr: bool | None,
+    noise: Path | None,
+) -> None:
+    """Refuse what does not go together, and a report that cannot be drawn."""
+    if json_file == csv_file == "-":
+        raise click.UsageError("--json and --csv: only one of them can be printed.")
+    if noise is not None and not snr and (report is None or snr is False):
+        raise click.UsageError("--noise is for --snr: give both.")
+    if streams and report is None:
+        raise click.UsageError("--stream is for the page of --report: give both.")
+    if report is not None:
+        check_report(report)
+
+
+def check_report(file: str) -> None:
+    """Refuse, before the work, a page that cannot be made."""
+    from kws_stream.evaluation.report import check_extra
+
+    if file == "-":
+        raise click.UsageError("--report: need the name of a file, got '-'.")
+    check_extra()
+
+
+def typed(context: click.Context) -> str:
+    """The command line as it was typed, but for the order of its options."""
+    words = ["kws-stream", str(context.info_name)]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[name]
+        values = [value] if isinstance(value, str | Path | int) else list(value)
+        if isinstance(parameter, click.Argument):
+            words += map(str, values)
+        elif isinstance(value, bool):
+            words.append((parameter.opts if value else parameter.secondary_opts)[0])
+        else:
+            words += [word for v in values for word in (parameter.opts[0], str(v))]
+    return shlex.join(words)
 
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:

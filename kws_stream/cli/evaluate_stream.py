@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.evaluate import check_file, write_json
+from kws_stream.cli.evaluate import check_file, check_report, typed, write_file, write_json
 from kws_stream.cli.options import model_option
 from kws_stream.cli.output import print_json
 
@@ -22,7 +22,20 @@ if TYPE_CHECKING:
     callback=check_file,
     help='Write the figures as JSON; "-": print them in place of the table.',
 )
-def evaluate_stream(audio: tuple[str, ...], model: str, json_file: str | None) -> None:
+@click.option(
+    "--report",
+    metavar="FILE.html",
+    callback=check_file,
+    help="Write a page with curves, latencies and lists of events.",
+)
+@click.pass_context
+def evaluate_stream(
+    context: click.Context,
+    audio: tuple[str, ...],
+    model: str,
+    json_file: str | None,
+    report: str | None,
+) -> None:
     """Count missed words and false accepts in long recordings.
 
     AUDIO: sound files. NAME.json beside NAME.wav tells the words in it; a file without one
@@ -30,21 +43,28 @@ def evaluate_stream(audio: tuple[str, ...], model: str, json_file: str | None) -
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
-    from kws_stream import evaluation
+    from kws_stream import evaluation, packs
 
+    if report is not None:
+        check_report(report)
+    pack = packs.load(model)
     console = Console(stderr=True)
     columns = (TextColumn("{task.completed:.0f} s heard"), *Progress.get_default_columns()[-1:])
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         heard = bar.add_task("heard", total=None)
         result = evaluation.evaluate_recordings(
-            audio, model, lambda seconds: bar.update(heard, completed=seconds)
+            audio, pack, lambda seconds: bar.update(heard, completed=seconds)
         )
+    if json_file is not None and json_file != "-":
+        write_json(Path(json_file), result.as_dict())
+    if report is not None:
+        from kws_stream.evaluation.report import render
+
+        write_file(Path(report), render(pack, None, result, typed(context)))
     if json_file == "-":
         print_json(result.as_dict())
-        return
-    if json_file is not None:
-        write_json(Path(json_file), result.as_dict())
-    click.echo(table(result))
+    else:
+        click.echo(table(result))
 
 
 def table(result: "RecordingsResult") -> str:

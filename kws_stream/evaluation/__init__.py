@@ -16,6 +16,7 @@ from kws_stream.evaluation.recordings import (
 )
 from kws_stream.evaluation.running import ClipRun, evaluate, evaluate_clips
 from kws_stream.evaluation.speech_commands import (
+    NOISE,
     SPLITS,
     TASKS,
     Clip,
@@ -28,6 +29,7 @@ from kws_stream.evaluation.streams import StreamResult, Word, score_stream
 from kws_stream.evaluation.table import clip_table
 
 __all__ = [
+    "NOISE",
     "SNRS_DB",
     "SPLITS",
     "TASKS",

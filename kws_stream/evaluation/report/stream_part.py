@@ -1,0 +1,259 @@
+"""The sections about streams: rates at the model's thresholds and others, latency, events."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from kws_stream.evaluation.metrics import wilson_interval
+from kws_stream.evaluation.recordings import OperatingPoint, RecordingsResult, poisson_interval
+from kws_stream.evaluation.report.clip_part import between, percent
+from kws_stream.evaluation.report.figures import (
+    ACCENT,
+    BAD,
+    INK,
+    MUTED,
+    SERIES,
+    as_html,
+    drawing,
+    histogram,
+    percent_axis,
+)
+from kws_stream.evaluation.report.html import Section, details, paragraph, short_name, table
+
+MOST_ROWS = 1000  # of a list of events
+AIM = (0.5, 0.05)  # false accepts per hour and share missed that openWakeWord aims at
+
+
+def stream_tiles(result: RecordingsResult) -> list[tuple[str, str, str]]:
+    """The figures of the summary: name, value, note."""
+    point = result.point
+    figures = point.as_dict()
+    low, high = figures["false_accepts_per_hour_interval"]
+    shown = [
+        (
+            "false accepts per hour",
+            number(figures["false_accepts_per_hour"]),
+            f"95 %: {number(low)} to {number(high)}; {point.false_accepts} in {result.hours:.2f} h",
+        )
+    ]
+    if point.words:
+        rate = ("false reject rate", percent(figures["false_reject_rate"]))
+        shown.append((*rate, between(figures["false_reject_interval"])))
+        shown.append(("keywords found", f"{point.hits} of {point.words}", "in the recordings"))
+    if point.latencies_s:
+        shown.append(
+            (
+                "latency, median",
+                seconds(figures["latency_median_s"]),
+                f"after the word; 95 % within {seconds(figures['latency_p95_s'])}",
+            )
+        )
+    return shown
+
+
+def seconds(value: float) -> str:
+    return f"{value:.2f} s".replace("-", "\N{MINUS SIGN}")
+
+
+def number(rate: float) -> str:
+    """A rate per hour, in about three digits."""
+    return f"{rate:.2f}" if rate < 10 else f"{rate:.1f}" if rate < 100 else f"{rate:.0f}"
+
+
+def stream_sections(result: RecordingsResult) -> list[Section]:
+    return [
+        Section("False accepts per hour", _against_threshold(result) + _keywords(result)),
+        Section("DET curve of the stream", _trade_off(result)),
+        Section("Latency", _latency(result)),
+        Section("Events", _events(result)),
+    ]
+
+
+def _thresholds(points: Sequence[OperatingPoint]) -> list[float]:
+    return [next(iter(point.thresholds.values())) for point in points]
+
+
+def _against_threshold(result: RecordingsResult) -> str:
+    thresholds = _thresholds(result.sweep)
+    counts = [point.false_accepts for point in result.sweep]
+    rates = np.array(counts) / result.hours
+    low, high = np.array([poisson_interval(count, result.hours) for count in counts]).T
+    words = result.point.words
+    own = sorted(set(result.point.thresholds.values()))
+    with drawing(6.4, 6.6 if words else 4.4, 2 if words else 1) as (figure, axes):
+        above, below = axes if words else (axes, None)
+        above.fill_between(thresholds, low, high, color=ACCENT, alpha=0.2, lw=0, label="95 %")
+        above.plot(thresholds, rates, color=ACCENT, marker="o", markersize=3.5)
+        above.set_yscale("symlog", linthresh=1 / result.hours)
+        _plain_numbers(above.yaxis)
+        above.set_ylim(bottom=0)
+        above.set_ylabel("false accepts per hour")
+        if below is not None:
+            missed = [words - point.hits for point in result.sweep]
+            low, high = np.array([wilson_interval(count, words) for count in missed]).T
+            below.fill_between(thresholds, low, high, color=SERIES[1], alpha=0.2, lw=0)
+            below.plot(
+                *(thresholds, [count / words for count in missed]),
+                color=SERIES[1],
+                marker="o",
+                markersize=3.5,
+            )
+            below.set_ylabel("false reject rate")
+            below.set_ylim(0, 1)
+            percent_axis(below.yaxis)
+        for axis in (above, below) if below is not None else (above,):
+            for index, value in enumerate(own):
+                name = None if index else "the model's own"
+                axis.axvline(value, color=BAD, linestyle="--", linewidth=1.2, label=name)
+        above.legend(loc="upper right")
+        (above if below is None else below).set_xlabel("threshold, one for all keywords")
+        drawn = as_html(figure, "False accepts per hour and misses against threshold")
+    rows = [
+        (
+            f"{threshold:.2f}",
+            percent(point.as_dict()["false_reject_rate"]),
+            number(rate),
+            " to ".join(map(number, poisson_interval(point.false_accepts, result.hours))),
+        )
+        for threshold, rate, point in zip(thresholds, rates, result.sweep, strict=True)
+    ]
+    head = ["threshold", "missed", "per hour", "95 % interval"]
+    return (
+        paragraph(
+            f"{result.hours:.2f} hours in {result.files} "
+            f"recording{'s' * (result.files != 1)}. Bands: 95 % intervals, exact Poisson for the "
+            "rate (Garwood, 1936), Wilson's for the misses."
+        )
+        + f"<div class=plots>{drawn}{table(head, rows, texts=0)}</div>"
+    )
+
+
+def _plain_numbers(axis: object) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # type: ignore[attr-defined]
+
+
+def _keywords(result: RecordingsResult) -> str:
+    rows = []
+    for name, counts in result.point.per_keyword.items():
+        low, high = poisson_interval(counts.false_accepts, result.hours)
+        missed = counts.words - counts.hits
+        rows.append(
+            (
+                *(name, f"{result.point.thresholds[name]:.2f}", counts.words, counts.hits),
+                percent(missed / counts.words if counts.words else None),
+                between(wilson_interval(missed, counts.words))[6:] if counts.words else "–",
+                *(counts.false_accepts, number(counts.false_accepts / result.hours)),
+                f"{number(low)} to {number(high)}",
+            )
+        )
+    head = ["keyword", "threshold", "spoken", "found", "missed", "95 % interval"]
+    head += ["false accepts", "per hour", "95 % interval"]
+    return "<h3>At the model's thresholds</h3>" + table(head, rows)
+
+
+def _trade_off(result: RecordingsResult) -> str:
+    words, hours = result.point.words, result.hours
+    if not words:
+        return paragraph("The recordings have no labelled keywords, so none could be missed.")
+    each = [name for name, counts in result.point.per_keyword.items() if counts.words]
+    with drawing(8.4, 4.4) as (figure, axes):
+        for index, name in enumerate(each if len(each) > 1 else ()):
+            counts = [point.per_keyword[name] for point in result.sweep]
+            axes.plot(
+                [c.false_accepts / hours for c in counts],
+                [1 - c.hits / c.words for c in counts],
+                color=SERIES[index] if index < len(SERIES) else MUTED,
+                linestyle="-" if index < 5 else "--",
+                linewidth=1,
+                label=name if index < len(SERIES) else None,
+            )
+        x = [point.false_accepts / hours for point in result.sweep]
+        y = [1 - point.hits / words for point in result.sweep]
+        axes.plot(x, y, color=INK, linewidth=2.4, marker="o", markersize=4, label="all keywords")
+        for place, threshold in enumerate(_thresholds(result.sweep)):
+            if place in (0, len(x) // 2, len(x) - 1):
+                axes.annotate(
+                    f"{threshold:g}", (x[place], y[place]), (5, 5), textcoords="offset points"
+                )
+        axes.plot(
+            *([result.point.false_accepts / hours], [1 - result.point.hits / words]),
+            *("D",),
+            color=BAD,
+            markersize=7,
+            label="the model's own thresholds",
+        )
+        axes.axvline(AIM[0], color=MUTED, linewidth=0.9, linestyle=":")
+        axes.axhline(AIM[1], color=MUTED, linewidth=0.9, linestyle=":", label="5 %, 0.5 per hour")
+        axes.set_xscale("symlog", linthresh=1 / hours)
+        _plain_numbers(axes.xaxis)
+        axes.set_xlim(left=0)
+        axes.set_ylim(0, 1)
+        percent_axis(axes.yaxis)
+        axes.set_xlabel("false accepts per hour")
+        axes.set_ylabel("false reject rate")
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        drawn = as_html(figure, "Misses against false accepts per hour, over thresholds")
+    return (
+        paragraph(
+            "The detection error trade-off of the stream, as one threshold for all keywords goes "
+            f"from {_thresholds(result.sweep)[0]:g} to "
+            f"{_thresholds(result.sweep)[-1]:g}. Dotted: the aim that openWakeWord names for its "
+            "models, 5 % missed at 0.5 false accepts per hour.",
+        )
+        + f"<div class=plots>{drawn}</div>"
+    )
+
+
+def _latency(result: RecordingsResult) -> str:
+    latencies = list(result.point.latencies_s)
+    if not latencies:
+        return paragraph("No keyword was found, so there is none.")
+    figures = result.point.as_dict()
+    median, p95 = figures["latency_median_s"], figures["latency_p95_s"]
+    drawn = histogram(
+        latencies,
+        "event after the end of its word in s",
+        {f"median {seconds(median)}": median, f"95 % within {seconds(p95)}": p95},
+        "events",
+        "Histogram of latency",
+        (8.4, 3.2),
+    )
+    return (
+        paragraph(
+            "Time of a hit after the labelled end of its word; before the end it is negative."
+        )
+        + f"<div class=plots>{drawn}</div>"
+    )
+
+
+def _events(result: RecordingsResult) -> str:
+    false = [
+        (short_name(file), event.keyword, f"{event.time_s:.2f}", f"{event.score:.3f}")
+        for file, event in result.false_accepts
+    ]
+    missed = [
+        (short_name(file), word.word, f"{word.start_s:.2f}", f"{word.end_s:.2f}")
+        for file, word in result.missed
+    ]
+    found = [
+        (
+            *(short_name(file), word.word, f"{word.end_s:.2f}", f"{event.time_s:.2f}"),
+            *(f"{event.time_s - word.end_s:+.2f}", f"{event.score:.3f}"),
+        )
+        for file, word, event in result.found
+    ]
+    return (
+        paragraph("At the model's thresholds; times in s from the start of each recording.")
+        + _list("False accepts", ["recording", "called", "time", "score"], false)
+        + _list("Missed words", ["recording", "word", "from", "to"], missed)
+        + _list("Hits", ["recording", "word", "word's end", "event", "latency", "score"], found)
+    )
+
+
+def _list(name: str, head: Sequence[str], rows: Sequence[Iterable[object]]) -> str:
+    shown = table(head, [tuple(row) for row in rows[:MOST_ROWS]], texts=2)
+    if len(rows) > MOST_ROWS:
+        shown += paragraph(f"The first {MOST_ROWS} of {len(rows)}; the JSON has all of them.")
+    return details(f"{name}: {len(rows)}", shown if rows else paragraph("None."))
