@@ -1,0 +1,171 @@
+"""What the studies listen to: features of labelled seconds, computed once for all chips."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream import features, packs
+from kws_stream.audio import FileSource
+from kws_stream.errors import ParameterError, TaskError
+from kws_stream.evaluation import read_clip, select
+from kws_stream.evaluation.clips import decision_frames
+from kws_stream.evaluation.speech_commands import CLIP_SAMPLES, COMMANDS, SILENCE, Clip
+from kws_stream.parameters import FloatArray
+from kws_stream.pipeline import KeywordSpotter
+from kws_stream.workers import Progress, Workers
+
+PACKAGED = Path(__file__).parents[1] / "_data" / "clips.opus"
+DEFAULT_CLIPS = 500
+FILES_AT_ONCE = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Utterances:
+    """Features (n, T, n_features) of n seconds, their labels (n,) as rows of `classes`.
+
+    window: the frames from..to, without the last, whose mean logits decide. headline: the
+    accuracy that counts, "balanced_accuracy" for one word against the rest, else "accuracy".
+    """
+
+    features: NDArray[np.floating]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    window: tuple[int, int]
+    frame_s: float
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def headline(self) -> str:
+        return "balanced_accuracy" if "other" in self.classes else "accuracy"
+
+    def first(self, clips: int) -> "Utterances":
+        """The same with the first clips alone."""
+        return replace(self, features=self.features[:clips], labels=self.labels[:clips])
+
+    def frames_of(self, clip: int) -> FloatArray:
+        """Features (T, n_features) of a clip as float64."""
+        return self.features[clip].astype(np.float64)
+
+
+def load_utterances(
+    pack: packs.Pack,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    split: str = "validation",
+    clips: int | None = DEFAULT_CLIPS,
+    seed: int = 0,
+    workers: Workers | None = None,
+    progress: Progress | None = None,
+) -> Utterances:
+    """Features of the packaged clips, or of a Speech Commands folder, for the front end of `pack`.
+
+    data: a folder that `evaluation.select` reads; None: the packaged clips, which are synthetic.
+    clips: how many at most, drawn by `seed` in equal shares of the classes where a folder has more;
+    None: all. A word that is none of the pack's classes is its `unknown` or `other`.
+
+    Raises TaskError for a pack that has none of the commands and what `select` raises.
+    """
+    if clips is not None and clips < 1:
+        raise ParameterError(f"clips: need 1 or more, got {clips}")
+    if not set(pack.classes) & set(COMMANDS):
+        raise TaskError(
+            f"need a model with one of the words {', '.join(COMMANDS)}, but {pack.name} has "
+            f"{', '.join(pack.classes)}; choose another model"
+        )
+    spotter = KeywordSpotter(pack)
+    if data is None:
+        samples, words = _packaged()
+        chosen = [row for row in _drawn(_labels(pack, words), clips, None)]
+        rows = [_of_samples(pack.features, samples[row]) for row in chosen]
+        labels, source = _labels(pack, words)[chosen], "packaged synthetic clips"
+    else:
+        selection = select(data, _task(pack), split, seed)
+        every = _labels(pack, [clip.word for clip in selection.clips])
+        chosen = _drawn(every, clips, seed)
+        workers = workers or Workers(1)
+        read = partial(_of_clip, pack.features)
+        wanted = [selection.clips[row] for row in chosen]
+        rows = list(workers.map(read, wanted, at_once=FILES_AT_ONCE, progress=progress))
+        labels, source = every[chosen], f"{os.fspath(data)}, split {selection.split}"
+    stacked = np.stack(rows)
+    return Utterances(
+        features=_compact(stacked),
+        labels=labels,
+        classes=pack.classes,
+        window=decision_frames(spotter, stacked.shape[1]),
+        frame_s=spotter.frame_s,
+        source=source,
+    )
+
+
+def _task(pack: packs.Pack) -> str:
+    return "yes" if "other" in pack.classes else "v2-12"
+
+
+def _packaged() -> tuple[NDArray[np.float32], list[str]]:
+    """Samples (n, 16000) and words of the packaged clips."""
+    labels = json.loads(PACKAGED.with_suffix(".json").read_text("utf-8"))
+    with FileSource(PACKAGED) as source:
+        samples = np.concatenate([np.asarray(block, np.float32) for block in source.blocks()])
+    words: list[str] = labels["words"]
+    return samples[: len(words) * CLIP_SAMPLES].reshape(len(words), CLIP_SAMPLES), words
+
+
+def _labels(pack: packs.Pack, words: Sequence[str]) -> NDArray[np.int64]:
+    """The class of every word: itself, silence, or what the pack calls all the rest."""
+    rest = next((name for name in ("unknown", "other") if name in pack.classes), None)
+    rows = []
+    for word in words:
+        name = "silence" if word == SILENCE else word
+        name = name if name in pack.classes else rest
+        if name is None:
+            raise TaskError(
+                f"need a model with a class for all other words, unknown or other, but "
+                f"{pack.name} has {', '.join(pack.classes)}; choose another model"
+            )
+        rows.append(pack.classes.index(name))
+    return np.array(rows)
+
+
+def _drawn(labels: NDArray[np.int64], clips: int | None, seed: int | None) -> list[int]:
+    """Rows of the clips used, in random order: of every class as many as there are, or its share.
+
+    seed None: the first ones, in their order; the packaged clips are in random order.
+    """
+    if seed is None:
+        return list(range(len(labels)))[:clips]
+    rng = np.random.default_rng([seed, 3])
+    order = rng.permutation(len(labels))
+    if clips is None or clips >= len(labels):
+        return [int(row) for row in order]
+    # the k-th clip of each class comes before the (k+1)-th of any
+    places = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        mine = order[labels[order] == label]
+        places[mine] = np.arange(len(mine))
+    by_place = order[np.argsort(places[order], kind="stable")]
+    return [int(row) for row in by_place[:clips]]
+
+
+def _of_clip(settings: dict[str, object], clip: Clip) -> FloatArray:
+    return _of_samples(settings, read_clip(clip))
+
+
+def _of_samples(settings: dict[str, object], samples: NDArray[np.float32]) -> FloatArray:
+    frames: FloatArray = features.build(settings).process(samples)
+    return frames
+
+
+def _compact(stacked: FloatArray) -> NDArray[np.floating]:
+    """In float32 where that rounds nothing, as on the grids of packs: half to send to workers."""
+    small = stacked.astype(np.float32)
+    return small if np.array_equal(small, stacked) else stacked

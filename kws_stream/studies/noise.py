@@ -1,0 +1,174 @@
+"""How much of an error in the candidate currents reaches the states: per block, by noise level."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kws_stream.bmru.chip import ChipBatch, ChipSettings
+from kws_stream.errors import ParameterError
+from kws_stream.network import Network
+from kws_stream.packs import Pack
+from kws_stream.parameters import FloatArray
+from kws_stream.studies.clips import Utterances
+from kws_stream.studies.simulation import heading
+from kws_stream.workers import Progress, Workers
+
+LEVELS_NA = (0.001, 0.003, 0.01, 0.023, 0.05, 0.1, 0.2, 0.33)
+"""RMS noise on every candidate; the published mean errors lie from 0.023 to 0.33 nA."""
+
+CLAIM = 20.0  # arXiv:2605.15216: states are at least this much nearer to the ideal ones
+RESAMPLES = 1000  # of the bootstrap
+CLIPS_AT_ONCE = 25
+
+
+@dataclass(frozen=True)
+class _Task:
+    level_na: float
+    clips: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Errors:
+    """A picklable function of a `_Task`: errors (clips, blocks, 3) against the exact network.
+
+    The three: mean |candidate error| and mean |state error| in nA, share of bits that agree.
+    """
+
+    network: Network
+    utterances: Utterances
+    settings: ChipSettings
+    seed: int
+    draws: int
+
+    def __call__(self, task: _Task) -> FloatArray:
+        settings = replace(self.settings, candidate_noise_na=task.level_na)
+        batch = ChipBatch(self.network.parameters, settings, self.seed, range(self.draws))
+        unit = settings.unit_na
+        rows = []
+        for clip in task.clips:
+            frames = self.utterances.frames_of(clip)
+            ideal, noisy = self.network.run(frames), batch.run(frames, clip)
+            blocks = range(len(ideal.bits))
+            rows.append(
+                [
+                    (
+                        unit * _distance(noisy.candidates[b], ideal.candidates[b]),
+                        unit * _distance(noisy.states[b], ideal.states[b]),
+                        float((noisy.bits[b] == ideal.bits[b][..., None]).mean()),
+                    )
+                    for b in blocks
+                ]
+            )
+        return np.array(rows)
+
+
+def _distance(many: FloatArray, one: FloatArray) -> float:
+    """Mean absolute difference of wires (T, d, chips) from those (T, d) of the exact network."""
+    return float(np.abs(many - one[..., None]).mean())
+
+
+@dataclass(frozen=True)
+class BlockErrors:
+    """One block at one noise level. factor: candidate over state error, with a 95 % interval.
+
+    The interval is a bootstrap over clips; factor and interval are None where no state differs.
+    """
+
+    block: int
+    level_na: float
+    candidate_na: float
+    state_na: float
+    bits_agree: float
+    factor: float | None
+    interval: tuple[float, float | None] | None
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseStudy:
+    """rows: levels by blocks. overall: the factor of all blocks, at each level, in `levels`."""
+
+    head: dict[str, Any]
+    levels: tuple[float, ...]
+    rows: tuple[BlockErrors, ...]
+    overall: tuple[BlockErrors, ...]
+
+    @property
+    def shown(self) -> tuple[float, float]:
+        """The range of levels at which the factor of all blocks is 20 or more, 0 to 0 for none.
+
+        A level at which no state differs counts as one of them.
+        """
+        good = [o.level_na for o in self.overall if o.factor is None or o.factor >= CLAIM]
+        return (min(good), max(good)) if good else (0.0, 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        def row(one: BlockErrors) -> dict[str, Any]:
+            interval = None if one.interval is None else list(one.interval)
+            return vars(one) | {"interval": interval}
+
+        return self.head | {
+            "claim": CLAIM,
+            "levels_na": list(self.levels),
+            "blocks": [row(one) for one in self.rows],
+            "overall": [{**row(one), "block": None} for one in self.overall],
+        }
+
+
+def noise(
+    pack: Pack,
+    utterances: Utterances,
+    settings: ChipSettings,
+    levels_na: Sequence[float] = LEVELS_NA,
+    *,
+    draws: int = 10,
+    seed: int = 0,
+    workers: Workers | None = None,
+    progress: Progress | None = None,
+) -> NoiseStudy:
+    """Errors at each level of white noise, `draws` times on every utterance.
+
+    Raises ParameterError for a level outside the range of `candidate_noise_na`, less than one
+    draw, and a model without blocks.
+    """
+    if draws < 1:
+        raise ParameterError(f"draws: need 1 or more, got {draws}")
+    if not pack.network.parameters.blocks:
+        raise ParameterError(f"noise: need a model with BMRU cells, {pack.name} has none")
+    for level in levels_na:
+        replace(settings, candidate_noise_na=level)  # refuses what is out of range
+    settings = replace(settings, frame_s=utterances.frame_s)
+    clips = range(len(utterances))
+    groups = [tuple(clips[at : at + CLIPS_AT_ONCE]) for at in clips[::CLIPS_AT_ONCE]]
+    tasks = [_Task(level, group) for level in levels_na for group in groups]
+    # ONNX Runtime does not travel; the arrays do, and give the same bits
+    function = _Errors(Network(pack.network.parameters), utterances, settings, seed, draws)
+    parts = list((workers or Workers(1)).map(function, tasks, progress=progress))
+    rows, overall = [], []
+    for index, level in enumerate(levels_na):
+        errors = np.concatenate(parts[index * len(groups) : (index + 1) * len(groups)])
+        for block in range(errors.shape[1]):
+            rows.append(_summary(block, level, errors[:, block], seed))
+        weights = np.array([b.cells for b in pack.network.parameters.blocks], np.float64)
+        together = np.average(errors, axis=1, weights=weights)
+        overall.append(_summary(-1, level, together, seed))
+    head = heading("noise", pack, utterances, seed, settings) | {"draws": draws}
+    return NoiseStudy(head, tuple(levels_na), tuple(rows), tuple(overall))
+
+
+def _summary(block: int, level: float, errors: FloatArray, seed: int) -> BlockErrors:
+    """Means over clips of errors (clips, 3), and the bootstrap of the ratio of the first two."""
+    candidate, state, agree = (float(value) for value in errors.mean(axis=0))
+    factor, interval = None, None
+    if state > 0:
+        factor = candidate / state
+        rng = np.random.default_rng(seed)
+        picks = rng.integers(len(errors), size=(RESAMPLES, len(errors)))
+        sums = errors[picks, :2].sum(axis=1)
+        # a resample in which no state differs has no factor: it counts as the largest
+        ratios = np.full(len(sums), np.inf)
+        np.divide(sums[:, 0], sums[:, 1], out=ratios, where=sums[:, 1] > 0)
+        low, high = np.quantile(ratios, (0.025, 0.975), method="nearest")
+        interval = (float(low), float(high) if np.isfinite(high) else None)
+    return BlockErrors(block, level, candidate, state, agree, factor, interval)
