@@ -36,10 +36,11 @@ ALLOWED: dict[str, set[str]] = {
     "live": CORE | {"events", "pipeline"},
     "evaluation": CORE | {"pipeline", "workers"},
     "training": CORE | {"pipeline", "evaluation", "workers"},
+    "studies": CORE | {"pipeline", "evaluation", "training", "workers"},
     "integrations": CORE | {"events", "pipeline", "live"},
     "cli": CORE
     | {"events", "pipeline", "live", "evaluation", "training", "integrations"}
-    | {"firmware_sim", "workers"},
+    | {"firmware_sim", "workers", "studies"},
     "__main__": {"cli"},
     "__init__": set(),
     "firmware_sim": {"errors", "parameters"},

@@ -18,6 +18,7 @@ from kws_stream.cli.options import json_option, model_option, power_option
         "evaluate-stream": "kws_stream.cli.evaluate_stream",
         "train": "kws_stream.cli.train",
         "model": "kws_stream.cli.model",
+        "chip": "kws_stream.cli.chip",
     },
 )
 @click.version_option(__version__, prog_name="kws-stream")

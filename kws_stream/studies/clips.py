@@ -53,7 +53,8 @@ class Utterances:
 
     def frames_of(self, clip: int) -> FloatArray:
         """Features (T, n_features) of a clip as float64."""
-        return self.features[clip].astype(np.float64)
+        frames: FloatArray = self.features[clip].astype(np.float64)
+        return frames
 
 
 def load_utterances(
@@ -84,7 +85,7 @@ def load_utterances(
     spotter = KeywordSpotter(pack)
     if data is None:
         samples, words = _packaged()
-        chosen = [row for row in _drawn(_labels(pack, words), clips, None)]
+        chosen = _drawn(_labels(pack, words), clips, None)
         rows = [_of_samples(pack.features, samples[row]) for row in chosen]
         labels, source = _labels(pack, words)[chosen], "packaged synthetic clips"
     else:
@@ -125,8 +126,8 @@ def _labels(pack: packs.Pack, words: Sequence[str]) -> NDArray[np.int64]:
     rest = next((name for name in ("unknown", "other") if name in pack.classes), None)
     rows = []
     for word in words:
-        name = "silence" if word == SILENCE else word
-        name = name if name in pack.classes else rest
+        own = "silence" if word == SILENCE else word
+        name = own if own in pack.classes else rest
         if name is None:
             raise TaskError(
                 f"need a model with a class for all other words, unknown or other, but "

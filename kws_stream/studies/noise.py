@@ -1,4 +1,4 @@
-"""How much of an error in the candidate currents reaches the states: per block, by noise level."""
+"""How much of an error in the candidate currents reaches the states: per block, by its level."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +15,12 @@ from kws_stream.studies.clips import Utterances
 from kws_stream.studies.simulation import heading
 from kws_stream.workers import Progress, Workers
 
-LEVELS_NA = (0.001, 0.003, 0.01, 0.023, 0.05, 0.1, 0.2, 0.33)
-"""RMS noise on every candidate; the published mean errors lie from 0.023 to 0.33 nA."""
+# Where errors come from: the setting, its unit, and the levels of a study. The published mean
+# candidate errors lie from 0.023 to 0.33 nA, the published mismatch from 5 to 15 %.
+SOURCES = {
+    "noise": ("candidate_noise_na", "nA", (0.001, 0.003, 0.01, 0.023, 0.05, 0.1, 0.2, 0.33)),
+    "mismatch": ("mismatch_percent", "%", (0.5, 1.0, 2.0, 5.0, 10.0, 15.0)),
+}
 
 CLAIM = 20.0  # arXiv:2605.15216: states are at least this much nearer to the ideal ones
 RESAMPLES = 1000  # of the bootstrap
@@ -25,7 +29,7 @@ CLIPS_AT_ONCE = 25
 
 @dataclass(frozen=True)
 class _Task:
-    level_na: float
+    level: float
     clips: tuple[int, ...]
 
 
@@ -39,11 +43,12 @@ class _Errors:
     network: Network
     utterances: Utterances
     settings: ChipSettings
+    setting: str
     seed: int
     draws: int
 
     def __call__(self, task: _Task) -> FloatArray:
-        settings = replace(self.settings, candidate_noise_na=task.level_na)
+        settings = _with_level(self.settings, self.setting, task.level)
         batch = ChipBatch(self.network.parameters, settings, self.seed, range(self.draws))
         unit = settings.unit_na
         rows = []
@@ -64,6 +69,11 @@ class _Errors:
         return np.array(rows)
 
 
+def _with_level(settings: ChipSettings, setting: str, level: float) -> ChipSettings:
+    changes: dict[str, Any] = {setting: level}
+    return replace(settings, **changes)
+
+
 def _distance(many: FloatArray, one: FloatArray) -> float:
     """Mean absolute difference of wires (T, d, chips) from those (T, d) of the exact network."""
     return float(np.abs(many - one[..., None]).mean())
@@ -77,7 +87,7 @@ class BlockErrors:
     """
 
     block: int
-    level_na: float
+    level: float
     candidate_na: float
     state_na: float
     bits_agree: float
@@ -95,13 +105,20 @@ class NoiseStudy:
     overall: tuple[BlockErrors, ...]
 
     @property
-    def shown(self) -> tuple[float, float]:
-        """The range of levels at which the factor of all blocks is 20 or more, 0 to 0 for none.
-
-        A level at which no state differs counts as one of them.
-        """
-        good = [o.level_na for o in self.overall if o.factor is None or o.factor >= CLAIM]
-        return (min(good), max(good)) if good else (0.0, 0.0)
+    def verdict(self) -> str:
+        """What the study says of the published claim, for this model."""
+        factors = [one.factor for one in self.overall if one.factor is not None]
+        shown = sum(factor >= CLAIM for factor in factors)
+        if not factors:
+            return "no state differs at any level"
+        if shown == len(factors):
+            return f"at least {CLAIM:g}-fold suppression: shown at every level"
+        if shown:
+            return f"at least {CLAIM:g}-fold suppression: shown at {shown} of {len(factors)} levels"
+        return (
+            f"at least {CLAIM:g}-fold suppression: contradicted for this model, "
+            f"{min(factors):.2g} to {max(factors):.2g}"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         def row(one: BlockErrors) -> dict[str, Any]:
@@ -110,7 +127,8 @@ class NoiseStudy:
 
         return self.head | {
             "claim": CLAIM,
-            "levels_na": list(self.levels),
+            "verdict": self.verdict,
+            "levels": list(self.levels),
             "blocks": [row(one) for one in self.rows],
             "overall": [{**row(one), "block": None} for one in self.overall],
         }
@@ -120,33 +138,39 @@ def noise(
     pack: Pack,
     utterances: Utterances,
     settings: ChipSettings,
-    levels_na: Sequence[float] = LEVELS_NA,
+    source: str = "noise",
+    levels: Sequence[float] | None = None,
     *,
     draws: int = 10,
     seed: int = 0,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> NoiseStudy:
-    """Errors at each level of white noise, `draws` times on every utterance.
+    """Errors at each level of white noise or of mismatch, `draws` times on every utterance.
 
-    Raises ParameterError for a level outside the range of `candidate_noise_na`, less than one
-    draw, and a model without blocks.
+    source: "noise", levels in nA rms on every candidate; or "mismatch", levels in percent, a chip
+    a draw. Raises ParameterError for another source, a level out of range, less than one draw, and
+    a model without cells.
     """
+    if source not in SOURCES:
+        raise ParameterError(f"source: need one of {', '.join(SOURCES)}, got {source!r}")
+    setting, unit, usual = SOURCES[source]
+    levels = usual if levels is None else tuple(levels)
     if draws < 1:
         raise ParameterError(f"draws: need 1 or more, got {draws}")
     if not pack.network.parameters.blocks:
         raise ParameterError(f"noise: need a model with BMRU cells, {pack.name} has none")
-    for level in levels_na:
-        replace(settings, candidate_noise_na=level)  # refuses what is out of range
+    for level in levels:
+        _with_level(settings, setting, level)  # refuses what is out of range
     settings = replace(settings, frame_s=utterances.frame_s)
     clips = range(len(utterances))
     groups = [tuple(clips[at : at + CLIPS_AT_ONCE]) for at in clips[::CLIPS_AT_ONCE]]
-    tasks = [_Task(level, group) for level in levels_na for group in groups]
+    tasks = [_Task(level, group) for level in levels for group in groups]
     # ONNX Runtime does not travel; the arrays do, and give the same bits
-    function = _Errors(Network(pack.network.parameters), utterances, settings, seed, draws)
+    function = _Errors(Network(pack.network.parameters), utterances, settings, setting, seed, draws)
     parts = list((workers or Workers(1)).map(function, tasks, progress=progress))
     rows, overall = [], []
-    for index, level in enumerate(levels_na):
+    for index, level in enumerate(levels):
         errors = np.concatenate(parts[index * len(groups) : (index + 1) * len(groups)])
         for block in range(errors.shape[1]):
             rows.append(_summary(block, level, errors[:, block], seed))
@@ -154,7 +178,8 @@ def noise(
         together = np.average(errors, axis=1, weights=weights)
         overall.append(_summary(-1, level, together, seed))
     head = heading("noise", pack, utterances, seed, settings) | {"draws": draws}
-    return NoiseStudy(head, tuple(levels_na), tuple(rows), tuple(overall))
+    head |= {"source": source, "level_unit": unit}
+    return NoiseStudy(head, levels, tuple(rows), tuple(overall))
 
 
 def _summary(block: int, level: float, errors: FloatArray, seed: int) -> BlockErrors:

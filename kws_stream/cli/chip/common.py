@@ -1,0 +1,211 @@
+"""What the commands of `kws-stream chip` share: options, progress, and where results go."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kws_stream.cli.evaluate import check_file, write_json
+from kws_stream.cli.options import model_option
+from kws_stream.cli.output import print_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kws_stream.bmru.chip import ChipSettings
+    from kws_stream.packs import Pack
+    from kws_stream.studies import Utterances
+    from kws_stream.workers import Progress, Workers
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--settings and --set; `chip_settings` reads them."""
+    command = click.option(
+        *("--set", "changes"),
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A setting of the chip; repeatable. See: kws-stream chip settings.",
+    )(command)
+    return click.option(
+        *("--settings", "settings_file"),
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help='Settings of the chip as JSON: {"name": value}.',
+    )(command)
+
+
+def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every study, given to the command as one `Study`."""
+
+    def with_study(**given: Any) -> Any:
+        own = {name: given.pop(name) for name in Study.__annotations__ if name in given}
+        return command(study=Study(**own), **given)
+
+    with_study.__name__, with_study.__doc__ = command.__name__, command.__doc__
+    with_study.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    options = [
+        model_option("yes-4"),
+        click.option(
+            "--data",
+            metavar="DIR",
+            help="A Speech Commands folder. Default: the packaged synthetic clips.",
+        ),
+        click.option(
+            "--split",
+            type=click.Choice(["validation", "testing"]),
+            default="validation",
+            show_default=True,
+            help="Clips of --data.",
+        ),
+        click.option(
+            "--clips",
+            type=click.IntRange(1),
+            default=500,
+            show_default=True,
+            help="Use at most so many, in equal shares of the classes.",
+        ),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+        click.option("--jobs", type=click.IntRange(1), help="Processes. Default: one a processor."),
+        click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler, in place of --jobs."),
+        click.option(
+            *("--json", "json_file"),
+            metavar="FILE",
+            callback=check_file,
+            help='Write the figures as JSON; "-": print them in place of the table.',
+        ),
+        click.option(
+            *("--plot", "plot_file"),
+            metavar="FILE",
+            callback=check_plot,
+            help="Draw a figure: .png, .svg or .pdf (extra: report).",
+        ),
+    ]
+    decorated: Callable[..., Any] = settings_options(with_study)
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
+
+
+def check_plot(context: click.Context, option: click.Parameter, file: str | None) -> str | None:
+    """Refuse before the work what cannot be drawn after it: a suffix, or a missing matplotlib."""
+    if file is None:
+        return None
+    if Path(file).suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise click.BadParameter(f"need a name that ends in .png, .svg or .pdf, got {file!r}.")
+    check_file(context, option, file)
+    from kws_stream.studies.figures import new_figure
+
+    new_figure()
+    return file
+
+
+@dataclass(frozen=True)
+class Study:
+    """The options of a study."""
+
+    model: str
+    data: str | None
+    split: str
+    clips: int
+    seed: int
+    jobs: int | None
+    cluster: str | None
+    json_file: str | None
+    plot_file: str | None
+    settings_file: Path | None
+    changes: tuple[str, ...]
+
+    def settings(self, **defaults: Any) -> "ChipSettings":
+        """The chip's settings: the study's defaults, then the file's, then --set."""
+        return chip_settings(self.settings_file, self.changes, **defaults)
+
+    @contextlib.contextmanager
+    def workers(self) -> Iterator["Workers"]:
+        """Processes or a cluster."""
+        from kws_stream.workers import Workers
+
+        if self.jobs is not None and self.cluster is not None:
+            raise click.UsageError("--jobs and --cluster: only one of them can be given.")
+        with Workers(self.jobs, self.cluster) as workers:
+            yield workers
+
+    def utterances(self, pack: "Pack", workers: "Workers") -> "Utterances":
+        """The clips, and their features for this model."""
+        from kws_stream import studies
+
+        with progress("clips") as heard:
+            return studies.load_utterances(
+                pack,
+                self.data,
+                split=self.split,
+                clips=self.clips,
+                seed=self.seed,
+                workers=workers,
+                progress=heard,
+            )
+
+    def show(
+        self, figures: dict[str, Any], text: str, draw: Callable[[], "Figure"] | None = None
+    ) -> None:
+        """Write what was asked for; print the table, or the JSON in its place."""
+        if self.plot_file is not None and draw is not None:
+            from kws_stream.studies.figures import save
+
+            save(draw(), Path(self.plot_file))
+        if self.json_file == "-":
+            print_json(figures)
+            return
+        if self.json_file is not None:
+            write_json(Path(self.json_file), figures)
+        notes = [f"Extrapolated: {note}" for note in figures.get("extrapolations", ())]
+        click.echo("\n".join([text, *notes]))
+
+
+def chip_settings(file: Path | None, changes: tuple[str, ...], **defaults: Any) -> "ChipSettings":
+    """Settings from defaults, a JSON file and NAME=VALUE; later ones win."""
+    from kws_stream.bmru.chip import ChipSettings
+    from kws_stream.errors import ParameterError
+
+    values = dict(defaults)
+    if file is not None:
+        try:
+            read = json.loads(file.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ParameterError(f"{file}: need chip settings as JSON, got: {error}") from error
+        if not isinstance(read, dict):
+            raise ParameterError(f"{file}: need a JSON object of chip settings")
+        values |= read
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{change!r}: need NAME=VALUE.", param_hint="--set")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return ChipSettings.from_dict(values)
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator["Progress"]:
+    """A bar on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def heading_text(figures: dict[str, Any], more: str = "") -> str:
+    """The first line of every table."""
+    return (
+        f"{figures['model']} on {figures['clips']} clips ({figures['data']}), "
+        f"seed {figures['seed']}{more}"
+    )

@@ -1,0 +1,83 @@
+"""`kws-stream chip montecarlo`: the accuracy of many virtual chips, and the yield."""
+
+from typing import Any
+
+import click
+
+from kws_stream.cli.chip.common import Study, heading_text, progress, study_options
+
+
+@click.command()
+@study_options
+@click.option("--chips", type=click.IntRange(1), default=1000, show_default=True)
+@click.option(
+    "--mismatch",
+    type=click.FloatRange(0, 50),
+    default=5.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="3 sigma of every programmed parameter.",
+)
+@click.option(
+    "--accuracy",
+    type=click.FloatRange(0, 1),
+    default=0.9,
+    show_default=True,
+    help="A chip that reaches this is good: the yield is their share.",
+)
+def montecarlo(study: Study, chips: int, mismatch: float, accuracy: float) -> None:
+    """Accuracy and yield of many virtual chips."""
+    from kws_stream import packs, studies
+    from kws_stream.studies.figures import montecarlo_figure
+
+    settings = study.settings(mismatch_percent=mismatch)
+    pack = packs.load(study.model)
+    with study.workers() as workers:
+        utterances = study.utterances(pack, workers)
+        with progress("chips, in groups") as heard:
+            result = studies.montecarlo(
+                pack,
+                utterances,
+                settings,
+                chips,
+                wanted=accuracy,
+                seed=study.seed,
+                workers=workers,
+                progress=heard,
+            )
+    figures = result.as_dict()
+    study.show(figures, table(figures), lambda: montecarlo_figure(result))
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures in 80 columns."""
+    names = ("mean", "std", "min", "p5", "median", "p95", "max")
+    chips = figures["chips"]
+    alike = "" if chips > 1 else " (these settings make all chips alike)"
+    lines = [
+        heading_text(figures, f", {chips} chips{alike}"),
+        "",
+        f"{'in %':<22}" + "".join(f"{name:>8}" for name in names),
+    ]
+    rows = {
+        "accuracy": "accuracy",
+        "balanced accuracy": "balanced_accuracy",
+        "clips that flip": "flips",
+        "frames that flip": "frame_flips",
+    }
+    for title, name in rows.items():
+        mark = " *" if name == figures["headline"] else ""
+        cells = "".join(f"{100 * figures[name][key]:8.2f}" for key in names)
+        lines.append(f"{title + mark:<22}{cells}")
+    lines += [
+        f"* the figure of this model; the exact network has {100 * figures['exact']:.2f} %",
+        "  flip: called otherwise than by the exact network",
+        "",
+    ]
+    for one in figures["yield"]:
+        low, high = (100 * value for value in one["interval"])
+        lines.append(
+            f"yield at {100 * one['accuracy']:6.2f} %: {100 * one['share']:6.2f} % of chips "
+            f"(95 % interval {low:.1f} to {high:.1f})"
+        )
+    return "\n".join(lines)
