@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from kws_stream import evaluation
 from kws_stream.cli import main
-from kws_stream.cli.evaluate import table
+from kws_stream.cli.evaluate_table import table
 from kws_stream.evaluation.speech_commands import TASKS
 from tests.pack_factory import build_pack
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.evaluate import check_file, check_report, typed, write_file, write_json
+from kws_stream.cli.evaluate import check_report, typed
+from kws_stream.cli.files import check_file, write_file, write_json
 from kws_stream.cli.options import model_option
 from kws_stream.cli.output import print_json
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.cli.evaluate import check_file, write_json
+from kws_stream.cli.files import check_file, write_json
 from kws_stream.cli.options import model_option
 from kws_stream.cli.output import print_json
 

@@ -1,0 +1,39 @@
+"""Files that commands write: checked before the work, and all of a file or nothing of it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def check_file(context: click.Context, option: click.Parameter, file: str | None) -> str | None:
+    """Refuse, before hours of work, a file that cannot be written after them."""
+    if file is not None and file != "-":
+        path = Path(file)
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise click.BadParameter(f"need a file in a folder that can be written, got {file!r}.")
+    return file
+
+
+def write_json(path: Path, figures: dict[str, Any]) -> None:
+    write_file(path, json.dumps(figures, allow_nan=False, indent=2) + "\n")
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8; file names that are no text come out as the bytes that they are."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def write_file(path: Path, text: str) -> None:
+    """All of the file or nothing of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            part.write_bytes(encoded(text))
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise click.FileError(os.fspath(path), error.strerror or str(error)) from error
