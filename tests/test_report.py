@@ -1,5 +1,6 @@
 """The HTML report: what it shows is what was counted, and it needs nothing but itself."""
 
+import json
 import re
 import shutil
 import sys
@@ -118,6 +119,20 @@ def test_the_page_is_for_light_and_dark_screens(page: str) -> None:
 def test_names_of_files_and_commands_are_text_and_not_html(page: str) -> None:
     assert "kws-stream evaluate &#x27;a &amp; b&#x27;" in page
     assert "<more>" not in page
+
+
+def test_names_of_any_letters_are_shown(run: ClipRun, tmp_path: Path) -> None:
+    odd = ("$x_$", "<b>'\"", "_hidden")
+    pack = build_pack(tmp_path / "odd", classes=(*odd, "yes"), keywords=(*odd, "yes"))
+    soundfile.write(tmp_path / "still.wav", np.zeros(32_000), 16_000)
+    labels = [{"word": name, "start_s": 0.5, "end_s": 1.0} for name in odd]
+    (tmp_path / "still.json").write_text(json.dumps({"words": labels}), "utf-8")
+    stream = evaluate_recordings([tmp_path / "still.wav"], packs.load(pack))
+    page = render(packs.load(pack), None, stream, "kws-stream \udcff")
+    outline(page)
+    page.encode("utf-8")
+    for name in ("$x_$", "&lt;b&gt;&#x27;&quot;", "_hidden"):
+        assert f"<td>{name}</td>" in page
 
 
 def test_the_same_run_gives_the_same_page(run: ClipRun) -> None:

@@ -22,6 +22,7 @@ VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", ACCENT: "accent", BAD: "b
 
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # class and file names are what they are
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
