@@ -149,7 +149,7 @@ def test_the_matrix_and_the_figures_are_those_of_the_result(page: str, run: Clip
     ]
     assert shown == expected
     assert f"<b>{100 * run.result.accuracy:.2f} %</b>" in page
-    assert f"<b>{run.result.core_power_nw['mean']:.0f} nW</b>" in page
+    assert f"<b>{run.result.core_power_nw['mean']:.1f} nW</b>" in page
     assert "<b>36 of 36</b>" in page  # streamed as offline
 
 
@@ -272,6 +272,8 @@ def test_the_command_writes_one_page_of_clips_noise_and_stream(
     without = CliRunner().invoke(main, [*words, "--report", str(file), "--no-snr"])
     assert without.exit_code == 0
     assert file.read_text("utf-8").count("Not measured") == 2
+    lost = CliRunner().invoke(main, [*words, "--report", str(file), "--noise", "missing"])
+    assert (lost.exit_code, "missing: need a folder" in lost.stderr) == (1, True)
     assert CliRunner().invoke(main, [*words, *stream]).exit_code == 2
     assert CliRunner().invoke(main, [*words, "--report", "-"]).exit_code == 2
 

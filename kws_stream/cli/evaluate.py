@@ -96,7 +96,8 @@ def evaluate(
 
     check_options(json_file, csv_file, report, streams, snr, noise)
     if snr is None:  # a report wants it, and an official test set has no noise
-        snr = report is not None and (noise or Path(folder, evaluation.NOISE)).is_dir()
+        known = noise is not None or Path(folder, evaluation.NOISE).is_dir()
+        snr = report is not None and known
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:

@@ -27,6 +27,10 @@ def percent(share: float | None, decimals: int = 1) -> str:
     return "–" if share is None else f"{100 * share:.{decimals}f} %"
 
 
+def nanowatts(value: float) -> str:
+    return f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+
+
 def between(interval: tuple[float, float]) -> str:
     return f"95 %: {100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
 
@@ -46,8 +50,8 @@ def clip_tiles(result: Result) -> list[tuple[str, str, str]]:
     shown.append(
         (
             "core power, simulated",
-            f"{power['mean']:.0f} nW",
-            f"clips from {power['min']:.0f} to {power['max']:.0f} nW",
+            f"{nanowatts(power['mean'])} nW",
+            f"clips from {nanowatts(power['min'])} to {nanowatts(power['max'])}",
         )
     )
     if result.parameters is not None:
@@ -214,7 +218,7 @@ def _power(run: ClipRun) -> str:
     drawn = histogram(
         powers,
         "core power of a clip in nW",
-        {f"mean {mean:.0f} nW": mean},
+        {f"mean {nanowatts(mean)} nW": mean},
         "clips",
         "Histogram of core power over clips",
         (6.4, 4.2),
@@ -224,15 +228,13 @@ def _power(run: ClipRun) -> str:
     for name in run.result.classes:
         own = np.array(powers)[called == name]
         if len(own):
-            rows.append(
-                (name, len(own), f"{own.mean():.0f}", f"{own.min():.0f}", f"{own.max():.0f}")
-            )
+            rows.append((name, len(own), *map(nanowatts, (own.mean(), own.min(), own.max()))))
     head = ["class", "clips", "mean nW", "lowest", "highest"]
     return paragraph(
         "Cells and feedforward branches of the analog core, at a unit current of 1 nA: "
         "simulated, that is, computed from the network's own activity by formulas fitted to "
         "circuit simulation (arXiv:2605.15216). No chip was measured.",
-        f"Of all clips 95 % lie between {low:.0f} and {high:.0f} nW.",
+        f"Of all clips 95 % lie between {nanowatts(low)} and {nanowatts(high)} nW.",
     ) + (
         f"<div class=plots>{drawn}{table(head, rows)}</div>"
         if len(rows) <= MATRIX_CLASSES

@@ -105,7 +105,7 @@ def _against_threshold(result: RecordingsResult) -> str:
             for index, value in enumerate(own):
                 name = None if index else "the model's own"
                 axis.axvline(value, color=BAD, linestyle="--", linewidth=1.2, label=name)
-        above.legend(loc="upper right")
+        above.legend(loc="lower left")
         (above if below is None else below).set_xlabel("threshold, one for all keywords")
         drawn = as_html(figure, "False accepts per hour and misses against threshold")
     rows = [

@@ -48,8 +48,11 @@ def worst_section(run: ClipRun) -> Section:
         "Worst errors",
         paragraph(
             "The clips of which the model was surest of a wrong class. Above: the energy in the "
-            "channels of its front end over time. Below: its confidence, frame by frame, in the "
-            "wrong class (solid) and the right one (dashed); the decision reads the shaded part."
+            "channels of its front end over time.",
+            ""
+            if run.result.carry
+            else "Below: its confidence, frame by frame, in the wrong class (solid) and the right "
+            "one (dashed); the decision reads the shaded part.",
         )
         + f"<div class=cards>{cards}</div>",
     )
