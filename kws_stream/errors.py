@@ -8,6 +8,7 @@
     │   └── TruncatedAudioError               ... that ended before its header said it would
     ├── DeviceError                           no microphone, no PortAudio, device unplugged
     ├── PackError                             a model pack that is missing, broken or unknown
+    ├── ServerError                           an address at which a server cannot listen
     ├── DataError                             a data-set folder without what a task needs
     ├── WorkerError                           a cluster that is not there, or processes that die
     └── MissingExtraError (also ImportError)  an optional dependency that is not installed
@@ -47,6 +48,10 @@ class DeviceError(KwsStreamError):
 
 class PackError(KwsStreamError):
     """A model pack that is missing, broken, unsafe or of an unknown version."""
+
+
+class ServerError(KwsStreamError):
+    """An address at which a server cannot listen, or a certificate that it cannot use."""
 
 
 class DataError(KwsStreamError):

@@ -13,6 +13,7 @@ from kws_stream.cli.options import json_option, model_option, power_option
     commands_in={
         "detect": "kws_stream.cli.detect",
         "listen": "kws_stream.cli.listen",
+        "serve": "kws_stream.cli.serve",
         "devices": "kws_stream.cli.devices",
         "evaluate": "kws_stream.cli.evaluate",
         "evaluate-stream": "kws_stream.cli.evaluate_stream",

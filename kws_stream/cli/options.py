@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from kws_stream.packs import Pack
     from kws_stream.pipeline import KeywordSpotter
 
 Threshold = tuple[str | None, float]
@@ -61,24 +62,35 @@ def parse_seconds(context: click.Context, option: click.Parameter, seconds: floa
     return seconds
 
 
-def make_spotter(model: str, thresholds: Sequence[Threshold]) -> "KeywordSpotter":
-    """The spotter of a model, its thresholds changed; a plain one is for all the rest.
+def threshold_values(
+    packs: "Sequence[Pack]", thresholds: Sequence[Threshold]
+) -> list[dict[str, float]]:
+    """Thresholds to change in each pack; a plain one is for all the rest.
 
-    Raises click.BadParameter for a keyword that the model does not have.
+    Raises click.BadParameter for a keyword that no pack has.
     """
+    everywhere = [value for keyword, value in thresholds if keyword is None]
+    chosen = [dict.fromkeys(pack.keywords, everywhere[-1]) if everywhere else {} for pack in packs]
+    for keyword, value in thresholds:
+        if keyword is None:
+            continue
+        having = [number for number, pack in enumerate(packs) if keyword in pack.keywords]
+        if not having:
+            known = dict.fromkeys(name for pack in packs for name in pack.keywords)
+            raise click.BadParameter(
+                f"no keyword {keyword!r} in {', '.join(pack.name for pack in packs)}; "
+                f"it has {', '.join(known)}.",
+                param_hint="--threshold",
+            )
+        for number in having:
+            chosen[number][keyword] = value
+    return chosen
+
+
+def make_spotter(model: str, thresholds: Sequence[Threshold]) -> "KeywordSpotter":
+    """The spotter of a model, its thresholds changed; errors as of `threshold_values`."""
     from kws_stream import packs
     from kws_stream.pipeline import KeywordSpotter
 
     pack = packs.load(model)
-    everywhere = [value for keyword, value in thresholds if keyword is None]
-    chosen = dict.fromkeys(pack.keywords, everywhere[-1]) if everywhere else {}
-    for keyword, value in thresholds:
-        if keyword is None:
-            continue
-        if keyword not in pack.keywords:
-            raise click.BadParameter(
-                f"no keyword {keyword!r} in {pack.name}; it has {', '.join(pack.keywords)}.",
-                param_hint="--threshold",
-            )
-        chosen[keyword] = value
-    return KeywordSpotter(pack, chosen or None)
+    return KeywordSpotter(pack, threshold_values([pack], thresholds)[0] or None)

@@ -1,0 +1,130 @@
+"""`kws-stream serve`: a Wyoming wake word service."""
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kws_stream.cli.options import Threshold, json_option, threshold_option, threshold_values
+from kws_stream.cli.output import complain, print_event
+from kws_stream.errors import MissingExtraError, ParameterError, ServerError
+
+if TYPE_CHECKING:
+    from kws_stream.detector import WakeEvent
+    from kws_stream.integrations.wyoming.server import Address
+    from kws_stream.live import Hearing
+    from kws_stream.packs import Pack
+
+DEFAULT_MODEL = "commands-12"
+_LOOPBACK = ("127.", "localhost", "::1")
+
+
+@click.command()
+@click.option(
+    "--uri",
+    default="tcp://127.0.0.1:10400",
+    show_default=True,
+    metavar="URI",
+    help="Where to listen: tcp://HOST:PORT or unix://PATH.",
+)
+@click.option(
+    *("-m", "--model", "models"),
+    multiple=True,
+    metavar="MODEL",
+    help="Model to offer, repeatable; the first is the default. Default: commands-12, then all "
+    "others that are shipped.",
+)
+@threshold_option
+@click.option(
+    "--max-clients",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="Refuse more clients at once. Default: as many as this machine serves in real time.",
+)
+@click.option("--zeroconf", metavar="NAME", help="Announce the service by mDNS under this name.")
+@json_option()
+def serve(
+    uri: str,
+    models: tuple[str, ...],
+    thresholds: list[Threshold],
+    max_clients: int | None,
+    zeroconf: str | None,
+    as_json: bool,
+) -> None:
+    """Serve wake words to Home Assistant and other Wyoming clients.
+
+    It ends with Ctrl-C or SIGTERM. Each detection is printed as it is sent.
+    """
+    from kws_stream.integrations.wyoming.server import (
+        Address,
+        WyomingServer,
+        serve_until_stopped,
+    )
+
+    try:
+        address = Address.from_uri(uri)
+    except ParameterError as error:
+        raise click.BadParameter(str(error), param_hint="--uri") from error
+    if zeroconf is not None and address.path:
+        raise click.UsageError("--zeroconf announces tcp:// alone.")
+    packs = _load(models)
+    changed = dict(zip(packs, threshold_values(packs, thresholds), strict=True))
+
+    def make_hearing(pack: "Pack", keywords: frozenset[str]) -> "Hearing":
+        from kws_stream.live import Hearing
+        from kws_stream.pipeline import KeywordSpotter
+
+        return Hearing(KeywordSpotter(pack, changed[pack] or None), keywords=keywords)
+
+    def on_event(client: str, event: "WakeEvent") -> None:
+        print_event(event, client, as_json, with_name=True)
+
+    server = WyomingServer(packs, make_hearing, max_clients, on_event=on_event, on_message=complain)
+
+    def on_ready(bound: "Address") -> None:
+        names = ", ".join(pack.name for pack in packs)
+        complain(f"serving {names} at {bound} to {server.max_clients} clients at most")
+        if bound.host and not bound.host.startswith(_LOOPBACK):
+            complain("everybody who reaches this address can use it: Wyoming has no passwords")
+
+    async def run() -> None:
+        async with _announced(zeroconf, address):
+            await serve_until_stopped(server, address, on_ready)
+
+    asyncio.run(run())
+
+
+def _load(models: tuple[str, ...]) -> "list[Pack]":
+    from kws_stream import packs
+
+    names = models or (DEFAULT_MODEL, *(n for n in packs.list_packs() if n != DEFAULT_MODEL))
+    return [packs.load(name) for name in dict.fromkeys(names)]
+
+
+@contextlib.asynccontextmanager
+async def _announced(name: str | None, address: "Address") -> Any:
+    """Announce the service while the body runs, if it has a name."""
+    if name is None:
+        yield
+        return
+    try:
+        from wyoming.zeroconf import HomeAssistantZeroconf
+    except ImportError as error:
+        raise MissingExtraError(
+            "need the package zeroconf for --zeroconf, got none; "
+            "install it with: pip install 'kws-stream[zeroconf]'"
+        ) from error
+    host = None if address.host in ("0.0.0.0", "::") else address.host
+    try:
+        announcer = HomeAssistantZeroconf(address.port, name=name, host=host)
+        await announcer.register_server()
+    except OSError as error:
+        raise ServerError(
+            f"need a network to announce {address} in, got {error}; leave --zeroconf out or give "
+            "the address of a network as --uri"
+        ) from error
+    try:
+        yield
+    finally:
+        await announcer._aiozc.async_close()

@@ -1,0 +1,1 @@
+"""Other programs' protocols, each with an extra of its own."""

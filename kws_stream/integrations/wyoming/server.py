@@ -1,0 +1,218 @@
+"""The server: accepts clients, within bounds, and keeps their faults from one another."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+from wyoming.error import Error
+
+from kws_stream.detector import WakeEvent
+from kws_stream.errors import InputError, ParameterError, ServerError
+from kws_stream.integrations.wyoming.catalogue import Catalogue
+from kws_stream.integrations.wyoming.messages import Limits, read_message, write_message
+from kws_stream.integrations.wyoming.pcm import ChunkDecoder
+from kws_stream.integrations.wyoming.session import MakeHearing, Session
+from kws_stream.live import Hearing
+from kws_stream.packs import Pack
+from kws_stream.pipeline import KeywordSpotter
+
+# The share of one core that all clients together may need: messages cost as much again as the
+# spotting that is measured (docs/wyoming.md).
+_SHARE = 0.4
+_MOST_CLIENTS = 500
+_FAREWELL_S = 1.0  # for a client to hear why it is let go
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen: host and port, or the path of a Unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def from_uri(cls, uri: str) -> "Address":
+        """From tcp://HOST:PORT or unix://PATH; raises ParameterError for anything else."""
+        try:
+            parts = urlsplit(uri)
+            if parts.scheme == "tcp" and parts.hostname and parts.port is not None:
+                return cls(host=parts.hostname, port=parts.port)
+            if parts.scheme == "unix" and (path := parts.netloc + parts.path):
+                return cls(path=path)
+        except ValueError:  # a port that is none
+            pass
+        raise ParameterError(f"uri: need tcp://HOST:PORT or unix://PATH, got {uri!r:.200}")
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"unix://{self.path}" if self.path else f"tcp://{host}:{self.port}"
+
+
+def measure_capacity(pack: Pack, seconds: float = 2.0) -> int:
+    """How many clients this machine serves in real time, from the cost of one at 48 kHz."""
+    hearing, decoder = Hearing(KeywordSpotter(pack)), ChunkDecoder()
+    noise = np.random.default_rng(0).integers(-3000, 3000, 960, np.int16).tobytes()
+    began = time.process_time()
+    for _ in range(round(seconds * 50)):
+        hearing.hear(decoder.decode(noise, 48_000, 2, 1))
+    share = (time.process_time() - began) / seconds
+    return int(min(max(1, _SHARE / max(share, 1e-6)), _MOST_CLIENTS))
+
+
+class WyomingServer:
+    """Serves packs to at most `max_clients` clients at once; more are refused with a reason."""
+
+    def __init__(
+        self,
+        packs: list[Pack],
+        make_hearing: MakeHearing | None = None,
+        max_clients: int | None = None,
+        limits: Limits | None = None,
+        on_event: Callable[[str, WakeEvent], None] = lambda client, event: None,
+        on_message: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """The first pack serves clients that give no names.
+
+        make_hearing: what hears a pack for a client; a plain one by default. max_clients: None
+        measures this machine. on_event: told the client and each event that it is sent.
+        on_message: told what people should know, in sentences.
+        """
+        self.max_clients = max_clients or min(measure_capacity(pack) for pack in packs)
+        self.clients = 0
+        self._catalogue = Catalogue(packs)
+        self._make_hearing = make_hearing or _plain_hearing
+        self._limits = limits or Limits()
+        self._on_event = on_event
+        self._on_message = on_message
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._path = ""
+
+    async def start(self, address: Address) -> Address:
+        """Begin to listen; gives the address with the port that port 0 became.
+
+        Raises ServerError where that is not possible.
+        """
+        limit = self._limits.line_bytes
+        try:
+            if address.path:
+                if _answers(address.path):
+                    raise OSError("an answer from another server")
+                self._server = await asyncio.start_unix_server(
+                    self._accept, address.path, limit=limit
+                )
+                self._path = address.path
+                return address
+            self._server = await asyncio.start_server(
+                self._accept, address.host, address.port, limit=limit
+            )
+        except (OSError, OverflowError, AttributeError) as error:
+            raise ServerError(
+                f"need to listen at {address}, got {error}; choose another address or stop what "
+                "uses it"
+            ) from error
+        return Address(address.host, self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop listening and end all clients."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._path:
+            Path(self._path).unlink(missing_ok=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = _client_name(writer)
+        writer.transport.set_write_buffer_limits(self._limits.line_bytes)
+        try:
+            if self.clients >= self.max_clients:
+                await self._refuse(client, reader, writer)
+                return
+            self.clients += 1
+            try:
+                await self._talk(client, reader, writer)
+            finally:
+                self.clients -= 1
+        except (ConnectionError, TimeoutError, BrokenPipeError):
+            pass  # the client went away
+        finally:
+            writer.transport.abort()  # never waits for a client that does not read
+
+    async def _refuse(
+        self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        text = f"need fewer clients, got more than {self.max_clients}; try again later"
+        self._on_message(f"refused {client}: {self.max_clients} clients already")
+        await self._say_last(Error(text=text, code="busy"), reader, writer)
+
+    async def _talk(
+        self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        session = Session(
+            self._catalogue, self._make_hearing, lambda event: self._on_event(client, event)
+        )
+        try:
+            while (message := await read_message(reader, self._limits)) is not None:
+                async for reply in session.answer(message):
+                    await write_message(reply, writer, self._limits)
+                await asyncio.sleep(0)  # what is buffered needs no waiting: let others in
+        except InputError as error:
+            self._on_message(f"ended {client}: {error}")
+            await self._say_last(Error(text=str(error), code="bad-message"), reader, writer)
+
+    async def _say_last(
+        self, error: Error, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Tell a client why it is let go, if it reads."""
+        with contextlib.suppress(InputError, ConnectionError, TimeoutError):
+            await write_message(error.event(), writer, self._limits)
+            if writer.can_write_eof():
+                writer.write_eof()
+            # what lies unread when we close would take the words back from the client
+            async with asyncio.timeout(_FAREWELL_S):
+                while await reader.read(self._limits.line_bytes):
+                    pass
+
+
+async def serve_until_stopped(
+    server: WyomingServer, address: Address, on_ready: Callable[[Address], None]
+) -> None:
+    """Serve until the task is cancelled or, where the system has it, SIGTERM comes."""
+    stopped = asyncio.Event()
+    with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; not the main thread
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    on_ready(await server.start(address))
+    try:
+        await stopped.wait()
+    finally:
+        await server.stop()
+
+
+def _plain_hearing(pack: Pack, keywords: frozenset[str]) -> Hearing:
+    return Hearing(KeywordSpotter(pack), keywords=keywords)
+
+
+def _client_name(writer: asyncio.StreamWriter) -> str:
+    peer = writer.get_extra_info("peername")
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) > 1 else "local client"
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens at a Unix socket; asyncio replaces one that an old run left."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return Path(path).is_socket() and probe.connect_ex(path) == 0

@@ -1,0 +1,66 @@
+"""A spotter and those who watch it: the loop body of every live command."""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from numpy.typing import ArrayLike
+
+from kws_stream.audio import to_float32
+from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.detector import WakeEvent
+from kws_stream.live.ring import Samples
+from kws_stream.pipeline import KeywordSpotter, Observation
+
+
+class Watcher(Protocol):
+    """Somebody who follows a stream; what it does must be quick, for the audio waits."""
+
+    def hear(self, samples: Samples, seen: Sequence[Observation]) -> None:
+        """The next samples (n,), a second at most, and what the spotter made of them."""
+        ...
+
+    def reset(self) -> None:
+        """A new stream begins, at time 0."""
+        ...
+
+
+class Hearing:
+    """Feeds a spotter and its watchers; the events are the spotter's, for any split."""
+
+    def __init__(
+        self,
+        spotter: KeywordSpotter,
+        watchers: Sequence[Watcher] = (),
+        keywords: Collection[str] | None = None,
+    ) -> None:
+        """keywords: events of others are dropped, for the watchers too; None keeps all."""
+        self.spotter = spotter
+        self.keywords = keywords
+        self._watchers = watchers
+
+    def reset(self) -> None:
+        """A new stream begins."""
+        self.spotter.reset()
+        for watcher in self._watchers:
+            watcher.reset()
+
+    def hear(self, pcm: ArrayLike) -> list[WakeEvent]:
+        """Events that these samples complete; types, shapes and errors as of `process`."""
+        if not self._watchers:
+            return self._wanted(self.spotter.process(pcm))
+        samples = to_float32(pcm)
+        events = []
+        for at in range(0, len(samples), SAMPLE_RATE_HZ):
+            piece = samples[at : at + SAMPLE_RATE_HZ]
+            seen = self.spotter.observe(piece)
+            for observation in seen:
+                observation.events = self._wanted(observation.events)
+                events += observation.events
+            for watcher in self._watchers:
+                watcher.hear(piece, seen)
+        return events
+
+    def _wanted(self, events: list[WakeEvent]) -> list[WakeEvent]:
+        if self.keywords is None:
+            return events
+        return [event for event in events if event.keyword in self.keywords]
