@@ -28,7 +28,14 @@ from kws_stream.bmru.trace import Trace
 from kws_stream.errors import InputError, ParameterError
 from kws_stream.parameters import FloatArray, NetworkParameters
 
-__all__ = ["ChipBatch", "ChipSettings", "check_features", "extrapolations", "simulate"]
+__all__ = [
+    "ChipBatch",
+    "ChipSettings",
+    "check_features",
+    "extrapolations",
+    "ordered_sums",
+    "simulate",
+]
 
 
 class HasParameters(Protocol):
@@ -159,27 +166,27 @@ class ChipBatch:
         if self.settings.noise_bandwidth_hz:
             weight = np.abs(block.candidate.weight)
             both = ChipLayer(weight * (1 + weight), 2 * np.abs(block.candidate.bias))
-            branches = _ordered(currents, both.weight, both.bias) * unit_a
+            branches = ordered_sums(currents, both.weight, both.bias) * unit_a
             variance = variance + 2 * CHARGE_C * self.settings.noise_bandwidth_hz * branches
         return np.sqrt(variance) / unit_a
 
     def _affine(self, x: FloatArray, layer: ChipLayer) -> FloatArray:
         """Sums (T, n_out, chips) of x (T, n_in, chips or 1), through mirrors."""
         if layer.low is None or layer.high is None:
-            return _ordered(x, layer.weight, layer.bias)
+            return ordered_sums(x, layer.weight, layer.bias)
         # In log current: the gain changes linearly from 1 nA down to 0.1 nA and up to 3 nA, and
         # stays there beyond. A signed x is on two rails, each with a mirror of its own.
         with np.errstate(divide="ignore"):
             decades = np.log10(np.abs(x) * self.settings.unit_na)
         low = np.clip(decades / np.log10(LOW_CURRENT_NA), 0, 1)
         high = np.clip(decades / np.log10(HIGH_CURRENT_NA), 0, 1)
-        total = _ordered(x, layer.weight, layer.bias)
-        total += _ordered(x * low, layer.low, None)
-        total += _ordered(x * high, layer.high, None)
+        total = ordered_sums(x, layer.weight, layer.bias)
+        total += ordered_sums(x * low, layer.low, None)
+        total += ordered_sums(x * high, layer.high, None)
         return total
 
 
-def _ordered(x: FloatArray, weight: FloatArray, bias: FloatArray | None) -> FloatArray:
+def ordered_sums(x: FloatArray, weight: FloatArray, bias: FloatArray | None) -> FloatArray:
     """Sums over the inputs in index order, the bias last; shapes as of `ChipBatch._affine`."""
     total: FloatArray = x[:, :1] * weight[0]
     product = np.empty_like(total)

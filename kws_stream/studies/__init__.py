@@ -4,8 +4,43 @@ Each is a function of a pack, utterances and chip settings that gives a result w
 depends on the number of workers. docs/chip.md describes them.
 """
 
+from kws_stream.studies.calibration import (
+    Calibration,
+    calibrate,
+    codes_csv,
+    read_measurements,
+    virtual_measurements,
+)
 from kws_stream.studies.clips import Utterances, load_utterances
+from kws_stream.studies.conditions import Conditions, pvt, quantise
 from kws_stream.studies.montecarlo import MonteCarlo, montecarlo
 from kws_stream.studies.noise import NoiseStudy, noise
+from kws_stream.studies.peers import Peers, load_peers
+from kws_stream.studies.requantise import requantised_pack
+from kws_stream.studies.robustness import PERCENTS, Robustness, robustness
+from kws_stream.studies.scaling import Scaling, scaling
 
-__all__ = ["MonteCarlo", "NoiseStudy", "Utterances", "load_utterances", "montecarlo", "noise"]
+__all__ = [
+    "PERCENTS",
+    "Calibration",
+    "Conditions",
+    "MonteCarlo",
+    "NoiseStudy",
+    "Peers",
+    "Robustness",
+    "Scaling",
+    "Utterances",
+    "calibrate",
+    "codes_csv",
+    "load_peers",
+    "load_utterances",
+    "montecarlo",
+    "noise",
+    "pvt",
+    "quantise",
+    "read_measurements",
+    "requantised_pack",
+    "robustness",
+    "scaling",
+    "virtual_measurements",
+]

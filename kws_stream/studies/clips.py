@@ -84,10 +84,9 @@ def load_utterances(
         )
     spotter = KeywordSpotter(pack)
     if data is None:
-        samples, words = _packaged()
-        chosen = _drawn(_labels(pack, words), clips, None)
-        rows = [_of_samples(pack.features, samples[row]) for row in chosen]
-        labels, source = _labels(pack, words)[chosen], "packaged synthetic clips"
+        samples, words = _packaged(clips)
+        rows = [_of_samples(pack.features, clip) for clip in samples]
+        labels, source = _labels(pack, words), "packaged synthetic clips"
     else:
         selection = select(data, _task(pack), split, seed)
         every = _labels(pack, [clip.word for clip in selection.clips])
@@ -112,13 +111,18 @@ def _task(pack: packs.Pack) -> str:
     return "yes" if "other" in pack.classes else "v2-12"
 
 
-def _packaged() -> tuple[NDArray[np.float32], list[str]]:
-    """Samples (n, 16000) and words of the packaged clips."""
-    labels = json.loads(PACKAGED.with_suffix(".json").read_text("utf-8"))
+def _packaged(limit: int | None) -> tuple[NDArray[np.float32], list[str]]:
+    """Samples (n, 16000) and words of the first packaged clips; they are in random order."""
+    words: list[str] = json.loads(PACKAGED.with_suffix(".json").read_text("utf-8"))["words"][:limit]
+    parts, wanted = [], len(words) * CLIP_SAMPLES
     with FileSource(PACKAGED) as source:
-        samples = np.concatenate([np.asarray(block, np.float32) for block in source.blocks()])
-    words: list[str] = labels["words"]
-    return samples[: len(words) * CLIP_SAMPLES].reshape(len(words), CLIP_SAMPLES), words
+        for block in source.blocks():
+            parts.append(np.asarray(block, np.float32))
+            wanted -= len(block)
+            if wanted <= 0:
+                break
+    samples = np.concatenate(parts)[: len(words) * CLIP_SAMPLES]
+    return samples.reshape(len(words), CLIP_SAMPLES), words
 
 
 def _labels(pack: packs.Pack, words: Sequence[str]) -> NDArray[np.int64]:
@@ -137,13 +141,8 @@ def _labels(pack: packs.Pack, words: Sequence[str]) -> NDArray[np.int64]:
     return np.array(rows)
 
 
-def _drawn(labels: NDArray[np.int64], clips: int | None, seed: int | None) -> list[int]:
-    """Rows of the clips used, in random order: of every class as many as there are, or its share.
-
-    seed None: the first ones, in their order; the packaged clips are in random order.
-    """
-    if seed is None:
-        return list(range(len(labels)))[:clips]
+def _drawn(labels: NDArray[np.int64], clips: int | None, seed: int) -> list[int]:
+    """Rows of the clips used, in random order: of each class its share, or all it has."""
     rng = np.random.default_rng([seed, 3])
     order = rng.permutation(len(labels))
     if clips is None or clips >= len(labels):

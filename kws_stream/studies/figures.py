@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kws_stream.errors import DataError, MissingExtraError
+from kws_stream.studies.calibration import FITS, Calibration
+from kws_stream.studies.conditions import Conditions
 from kws_stream.studies.montecarlo import MonteCarlo
 from kws_stream.studies.noise import CLAIM, NoiseStudy
+from kws_stream.studies.robustness import Robustness
+from kws_stream.studies.scaling import Scaling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,6 +123,145 @@ def noise_figure(study: NoiseStudy) -> "Figure":
     right.set_ylabel("candidate error / state error")
     figure.suptitle(
         f"{study.head['model']}: errors against the exact network, {study.head['clips']} clips",
+        size=10,
+    )
+    return figure
+
+
+def robustness_figure(study: Robustness) -> "Figure":
+    """Accuracies of every network by mismatch: boxes of the middle half, whiskers 5 to 95 %."""
+    figure, (axes,) = new_figure()
+    names = list(dict.fromkeys(one.network for one in study.populations))
+    percents = sorted({one.percent for one in study.populations})
+    for index, name in enumerate(names):
+        mine = [one for one in study.populations if one.network == name]
+        colour = COLOURS[index % len(COLOURS)]
+        places = [
+            percents.index(one.percent) + 1 + 0.2 * (index - (len(names) - 1) / 2) for one in mine
+        ]
+        axes.boxplot(
+            [100 * one.accuracies for one in mine],
+            positions=places,
+            widths=0.16,
+            whis=(5, 95),
+            showfliers=False,
+            patch_artist=True,
+            boxprops={"facecolor": colour, "alpha": 0.6},
+            medianprops={"color": "black"},
+        )
+        axes.plot([0.4], [100 * mine[0].exact], ">", color=colour, label=f"{name}; exact")
+        axes.axhline(100 * mine[0].exact, color=colour, lw=0.6, ls=":")
+    axes.set_xticks(range(1, len(percents) + 1), [f"{percent:g} %" for percent in percents])
+    axes.set(xlabel="mismatch, 3 sigma", xlim=(0.4, len(percents) + 0.6))
+    axes.set_ylabel(f"{study.head['headline'].replace('_', ' ')}, %")
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    figure.suptitle(
+        f"{study.head['chips']} virtual chips each, {study.head['clips']} clips", size=10
+    )
+    return figure
+
+
+def pvt_figure(study: Conditions) -> "Figure":
+    """Accuracy against temperature: a panel a supply, a line a corner."""
+    supplies = study.values("supply_v")
+    figure, panels = new_figure(len(supplies), max(4.0, 2.9 * len(supplies)))
+    temperatures = study.values("temperature_c")
+    for axes, supply in zip(panels, supplies, strict=True):
+        for index, corner in enumerate(study.values("corner")):
+            row = [
+                study.at(corner=corner, supply_v=supply, temperature_c=temperature)
+                for temperature in temperatures
+            ]
+            means = [100 * one.accuracy for one in row]
+            colour = COLOURS[index % len(COLOURS)]
+            width = 6 - index  # lines of corners that agree lie upon one another
+            axes.plot(temperatures, means, "-", color=colour, lw=width, label=corner)
+        axes.axhline(100 * study.exact, color=GREY, ls=":")
+        axes.set(title=f"{supply:g} V", xlabel="temperature, C")
+        axes.sharey(panels[0])
+    panels[0].set_ylabel(f"{study.head['headline'].replace('_', ' ')}, %")
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(f"{study.head['model']} (dotted: exact network)", size=10)
+    return figure
+
+
+def quantise_figure(study: Conditions) -> "Figure":
+    """Accuracy by bits of weights (rows) and of bias currents (columns)."""
+    figure, (axes,) = new_figure(width_in=5.6)
+    weights, biases = study.values("weight_bits"), study.values("bias_bits")
+    grid = np.array(
+        [[100 * study.at(weight_bits=w, bias_bits=b).accuracy for b in biases] for w in weights]
+    )
+    axes.grid(False)
+    image = axes.imshow(grid, cmap="viridis", aspect="auto", origin="lower")
+    middle = (grid.min() + grid.max()) / 2
+    for row, column in np.ndindex(grid.shape):
+        value = grid[row, column]
+        colour = "black" if value > middle else "white"
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", size=7, color=colour)
+    axes.set_xticks(range(len(biases)), [str(bits or "as is") for bits in biases])
+    axes.set_yticks(range(len(weights)), [str(bits or "as is") for bits in weights])
+    axes.set(xlabel="bits of biases and cell currents", ylabel="bits of weights")
+    name = study.head["headline"].replace("_", " ")
+    figure.colorbar(image, label=f"{name}, %")
+    figure.suptitle(f"{study.head['model']}, {study.head['clips']} clips", size=10)
+    return figure
+
+
+def scaling_figure(study: Scaling) -> "Figure":
+    """Power of cells and mirrors of a block against d, with the counted lines."""
+    figure, (axes,) = new_figure()
+    for index, (part, name) in enumerate(_PARTS.items()):
+        colour = COLOURS[index]
+        trained = [size for size in study.sizes if size.trained]
+        counted = [size for size in study.sizes if not size.trained]
+        axes.plot(
+            [size.d for size in trained],
+            [getattr(size, part) for size in trained],
+            "o",
+            color=colour,
+            label=f"{name}, trained",
+        )
+        found = study.exponents[f"{part}_counted"]
+        label = f"{name}, counted" + ("" if found is None else f": d^{found.value:.2f}")
+        axes.plot(
+            [size.d for size in counted],
+            [getattr(size, part) for size in counted],
+            "x--",
+            color=colour,
+            label=label,
+        )
+        fitted = study.exponents[f"{part}_trained"]
+        if fitted is not None:
+            x = np.log([size.d for size in trained])
+            y = np.log([getattr(size, part) for size in trained])
+            ends = np.array([x.min(), x.max()])
+            line = np.exp(y.mean() + fitted.value * (ends - x.mean()))
+            axes.plot(np.exp(ends), line, color=colour, lw=0.8, label=f"fit: d^{fitted.value:.2f}")
+    axes.set(xscale="log", yscale="log", xlabel="cells a block, d", ylabel="power a block, nW")
+    axes.legend(frameon=False, fontsize=8)
+    figure.suptitle("estimated at 1 nA by the formulas of docs/power.md", size=10)
+    return figure
+
+
+_PARTS = {"cells_nw": "cells", "feedforward_nw": "mirrors"}
+
+
+def calibration_figure(study: Calibration) -> "Figure":
+    """Errors of every bias current from nominal, before and after."""
+    figure, (axes,) = new_figure()
+    for index, name in enumerate(FITS):
+        codes = [code for code in study.codes if code.parameter == name]
+        places = np.arange(len(codes)) + index * (len(codes) + 1)
+        for when, marker in (("before", "x"), ("after", "o")):
+            errors = [1000 * (getattr(code, f"{when}_na") - code.nominal_na) for code in codes]
+            axes.plot(places, errors, marker, color=COLOURS[index], label=f"{name}, {when}", ms=5)
+    axes.set_xticks([])
+    axes.set(xlabel="cells, block by block", ylabel="error from nominal, pA")
+    axes.legend(frameon=False, fontsize=8, ncol=3)
+    figure.suptitle(
+        f"{study.head['model']}: {100 * study.before:.2f} % before, {100 * study.after:.2f} % "
+        f"after, nominal {100 * study.exact:.2f} %",
         size=10,
     )
     return figure

@@ -43,12 +43,12 @@ class _Errors:
     network: Network
     utterances: Utterances
     settings: ChipSettings
-    setting: str
+    source: str
     seed: int
     draws: int
 
     def __call__(self, task: _Task) -> FloatArray:
-        settings = _with_level(self.settings, self.setting, task.level)
+        settings = with_level(self.settings, self.source, task.level)
         batch = ChipBatch(self.network.parameters, settings, self.seed, range(self.draws))
         unit = settings.unit_na
         rows = []
@@ -69,8 +69,9 @@ class _Errors:
         return np.array(rows)
 
 
-def _with_level(settings: ChipSettings, setting: str, level: float) -> ChipSettings:
-    changes: dict[str, Any] = {setting: level}
+def with_level(settings: ChipSettings, source: str, level: float) -> ChipSettings:
+    """Settings with errors of that source at that level; ParameterError out of range."""
+    changes: dict[str, Any] = {SOURCES[source][0]: level}
     return replace(settings, **changes)
 
 
@@ -154,20 +155,20 @@ def noise(
     """
     if source not in SOURCES:
         raise ParameterError(f"source: need one of {', '.join(SOURCES)}, got {source!r}")
-    setting, unit, usual = SOURCES[source]
+    _, unit, usual = SOURCES[source]
     levels = usual if levels is None else tuple(levels)
     if draws < 1:
         raise ParameterError(f"draws: need 1 or more, got {draws}")
     if not pack.network.parameters.blocks:
         raise ParameterError(f"noise: need a model with BMRU cells, {pack.name} has none")
     for level in levels:
-        _with_level(settings, setting, level)  # refuses what is out of range
+        with_level(settings, source, level)  # refuses what is out of range
     settings = replace(settings, frame_s=utterances.frame_s)
     clips = range(len(utterances))
     groups = [tuple(clips[at : at + CLIPS_AT_ONCE]) for at in clips[::CLIPS_AT_ONCE]]
     tasks = [_Task(level, group) for level in levels for group in groups]
     # ONNX Runtime does not travel; the arrays do, and give the same bits
-    function = _Errors(Network(pack.network.parameters), utterances, settings, setting, seed, draws)
+    function = _Errors(Network(pack.network.parameters), utterances, settings, source, seed, draws)
     parts = list((workers or Workers(1)).map(function, tasks, progress=progress))
     rows, overall = [], []
     for index, level in enumerate(levels):

@@ -4,12 +4,12 @@ import click
 
 from kws_stream.cli.group import CommandLine
 
+STUDIES = ("montecarlo", "noise", "robustness", "pvt", "quantise", "scaling", "calibrate")
+
 
 @click.group(
     cls=CommandLine,
-    commands_in={
-        name: f"kws_stream.cli.chip.{name}" for name in ("settings", "montecarlo", "noise")
-    },
+    commands_in={name: f"kws_stream.cli.chip.{name}" for name in ("settings", *STUDIES)},
 )
 def chip() -> None:
     """Study a model on virtual chips that are not ideal.

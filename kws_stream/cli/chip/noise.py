@@ -38,8 +38,11 @@ def noise(study: Study, source: str, levels: tuple[float, ...], draws: int) -> N
     """How much of an error in the candidates reaches the states."""
     from kws_stream import packs, studies
     from kws_stream.studies.figures import noise_figure
+    from kws_stream.studies.noise import with_level
 
     settings = study.settings()
+    for level in levels:
+        with_level(settings, source, level)
     pack = packs.load(study.model)
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)

@@ -1,0 +1,80 @@
+"""`kws-stream chip robustness`: mismatch on a BMRU network, a minGRU and an LRU."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kws_stream.cli.chip.common import Study, heading_text, progress, study_options
+
+if TYPE_CHECKING:
+    from kws_stream.studies.robustness import Robustness
+
+
+@click.command()
+@study_options
+@click.option("--chips", type=click.IntRange(1), default=200, show_default=True)
+@click.option(
+    "--mismatch",
+    "percents",
+    type=click.FloatRange(0, 50),
+    multiple=True,
+    metavar="PERCENT",
+    help="3 sigma of every programmed parameter; repeatable. Default: 5, 10 and 15.",
+)
+@click.option(
+    "--peers",
+    "peers_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Networks of scripts/train_peers.py. Default: the packaged ones.",
+)
+def robustness(
+    study: Study, chips: int, percents: tuple[float, ...], peers_file: Path | None
+) -> None:
+    """Compare what mismatch does to BMRU, minGRU and LRU."""
+    from kws_stream import packs, studies
+    from kws_stream.studies.figures import robustness_figure
+    from kws_stream.studies.peers import PACKAGED_PEERS
+
+    settings = study.settings()
+    pack = packs.load(study.model)
+    peers = studies.load_peers(peers_file or PACKAGED_PEERS)
+    with study.workers() as workers:
+        utterances = study.utterances(pack, workers)
+        theirs = study.utterances(replace(pack, features=peers.about["features"]), workers)
+        with progress("chips, in groups") as heard:
+            result = studies.robustness(
+                pack,
+                utterances,
+                peers,
+                theirs,
+                settings,
+                percents or studies.PERCENTS,
+                chips,
+                seed=study.seed,
+                workers=workers,
+                progress=heard,
+            )
+    study.show(result.as_dict(), table(result), lambda: robustness_figure(result))
+
+
+def table(result: "Robustness") -> str:
+    """A line a network and mismatch."""
+    head = result.head
+    lines = [
+        heading_text(head, f", {head['chips']} chips"),
+        "",
+        f"{head['headline'].replace('_', ' ')} in %",
+        f"{'network':<18}{'parameters':>10}{'mismatch':>10}{'exact':>8}{'mean':>8}{'std':>7}"
+        f"{'p5':>8}{'worst':>8}  loss",
+    ]
+    for row in result.as_dict()["populations"]:
+        lines.append(
+            f"{row['network']:<18}{head['parameters'][row['network']]:>10}"
+            f"{row['mismatch_percent']:>8g} %{100 * row['exact']:8.2f}{100 * row['mean']:8.2f}"
+            f"{100 * row['std']:7.2f}{100 * row['p5']:8.2f}{100 * row['min']:8.2f}"
+            f"  {100 * row['loss']:.2f} +- {100 * row['loss_standard_error']:.2f}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""`kws-stream chip scaling`: power against the number of cells."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kws_stream.cli.chip.common import Study, progress, study_options
+
+if TYPE_CHECKING:
+    from kws_stream.studies.scaling import Scaling, Size
+
+
+@click.command()
+@study_options
+@click.option(
+    *("--also", "also"),
+    multiple=True,
+    metavar="MODEL",
+    help="Models beside -m; repeatable. Default: every shipped model.",
+)
+def scaling(study: Study, also: tuple[str, ...]) -> None:
+    """Power of cells and mirrors against d: trained networks, and by counting beyond them.
+
+    The formulas at 1 nA, of the exact network; chip settings change nothing here."""
+    from kws_stream import packs, studies
+    from kws_stream.studies.figures import scaling_figure
+
+    names = dict.fromkeys([study.model, *(also or packs.list_packs())])
+    heard = []
+    with study.workers() as workers, progress("models") as done:
+        for index, name in enumerate(names):
+            pack = packs.load(name)
+            heard.append((pack, study.utterances(pack, workers)))
+            done(index + 1, len(names))
+    result = studies.scaling(heard)
+    study.show(result.as_dict(), table(result), lambda: scaling_figure(result))
+
+
+def table(result: "Scaling") -> str:
+    """A line a size, then the exponents."""
+    head = result.head
+    lines = [
+        f"mean power over {head['clips']} clips ({head['data']}), a block, at 1 nA",
+        "",
+        f"{'':<20}{'d':>6}{'blocks':>8}{'parameters':>12}{'mirrors':>10}{'cells, nW':>12}"
+        f"{'mirrors, nW':>13}  accuracy",
+    ]
+    lines += [_line(size) for size in result.sizes if size.trained]
+    lines.append("counted: a mean cell and a mean mirror of those, times how many")
+    lines += [_line(size) for size in result.sizes if not size.trained]
+    lines.append("")
+    for part, name in (("cells_nw", "cells"), ("feedforward_nw", "feedforward")):
+        for kind in ("trained", "counted"):
+            lines.append(f"{name} ~ d^x, {kind}: x = {_exponent(result, f'{part}_{kind}')}")
+    return "\n".join(lines)
+
+
+def _line(size: "Size") -> str:
+    accuracy = "" if size.accuracy is None else f"  {100 * size.accuracy:8.2f} %"
+    return (
+        f"{size.name:<20}{size.d:>6}{size.blocks:>8}{size.parameters:>12}{size.mirrors:>10.0f}"
+        f"{size.cells_nw:>12.1f}{size.feedforward_nw:>13.1f}{accuracy}"
+    )
+
+
+def _exponent(result: "Scaling", name: str) -> str:
+    found: Any = result.exponents[name]
+    if found is None:
+        return "unknown"
+    error = "two sizes" if found.error is None else f"+- {found.error:.2f}"
+    return f"{found.value:.2f} ({error})"
