@@ -126,8 +126,9 @@ class Detector:
             )
         # Above its threshold a held score would fire again and again.
         self._rearm = [
-            math.inf if settings.rearm == 1 else min(settings.rearm, threshold)
-            for threshold in self._thresholds
+            (index, math.inf if settings.rearm == 1 else min(settings.rearm, threshold))
+            for index, threshold in enumerate(self._thresholds)
+            if threshold <= 1
         ]
         self._window = max(1, round(settings.window_s / frame_s))
         self._ones = np.ones(self._window)
@@ -156,25 +157,37 @@ class Detector:
         events = []
         for row in logits:
             self._recent[self._frames % self._window] = row
-            self._frames = frame = self._frames + 1
             mean = self._ones.dot(self._recent)  # one product: a third of the cost of a sum
-            mean /= min(frame, self._window)
-            self.smoothed = scores = softmax(mean.tolist())
+            mean /= min(self._frames + 1, self._window)
+            scores = softmax(mean.tolist())
             if smoothed is not None:
                 smoothed.append(scores)
-            for index, level in enumerate(self._rearm):
-                if scores[index] < level:
-                    self._low[index] = frame
-            score = max(scores)
-            best = scores.index(score)
-            if (
-                score >= self._thresholds[best]
-                and self._low[best] > self._fired[best]
-                and frame > self._warmup
-                and frame >= self._fired[best] + self._refractory
-            ):
-                events.append(self._fire(best, score))
+            event = self.judge(scores)
+            if event is not None:
+                events.append(event)
         return events
+
+    def judge(self, scores: list[float]) -> WakeEvent | None:
+        """The event of the next frame, from its smoothed scores (K,): `process` after smoothing.
+
+        For many detectors with other thresholds over the same scores; a detector hears either
+        logits or scores.
+        """
+        self.smoothed = scores
+        self._frames = frame = self._frames + 1
+        for index, level in self._rearm:
+            if scores[index] < level:
+                self._low[index] = frame
+        score = max(scores)
+        best = scores.index(score)
+        if (
+            score >= self._thresholds[best]
+            and self._low[best] > self._fired[best]
+            and frame > self._warmup
+            and frame >= self._fired[best] + self._refractory
+        ):
+            return self._fire(best, score)
+        return None
 
     def _fire(self, keyword: int, score: float) -> WakeEvent:
         start_s = self._low[keyword] * self._frame_s - self._settings.onset_s
