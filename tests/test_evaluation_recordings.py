@@ -12,7 +12,14 @@ from click.testing import CliRunner
 import kws_stream
 from kws_stream.cli import main
 from kws_stream.errors import AudioError, DataError
-from kws_stream.evaluation import evaluate_recordings, poisson_interval, read_labels, score_stream
+from kws_stream.evaluation import (
+    evaluate_recordings,
+    poisson_interval,
+    read_labels,
+    score_stream,
+    sources,
+    streams_of,
+)
 
 DATA = Path(kws_stream.__file__).parent / "_data"
 
@@ -81,6 +88,9 @@ def test_no_sound_at_all_is_refused(tmp_path: Path) -> None:
         evaluate_recordings([])
     with pytest.raises(AudioError):
         evaluate_recordings([tmp_path / "missing.wav"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="found none"):
+        evaluate_recordings([tmp_path / "empty"])
 
 
 def test_the_command_prints_and_writes_the_figures(folder: Path) -> None:
@@ -95,13 +105,63 @@ def test_the_command_prints_and_writes_the_figures(folder: Path) -> None:
     assert figures["words"] == 3
     assert figures["hits"] + len(figures["missed"]) == 3
     assert figures["false_accepts"] == len(figures["false_accept_events"])
-    assert figures["per_keyword"] == {
-        "yes": {key: figures[key] for key in ("words", "hits", "false_accepts")}
-    }
+    each = figures["per_keyword"]["yes"]  # its only keyword
+    assert each == {key: figures[key] for key in each}
     (file, start_s) = (figures["found"][0][key] for key in ("file", "start_s"))
     assert file.endswith("demo.flac")
     assert start_s in [word.start_s for word in read_labels(folder / "demo.flac")]
-    assert len(figures["sweep"]) == 18
+    assert len(figures["sweep"]) == 24
+
+
+def test_a_folder_is_one_stream_and_its_labels_and_events_are_on_each_files_clock(
+    folder: Path,
+) -> None:
+    """Words of the second file are found where its own labels say, after 9 s of the first."""
+    (folder / "below").mkdir()
+    (folder / "part.wav").rename(folder / "a.wav")
+    for name in ("demo.flac", "demo.json"):
+        (folder / name).rename(folder / "below" / name)
+    (folder / "notes.txt").write_text("no audio")
+    result = evaluate_recordings([folder], "yes-4")
+    assert result.files == 2
+    assert list(result.sources) == [str(folder)]
+    spotter = kws_stream.KeywordSpotter("yes-4")
+    heard = [
+        spotter.process(soundfile.read(f, dtype="int16")[0])
+        for f in (folder / "a.wav", folder / "below" / "demo.flac")
+    ]
+    shown = [(file, event.time_s) for file, _, event in result.found]
+    shown += [(file, event.time_s) for file, event in result.false_accepts]
+    files = [str(folder / "a.wav"), str(folder / "below" / "demo.flac")]
+    times = [(files[0], e.time_s) for e in heard[0]]
+    times += [(files[1], round(e.time_s - 9, 6)) for e in heard[1]]
+    assert sorted(shown) == sorted(times)
+    assert len(heard[0])
+    assert len(heard[1])
+    labelled = read_labels(folder / "below" / "demo.flac")
+    assert {word for _, word, _ in result.found} <= set(labelled)
+
+
+def test_a_folder_ends_a_stream_with_the_file_that_completes_the_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "STREAM_S", 2.0)
+    for name in ("a", "b", "c", "d"):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(24_000), 16_000)
+    names = [[file.stem for file in stream.files] for stream in streams_of([tmp_path])]
+    assert names == [["a", "b"], ["c", "d"]]
+
+
+def test_each_source_and_keyword_has_its_own_counts(folder: Path) -> None:
+    files = [folder / "demo.flac", folder / "part.wav"]
+    result = evaluate_recordings(files)
+    for source, counts in result.sources.items():
+        alone = evaluate_recordings([source]).point
+        for name in ("hours", "words", "hits", "false_accepts"):
+            assert getattr(counts, name) == getattr(alone, name)
+    for name in ("words", "hits", "false_accepts"):
+        each = result.point.per_keyword.values()
+        assert sum(getattr(counts, name) for counts in each) == getattr(result.point, name)
 
 
 def test_silence_gives_no_events_and_a_bounded_rate(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def typed(context: click.Context) -> str:
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         value = context.params[name]
-        values = [value] if isinstance(value, str | Path | int) else list(value)
+        values = [value] if isinstance(value, str | Path | int | float) else list(value)
         if isinstance(parameter, click.Argument):
             words += map(str, values)
         elif isinstance(value, bool):

@@ -1,22 +1,80 @@
 """`kws-stream evaluate-stream`: misses and false accepts per hour on long recordings."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kws_stream.cli.evaluate import check_report, typed
 from kws_stream.cli.files import check_file, write_file, write_json
-from kws_stream.cli.options import model_option
+from kws_stream.cli.options import check_workers, model_option, workers_options
 from kws_stream.cli.output import print_json
 
 if TYPE_CHECKING:
-    from kws_stream.evaluation import OperatingPoint, RecordingsResult
+    from kws_stream import packs
+    from kws_stream.evaluation import Counts, OperatingPoint, RecordingsResult, Stream
+    from kws_stream.workers import Workers
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+ONLY_SYNTHETIC = ("split", "background", "hours", "snr_db", "save")
+
+
+def synthesis_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How clips become a stream."""
+    options = [
+        click.option(
+            "--split",
+            type=click.Choice(["training", "validation", "testing"]),
+            help="Of the clips, the split of Speech Commands. Default: all.",
+        ),
+        click.option(
+            "--snr",
+            "snr_db",
+            type=click.FloatRange(-100, 100),
+            default=20.0,
+            show_default=True,
+            help="Level in dB of a middling word over the background.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="Draws clips, pauses and background.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.command("evaluate-stream")
-@click.argument("audio", nargs=-1, required=True)
+@click.argument("audio", nargs=-1)
 @model_option("commands-12")
+@click.option(
+    "--synthesise",
+    "clips",
+    type=FOLDER,
+    metavar="DIR",
+    help="Also a stream made of the clips in DIR/<word>.",
+)
+@click.option(
+    "--background",
+    type=FOLDER,
+    multiple=True,
+    metavar="DIR",
+    help="Recordings under the clips; repeatable. Default: DIR/_background_noise_.",
+)
+@click.option(
+    "--hours",
+    type=click.FloatRange(0, 10_000, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Length of what is synthesised.",
+)
+@synthesis_options
+@click.option("--save", type=FOLDER, metavar="DIR", help="Write what is synthesised, with labels.")
 @click.option(
     *("--json", "json_file"),
     metavar="FILE",
@@ -29,32 +87,57 @@ if TYPE_CHECKING:
     callback=check_file,
     help="Write a page with curves, latencies and lists of events.",
 )
+@workers_options
 @click.pass_context
 def evaluate_stream(
     context: click.Context,
     audio: tuple[str, ...],
     model: str,
+    clips: Path | None,
+    background: tuple[Path, ...],
+    hours: float,
+    split: str | None,
+    snr_db: float,
+    seed: int,
+    save: Path | None,
     json_file: str | None,
     report: str | None,
+    jobs: int | None,
+    cluster: str | None,
 ) -> None:
     """Count missed words and false accepts in long recordings.
 
-    AUDIO: sound files. NAME.json beside NAME.wav tells the words in it; a file without one
-    holds no keywords, so that each event is a false accept."""
+    AUDIO: sound files, each a stream of its own, and folders, whose files are heard one after
+    another. NAME.json beside NAME.wav tells the words in it; a file without one holds no keywords,
+    so that each event is a false accept."""
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
     from kws_stream import evaluation, packs
+    from kws_stream.workers import Workers
 
+    check_workers(jobs, cluster)
+    if clips is None:
+        if not audio:
+            raise click.UsageError("need AUDIO, or --synthesise with a folder of clips.")
+        _refuse_what_needs_clips(context)
     if report is not None:
         check_report(report)
     pack = packs.load(model)
     console = Console(stderr=True)
     columns = (TextColumn("{task.completed:.0f} s heard"), *Progress.get_default_columns()[-1:])
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with (
+        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+        Workers(jobs, cluster) as workers,
+    ):
         heard = bar.add_task("heard", total=None)
-        result = evaluation.evaluate_recordings(
-            audio, pack, lambda seconds: bar.update(heard, completed=seconds)
+        streams: list[Stream] = [*evaluation.streams_of(audio)]
+        notes: list[str] = []
+        if clips is not None:
+            made, notes = mixtures(pack, clips, background, hours, snr_db, seed, split)
+            streams += made if save is None else _saved(made, save, workers, context)
+        result = evaluation.evaluate_streams(
+            streams, pack, lambda seconds: bar.update(heard, completed=seconds), workers, notes
         )
     if json_file is not None and json_file != "-":
         write_json(Path(json_file), result.as_dict())
@@ -68,6 +151,56 @@ def evaluate_stream(
         click.echo(table(result))
 
 
+def _refuse_what_needs_clips(context: click.Context) -> None:
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        if option.name in ONLY_SYNTHETIC and source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{option.opts[0]} is for a stream made of clips: add --synthesise DIR."
+            )
+
+
+def mixtures(
+    pack: "packs.Pack",
+    folder: Path,
+    background: Sequence[Path],
+    hours: float | None,
+    snr_db: float,
+    seed: int,
+    split: str | None,
+) -> tuple[list["Stream"], list[str]]:
+    """Streams of the clips in a folder, and what should be said about them."""
+    from kws_stream import evaluation
+
+    clips = evaluation.word_clips(folder, pack.keywords, split)
+    noise = evaluation.background_in(background) or evaluation.own_background(folder)
+    made = evaluation.synthesise(clips, noise, hours, snr_db, seed, str(folder))
+    notes = []
+    used = sum(len(stream.clips) for stream in made)
+    if used < len(clips):
+        notes.append(f"{used} of the {len(clips)} clips in {folder} fit into {hours:g} h")
+    missing = [name for name in pack.keywords if name not in {clip.word for clip in clips}]
+    if missing:
+        notes.append(f"no clips of {', '.join(missing)} in {folder}")
+    if not noise:
+        notes.append("no background: silence between the clips")
+    return [*made], notes
+
+
+def _saved(
+    streams: Sequence["Stream"], folder: Path, workers: "Workers", context: click.Context
+) -> Sequence["Stream"]:
+    from kws_stream import evaluation
+
+    names = ("clips", "background", "hours", "snr_db", "seed", "split")
+    values = {name: context.params[name] for name in names}
+    about = values | {
+        "clips": str(values["clips"]),
+        "background": [str(place) for place in values["background"]],
+    }
+    return evaluation.save_streams(streams, folder, workers, {"made_from": about})
+
+
 def table(result: "RecordingsResult") -> str:
     """The figures in 80 columns: at the model's thresholds, then one threshold after another."""
     point = result.point.as_dict()
@@ -78,7 +211,7 @@ def table(result: "RecordingsResult") -> str:
         "at the model's thresholds",
         f"  found              {result.point.hits} of {result.point.words}, "
         f"{result.point.repeats} more than once",
-        f"  false reject rate  {_share(point['false_reject_rate'])} "
+        f"  false reject rate  {share(point['false_reject_rate'])} "
         f"{_interval(point['false_reject_interval'], 100, ' %')}",
         f"  false accepts      {result.point.false_accepts}, "
         f"{point['false_accepts_per_hour']:.2f} per hour "
@@ -89,19 +222,40 @@ def table(result: "RecordingsResult") -> str:
             f"  after word's end   median {point['latency_median_s']:.2f} s, "
             f"95 % within {point['latency_p95_s']:.2f} s"
         )
+    head = f"{'hours':>6}{'spoken':>8}{'missed':>9}{'false accepts per hour (95 %)':>32}"
+    if len(result.sources) > 1:
+        lines += ["", f"{'':<24}{head}"]
+        lines += [counts_row(name, c) for name, c in result.sources.items()]
+    if len(result.point.per_keyword) > 1:
+        lines += ["", f"{'':<24}{head}"]
+        lines += [counts_row(name, c) for name, c in result.point.per_keyword.items()]
     lines += ["", "one threshold for all   found  false reject rate  false accepts per hour"]
-    return "\n".join([*lines, *map(_row, result.sweep)])
+    lines += map(_row, result.sweep)
+    return "\n".join([*lines, *(f"Note: {note}" for note in result.notes)])
+
+
+def counts_row(name: str, counts: "Counts") -> str:
+    """A line of 79 columns: name, hours, words, and rates with their intervals."""
+    figures = counts.as_dict()
+    low, high = figures["false_accepts_per_hour_interval"]
+    rate = f"{figures['false_accepts_per_hour']:.2f} ({low:.2f} to {high:.2f})"
+    short = name if len(name) < 24 else f"...{name[-20:]}"
+    return (
+        f"{short:<24}{counts.hours:>6.2f}{counts.words:>8}"
+        f"{share(figures['false_reject_rate']):>9}{rate:>32}"
+    )
 
 
 def _row(point: "OperatingPoint") -> str:
     figures = point.as_dict()
+    threshold = f"{next(iter(point.thresholds.values())):g}"
     return (
-        f"{next(iter(point.thresholds.values())):>21.2f}{point.hits:>8}"
-        f"{_share(figures['false_reject_rate']):>19}{figures['false_accepts_per_hour']:>24.2f}"
+        f"{threshold:>21}{point.hits:>8}"
+        f"{share(figures['false_reject_rate']):>19}{figures['false_accepts_per_hour']:>24.2f}"
     )
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 

@@ -62,6 +62,25 @@ def parse_seconds(context: click.Context, option: click.Parameter, seconds: floa
     return seconds
 
 
+def workers_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--jobs and --cluster, for `kws_stream.workers.Workers`."""
+    cluster = click.option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Dask scheduler that does the work, as tcp://10.0.0.1:8786, in place of processes.",
+    )
+    jobs = click.option(
+        "--jobs", type=click.IntRange(1), help="Processes. Default: one a processor."
+    )
+    return jobs(cluster(command))
+
+
+def check_workers(jobs: int | None, cluster: str | None) -> None:
+    """Refuse both at once, as wrong usage."""
+    if jobs is not None and cluster is not None:
+        raise click.UsageError("--jobs or --cluster: the cluster knows how many workers it has.")
+
+
 def threshold_values(
     packs: "Sequence[Pack]", thresholds: Sequence[Threshold]
 ) -> list[dict[str, float]]:

@@ -5,16 +5,26 @@ docs/evaluation.md says what is measured, and how.
 
 from kws_stream.evaluation.clips import Score, same_when_streamed, score_clip, score_clips
 from kws_stream.evaluation.metrics import Result, summarise
+from kws_stream.evaluation.mixtures import (
+    Mixture,
+    WordClip,
+    background_in,
+    own_background,
+    synthesise,
+    word_clips,
+)
 from kws_stream.evaluation.reading import SNRS_DB, noise_seconds, read_clip, with_noise
 from kws_stream.evaluation.recordings import (
-    KeywordCounts,
+    Counts,
     OperatingPoint,
     RecordingsResult,
     evaluate_recordings,
+    evaluate_streams,
     poisson_interval,
-    read_labels,
 )
 from kws_stream.evaluation.running import ClipRun, evaluate, evaluate_clips
+from kws_stream.evaluation.saving import save_streams
+from kws_stream.evaluation.sources import Piece, Recordings, Stream, read_labels, streams_of
 from kws_stream.evaluation.speech_commands import (
     NOISE,
     SPLITS,
@@ -35,29 +45,41 @@ __all__ = [
     "TASKS",
     "Clip",
     "ClipRun",
-    "KeywordCounts",
+    "Counts",
+    "Mixture",
     "Noise",
     "OperatingPoint",
+    "Piece",
+    "Recordings",
     "RecordingsResult",
     "Result",
     "Score",
     "Selection",
+    "Stream",
     "StreamResult",
     "Word",
+    "WordClip",
+    "background_in",
     "clip_table",
     "evaluate",
     "evaluate_clips",
     "evaluate_recordings",
+    "evaluate_streams",
     "noise_seconds",
+    "own_background",
     "poisson_interval",
     "read_clip",
     "read_labels",
     "same_when_streamed",
+    "save_streams",
     "score_clip",
     "score_clips",
     "score_stream",
     "select",
     "split_of",
+    "streams_of",
     "summarise",
+    "synthesise",
     "with_noise",
+    "word_clips",
 ]

@@ -1,27 +1,25 @@
-"""Long recordings: how many spoken keywords are missed, and how often something else fires.
+"""What a model makes of long recordings: misses and false accepts per hour, at many thresholds."""
 
-A label file stands beside its recording: NAME.json for NAME.wav, with `words`, a list of objects
-with `word`, `start_s` and `end_s`. A recording without one holds no keywords.
-"""
-
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kws_stream import packs
-from kws_stream.audio import FileSource
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import DataError
 from kws_stream.evaluation.metrics import wilson_interval
+from kws_stream.evaluation.sources import Stream, streams_of
 from kws_stream.evaluation.streams import StreamResult, Word, score_stream
 from kws_stream.pipeline import KeywordSpotter
+from kws_stream.workers import Workers
 
-SWEEP = tuple(round(0.05 * step, 2) for step in range(2, 20))  # thresholds 0.1 to 0.95
+SWEEP = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.999)
+"""Thresholds that are tried for all keywords at once."""
 
 
 def poisson_interval(count: int, hours: float) -> tuple[float, float]:
@@ -33,48 +31,51 @@ def poisson_interval(count: int, hours: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class KeywordCounts:
-    """Of one keyword: how often it was spoken and found, and how often it fired for nothing."""
+class Counts:
+    """What was counted in some hours: spoken keywords, hits, and events without a keyword."""
 
+    hours: float
     words: int
     hits: int
     false_accepts: int
 
+    def as_dict(self) -> dict[str, Any]:
+        """Counts, rates and their 95 % intervals; null where there is nothing to count."""
+        missed = self.words - self.hits
+        return {
+            "hours": self.hours,
+            "words": self.words,
+            "hits": self.hits,
+            "false_accepts": self.false_accepts,
+            "false_reject_rate": missed / self.words if self.words else None,
+            "false_reject_interval": wilson_interval(missed, self.words) if self.words else None,
+            "false_accepts_per_hour": self.false_accepts / self.hours,
+            "false_accepts_per_hour_interval": poisson_interval(self.false_accepts, self.hours),
+        }
+
 
 @dataclass(frozen=True)
-class OperatingPoint:
-    """Counts of all recordings at one setting of the thresholds.
+class OperatingPoint(Counts):
+    """Counts of all streams at one setting of the thresholds.
 
     latencies_s: time of each hit after the end of its word. per_keyword: for every keyword of the
     model.
     """
 
     thresholds: Mapping[str, float]
-    hours: float
-    words: int
-    hits: int
     repeats: int
-    false_accepts: int
     latencies_s: tuple[float, ...]
-    per_keyword: Mapping[str, KeywordCounts]
+    per_keyword: Mapping[str, Counts]
 
     def as_dict(self) -> dict[str, Any]:
-        """Counts, rates and their 95 % intervals; null where there is nothing to count."""
-        missed = self.words - self.hits
         some = bool(self.latencies_s)
         return {
             "thresholds": dict(self.thresholds),
-            "words": self.words,
-            "hits": self.hits,
+            **super().as_dict(),
             "repeats": self.repeats,
-            "false_accepts": self.false_accepts,
-            "false_reject_rate": missed / self.words if self.words else None,
-            "false_reject_interval": wilson_interval(missed, self.words) if self.words else None,
-            "false_accepts_per_hour": self.false_accepts / self.hours,
-            "false_accepts_per_hour_interval": poisson_interval(self.false_accepts, self.hours),
             "latency_median_s": float(np.median(self.latencies_s)) if some else None,
             "latency_p95_s": float(np.percentile(self.latencies_s, 95)) if some else None,
-            "per_keyword": {name: asdict(counts) for name, counts in self.per_keyword.items()},
+            "per_keyword": {name: counts.as_dict() for name, counts in self.per_keyword.items()},
         }
 
 
@@ -82,8 +83,8 @@ class OperatingPoint:
 class RecordingsResult:
     """`point`: at the model's own thresholds; `sweep`: one threshold for all keywords.
 
-    missed and false_accepts: (file, word or event) at the model's thresholds; found: (file, word,
-    event).
+    At the model's thresholds: sources, each thing that was named by itself; missed and
+    false_accepts, (file, word or event), and found, (file, word, event), on the file's clock.
     """
 
     model: str
@@ -91,16 +92,18 @@ class RecordingsResult:
     hours: float
     point: OperatingPoint
     sweep: tuple[OperatingPoint, ...]
+    sources: Mapping[str, Counts]
     missed: tuple[tuple[str, Word], ...]
     false_accepts: tuple[tuple[str, WakeEvent], ...]
     found: tuple[tuple[str, Word, WakeEvent], ...]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "model": self.model,
             "files": self.files,
-            "hours": self.hours,
             **self.point.as_dict(),
+            "sources": [{"source": name, **c.as_dict()} for name, c in self.sources.items()],
             "sweep": [point.as_dict() for point in self.sweep],
             "missed": [{"file": file, **vars(word)} for file, word in self.missed],
             "false_accept_events": [
@@ -110,100 +113,166 @@ class RecordingsResult:
                 {"file": file, **vars(word), "time_s": event.time_s, "score": event.score}
                 for file, word, event in self.found
             ],
+            "notes": list(self.notes),
         }
 
 
-def read_labels(recording: Path) -> list[Word]:
-    """The words spoken in a recording; none if no label file stands beside it.
+@dataclass(frozen=True)
+class Heard:
+    """One stream. results[i]: at the i-th of the thresholds. files: name and start in s of each."""
 
-    Raises DataError for a label file that is none.
-    """
-    path = recording.with_suffix(".json")
-    if not path.exists():
-        return []
-    try:
-        labels = json.loads(path.read_text("utf-8"))["words"]
-        words = [Word(str(x["word"]), float(x["start_s"]), float(x["end_s"])) for x in labels]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: need an object whose words are objects with word, start_s and end_s, "
-            f"got: {error!r:.80}"
-        ) from error
-    for word in words:
-        if not 0 <= word.start_s <= word.end_s < float("inf"):
-            raise DataError(
-                f"{path}: need 0 <= start_s <= end_s, got {word.start_s} and {word.end_s}"
-            )
-    return words
+    source: str
+    seconds: float
+    words: tuple[Word, ...]
+    results: tuple[StreamResult, ...]
+    files: tuple[tuple[str, float], ...]
+
+    def file_at(self, time_s: float) -> tuple[str, float]:
+        """The file that is heard at a time, and when it began."""
+        return [file for file in self.files if file[1] <= time_s][-1]
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """Hears a stream with one model at its own thresholds, and then at each of `sweep`."""
+
+    pack: packs.Pack
+    sweep: tuple[float, ...] = SWEEP
+
+    def detectors(self, frame_s: float) -> list[Detector]:
+        own = DetectorSettings.from_dict(self.pack.detector)
+        settings = [own, *(replace(own, threshold=t, thresholds={}) for t in self.sweep)]
+        return [Detector(s, self.pack.classes, self.pack.keywords, frame_s) for s in settings]
+
+    def __call__(self, stream: Stream) -> Heard:
+        """Raises AudioError for sound that cannot be read, DataError for wrong labels."""
+        spotter = KeywordSpotter(self.pack)
+        detectors = self.detectors(spotter.frame_s)
+        events: list[list[WakeEvent]] = [[] for _ in detectors]
+        words: list[Word] = []
+        files: list[tuple[str, float]] = []
+        samples_s = 0.0
+        for piece in stream.pieces():
+            words += piece.words
+            if piece.file is not None:
+                files.append((piece.file, samples_s))
+            samples_s += len(piece.pcm) / 16_000
+            for seen in spotter.observe(piece.pcm):
+                for scores in seen.smoothed.tolist():
+                    for detector, found in zip(detectors, events, strict=True):
+                        event = detector.judge(scores)
+                        if event is not None:
+                            found.append(event)
+        return Heard(
+            source=stream.source,
+            seconds=spotter.time_s,
+            words=tuple(word for word in words if word.word in self.pack.keywords),
+            results=tuple(score_stream(words, found, self.pack.keywords) for found in events),
+            files=tuple(files),
+        )
 
 
 def evaluate_recordings(
-    files: Sequence[str | Path],
+    names: Sequence[str | Path],
     model: str | Path | packs.Pack = "commands-12",
     progress: Callable[[float], None] = lambda seconds: None,
+    workers: Workers | None = None,
 ) -> RecordingsResult:
-    """What a model makes of long recordings, each a stream of its own.
+    """What a model makes of recordings: `evaluate_streams` of `streams_of(names)`."""
+    return evaluate_streams(streams_of(names), model, progress, workers)
 
-    progress: hears of the seconds done so far. Raises AudioError for a file that cannot be read,
-    DataError for wrong labels and for no audio at all, PackError for the model.
+
+def evaluate_streams(
+    streams: Sequence[Stream],
+    model: str | Path | packs.Pack = "commands-12",
+    progress: Callable[[float], None] = lambda seconds: None,
+    workers: Workers | None = None,
+    notes: Sequence[str] = (),
+) -> RecordingsResult:
+    """What a model makes of streams; the same figures for any workers.
+
+    progress: hears of the seconds done so far. workers: by default all processors. Raises
+    AudioError for a file that cannot be read, DataError for wrong labels and for no sound at all,
+    PackError for the model, and what `Workers` raises.
     """
-    spotter = KeywordSpotter(model)
-    pack = spotter.pack
-    own = DetectorSettings.from_dict(pack.detector)
-    settings = [own, *(replace(own, threshold=value, thresholds={}) for value in SWEEP)]
-    detectors = [Detector(s, pack.classes, pack.keywords, spotter.frame_s) for s in settings]
-    results: list[list[StreamResult]] = [[] for _ in detectors]
-    seconds = 0.0
-    for file in map(Path, files):
-        words = read_labels(file)
-        spotter.reset()
-        events: list[list[WakeEvent]] = [[] for _ in detectors]
-        for detector in detectors:
-            detector.reset()
-        with FileSource(file) as source:
-            for block in source.blocks():
-                for trace in spotter.trace(block):
-                    for detector, found in zip(detectors, events, strict=True):
-                        found += detector.process(trace.logits)
-                progress(seconds + spotter.time_s)
-        seconds += spotter.time_s
-        for found, result in zip(events, results, strict=True):
-            result.append(score_stream(words, found, pack.keywords))
-    if not seconds:
+    pack = KeywordSpotter(model).pack  # an unusable one is refused here
+    hearing = Hearing(pack)
+    heard: list[Heard] = []
+    with nullcontext(workers) if workers is not None else Workers() as all_workers:
+        for one in all_workers.map(hearing, streams):
+            heard.append(one)
+            progress(sum(each.seconds for each in heard))
+    if not sum(one.seconds for one in heard):
         raise DataError("need recordings with sound in them, got none")
-    points = [
-        OperatingPoint(
-            thresholds=detector.thresholds,
-            hours=seconds / 3600,
-            words=sum(r.words for r in result),
-            hits=sum(r.hits for r in result),
-            repeats=sum(r.repeats for r in result),
-            false_accepts=sum(len(r.false_accepts) for r in result),
-            latencies_s=tuple(latency for r in result for latency in r.latencies_s),
-            per_keyword=_per_keyword(result, pack.keywords),
-        )
-        for detector, result in zip(detectors, results, strict=True)
-    ]
-    names = [str(file) for file in files]
-    own_results = list(zip(names, results[0], strict=True))
+    points = operating_points(hearing, heard)
+    own = [(one, one.results[0]) for one in heard]
     return RecordingsResult(
         model=pack.name,
-        files=len(names),
-        hours=seconds / 3600,
+        files=sum(len(one.files) for one in heard),
+        hours=points[0].hours,
         point=points[0],
         sweep=tuple(points[1:]),
-        missed=tuple((name, word) for name, r in own_results for word in r.misses),
-        false_accepts=tuple((name, event) for name, r in own_results for event in r.false_accepts),
-        found=tuple((name, *pair) for name, r in own_results for pair in r.found),
+        sources={
+            source: _counts([one for one in heard if one.source == source])
+            for source in dict.fromkeys(one.source for one in heard)
+        },
+        missed=tuple(
+            (file, _word_after(word, at))
+            for one, result in own
+            for word in result.misses
+            for file, at in [one.file_at(word.start_s)]
+        ),
+        false_accepts=tuple(
+            (file, _event_after(event, at))
+            for one, result in own
+            for event in result.false_accepts
+            for file, at in [one.file_at(event.time_s)]
+        ),
+        found=tuple(
+            (file, _word_after(word, at), _event_after(event, at))
+            for one, result in own
+            for word, event in result.found
+            for file, at in [one.file_at(word.start_s)]
+        ),
+        notes=tuple(notes),
     )
 
 
-def _per_keyword(
-    results: Sequence[StreamResult], keywords: Sequence[str]
-) -> dict[str, KeywordCounts]:
-    hits = Counter(word.word for r in results for word, _ in r.found)
-    misses = Counter(word.word for r in results for word in r.misses)
-    false = Counter(event.keyword for r in results for event in r.false_accepts)
-    return {
-        name: KeywordCounts(hits[name] + misses[name], hits[name], false[name]) for name in keywords
-    }
+def _word_after(word: Word, at_s: float) -> Word:
+    """On the clock of a file that began at `at_s`."""
+    start_s, end_s = round(word.start_s - at_s, 6), round(word.end_s - at_s, 6)
+    return replace(word, start_s=start_s, end_s=end_s)
+
+
+def _event_after(event: WakeEvent, at_s: float) -> WakeEvent:
+    time_s, start_s = round(event.time_s - at_s, 6), round(event.start_s - at_s, 6)
+    return replace(event, time_s=time_s, start_s=start_s)
+
+
+def operating_points(hearing: Hearing, heard: Sequence[Heard]) -> list[OperatingPoint]:
+    """The counts of all streams together: at the model's thresholds, then along the sweep."""
+    detectors = hearing.detectors(KeywordSpotter(hearing.pack).frame_s)
+    return [
+        OperatingPoint(
+            **vars(_counts(heard, row)),
+            thresholds=detector.thresholds,
+            repeats=sum(one.results[row].repeats for one in heard),
+            latencies_s=tuple(s for one in heard for s in one.results[row].latencies_s),
+            per_keyword={name: _counts(heard, row, name) for name in hearing.pack.keywords},
+        )
+        for row, detector in enumerate(detectors)
+    ]
+
+
+def _counts(heard: Sequence[Heard], row: int = 0, keyword: str | None = None) -> Counts:
+    """Of one threshold, and of one keyword or all."""
+    results = [one.results[row] for one in heard]
+    words = _number((word.word for one in heard for word in one.words), keyword)
+    missed = _number((word.word for result in results for word in result.misses), keyword)
+    false = _number((e.keyword for result in results for e in result.false_accepts), keyword)
+    return Counts(sum(one.seconds for one in heard) / 3600, words, words - missed, false)
+
+
+def _number(names: Iterable[str], wanted: str | None) -> int:
+    counted = Counter(names)
+    return counted.total() if wanted is None else counted[wanted]

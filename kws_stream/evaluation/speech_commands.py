@@ -125,7 +125,7 @@ def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
     if UNKNOWN in files or SILENCE in files:
         chosen, split = files, "all"
     else:
-        chosen = _of_split(folder, files, split)
+        chosen = of_split(folder, files, split)
     present = {word: chosen[word] for word in targets if chosen.get(word)}
     if not present:
         raise DataError(
@@ -182,7 +182,7 @@ def _audio(folder: Path) -> list[Path]:
     )
 
 
-def _of_split(folder: Path, files: dict[str, list[Path]], split: str) -> dict[str, list[Path]]:
+def of_split(folder: Path, files: dict[str, list[Path]], split: str) -> dict[str, list[Path]]:
     """The files of one split: by the published lists where there are any, else by name."""
     listed: dict[str, str] = {}
     authoritative = set()

@@ -12,11 +12,12 @@ REPEAT_S = 1.0  # further events of a word within this time of it are not counte
 
 @dataclass(frozen=True)
 class Word:
-    """A word that was spoken, in s on the clock of the events."""
+    """A word that was spoken, in s on the clock of the events; clip: the recording it came from."""
 
     word: str
     start_s: float
     end_s: float
+    clip: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,22 +51,27 @@ def score_stream(
     false accept.
     """
     spoken = sorted((w for w in words if w.word in keywords), key=lambda w: w.start_s)
-    hit: list[Word] = []
+    begun, recent = 0, list[int]()  # numbers of words: those begun, and of them the latest
+    hit: set[int] = set()
     false_accepts, found, repeats = [], [], 0
     for event in sorted(events, key=lambda e: e.time_s):
-        near = [w for w in spoken if w.word == event.keyword and w.start_s <= event.time_s]
-        new = [w for w in near if w not in hit and event.time_s <= w.end_s + GRACE_S]
+        while begun < len(spoken) and spoken[begun].start_s <= event.time_s:
+            recent.append(begun)
+            begun += 1
+        recent = [i for i in recent if event.time_s <= spoken[i].end_s + REPEAT_S]
+        near = [i for i in recent if spoken[i].word == event.keyword]
+        new = [i for i in near if i not in hit and event.time_s <= spoken[i].end_s + GRACE_S]
         if new:
-            hit.append(new[0])
-            found.append((new[0], event))
-        elif any(w in hit and event.time_s <= w.end_s + REPEAT_S for w in near):
+            hit.add(new[0])
+            found.append((spoken[new[0]], event))
+        elif hit.intersection(near):
             repeats += 1
         else:
             false_accepts.append(event)
     return StreamResult(
         words=len(spoken),
         hits=len(hit),
-        misses=tuple(w for w in spoken if w not in hit),
+        misses=tuple(w for i, w in enumerate(spoken) if i not in hit),
         false_accepts=tuple(false_accepts),
         repeats=repeats,
         latencies_s=tuple(event.time_s - word.end_s for word, event in found),

@@ -1,0 +1,71 @@
+"""Streams as files: a 16-bit recording and its labels beside it."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.errors import DataError
+from kws_stream.evaluation.sources import Recordings, Stream
+from kws_stream.evaluation.streams import Word
+from kws_stream.workers import Progress, Workers
+
+
+def save_streams(
+    streams: Sequence[Stream],
+    folder: str | os.PathLike[str],
+    workers: Workers,
+    about: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> list[Recordings]:
+    """Write FOLDER/stream-1.flac and its labels stream-1.json, and so on; give the same streams,
+    heard from these files.
+
+    about: what else the labels say. Raises DataError for files that exist and where nothing can be
+    written, and what the streams raise.
+    """
+    place = Path(folder)
+    paths = [place / f"stream-{number}.flac" for number in range(1, len(streams) + 1)]
+    for path in paths:
+        if path.exists() or path.with_suffix(".json").exists():
+            raise DataError(f"{path}: exists; need a folder without saved streams, name another")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{place}: need a folder to write to, got {error.strerror}") from error
+    work = list(zip(streams, paths, strict=True))
+    return list(workers.map(_Save(about or {}), work, progress=progress))
+
+
+@dataclass(frozen=True)
+class _Save:
+    about: dict[str, Any]
+
+    def __call__(self, stream_and_path: tuple[Stream, Path]) -> Recordings:
+        """All of the recording or nothing of it."""
+        import soundfile
+
+        stream, path = stream_and_path
+        words: list[Word] = []
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            try:
+                with soundfile.SoundFile(
+                    part, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC"
+                ) as file:
+                    for piece in stream.pieces():
+                        words += piece.words
+                        file.write((piece.pcm * 32768).astype(np.int16))
+                labels = {"words": [vars(word) for word in words], **self.about}
+                path.with_suffix(".json").write_text(json.dumps(labels, indent=1) + "\n", "utf-8")
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+        except (OSError, soundfile.SoundFileError) as error:
+            raise DataError(f"{path}: cannot be written: {error}") from error
+        return Recordings(str(path), (path,))
