@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from kws_stream.cli.evaluate_table import table
 from kws_stream.cli.files import check_file, encoded, write_file, write_json
-from kws_stream.cli.options import model_option
+from kws_stream.cli.options import check_workers, model_option, workers_options
 from kws_stream.cli.output import print_json
 from kws_stream.errors import TaskError
 
@@ -67,7 +67,7 @@ from kws_stream.errors import TaskError
     show_default=True,
     help="Draws unknown, silence and noise, and the order of --carry.",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Processes. Default: one a processor.")
+@workers_options
 @click.pass_context
 def evaluate(
     context: click.Context,
@@ -85,6 +85,7 @@ def evaluate(
     carry: bool,
     seed: int,
     jobs: int | None,
+    cluster: str | None,
 ) -> None:
     """Score a model on a data set.
 
@@ -93,8 +94,10 @@ def evaluate(
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from kws_stream import evaluation
+    from kws_stream.workers import Workers
 
     check_options(json_file, csv_file, report, streams, snr, noise)
+    check_workers(jobs, cluster)
     if snr is None:  # a report wants it, and an official test set has no noise
         known = noise is not None or Path(folder, evaluation.NOISE).is_dir()
         snr = report is not None and known
@@ -115,12 +118,17 @@ def evaluate(
                 snrs_db=evaluation.SNRS_DB if snr else (),
                 noise=noise,
                 check_streaming=check_streaming,
+                cluster=cluster,
             )
             if streams:
                 heard = bar.add_task("seconds of stream", total=None)
-                recordings = evaluation.evaluate_recordings(
-                    streams, run.pack, lambda seconds: bar.update(heard, completed=round(seconds))
-                )
+                with Workers(jobs, cluster) as workers:
+                    recordings = evaluation.evaluate_recordings(
+                        streams,
+                        run.pack,
+                        lambda seconds: bar.update(heard, completed=round(seconds)),
+                        workers,
+                    )
         except TaskError as error:
             raise click.UsageError(str(error)) from error
     if json_file is not None and json_file != "-":

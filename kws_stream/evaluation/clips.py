@@ -9,10 +9,11 @@ import numpy as np
 from kws_stream import features, packs, power
 from kws_stream.constants import HOP_SAMPLES
 from kws_stream.errors import PackError
-from kws_stream.evaluation.processes import Progress, over_clips
+from kws_stream.evaluation.processes import over_clips
 from kws_stream.evaluation.reading import Pcm, read_clip
 from kws_stream.evaluation.speech_commands import CLIP_SAMPLES, Clip
 from kws_stream.pipeline import KeywordSpotter
+from kws_stream.workers import Progress
 
 
 @dataclass(frozen=True)
@@ -63,22 +64,25 @@ def score_clips(
     carry: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
+    cluster: str | None = None,
 ) -> list[Score]:
     """Scores of the clips, in their order; the same numbers for any number of `jobs`.
 
-    model: as of `KeywordSpotter`. jobs: processes, one for every processor by default. carry:
-    nothing at all is reset between clips, which are heard in an order that `seed` draws; by one
-    process.
+    model: as of `KeywordSpotter`. jobs: processes, one for every processor by default. cluster:
+    address of a Dask scheduler in place of them. carry: nothing at all is reset between clips,
+    which are heard in an order that `seed` draws; by this process.
 
     Raises what `KeywordSpotter` raises for a pack, AudioError or InputError for a clip that cannot
-    be read, ParameterError for less than one process.
+    be read, and what `Workers` raises.
     """
     spotter = KeywordSpotter(model)
     if not carry:
-        return over_clips(score_fresh, spotter, clips, jobs, progress)
-    order = np.random.default_rng(seed).permutation(len(clips)).tolist()
-    heard = over_clips(_score_next, spotter, [clips[i] for i in order], 1, progress)
-    scores = dict(zip(order, heard, strict=True))
+        return over_clips(score_fresh, spotter.pack, clips, jobs, progress, cluster)
+    scores: dict[int, Score] = {}
+    for index in np.random.default_rng(seed).permutation(len(clips)).tolist():
+        scores[index] = score_clip(spotter, read_clip(clips[index]))
+        if progress is not None:
+            progress(len(scores), len(clips))
     return [scores[index] for index in range(len(clips))]
 
 
@@ -87,10 +91,6 @@ def score_fresh(spotter: KeywordSpotter, clip: Clip) -> Score:
     pcm = read_clip(clip)
     spotter.reset()
     return score_clip(spotter, pcm)
-
-
-def _score_next(spotter: KeywordSpotter, clip: Clip) -> Score:
-    return score_clip(spotter, read_clip(clip))
 
 
 def same_when_streamed(spotter: KeywordSpotter, clip: Clip) -> bool:

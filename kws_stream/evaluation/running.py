@@ -10,11 +10,12 @@ from kws_stream import packs
 from kws_stream.errors import ParameterError, TaskError
 from kws_stream.evaluation.clips import Score, same_when_streamed, score_clips
 from kws_stream.evaluation.metrics import Result, summarise
-from kws_stream.evaluation.processes import Progress, over_clips
+from kws_stream.evaluation.processes import over_clips
 from kws_stream.evaluation.reading import noise_seconds, with_noise
 from kws_stream.evaluation.speech_commands import NOISE, TASKS, Clip, select
 from kws_stream.parameters import NetworkParameters
 from kws_stream.pipeline import KeywordSpotter
+from kws_stream.workers import Progress
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def evaluate(
     snrs_db: Sequence[float] = (),
     noise: str | os.PathLike[str] | None = None,
     check_streaming: bool = False,
+    cluster: str | None = None,
 ) -> Result:
     """Figures of a model on the clips of a Speech Commands folder: `evaluate_clips(...).result`."""
     return evaluate_clips(
@@ -54,6 +56,7 @@ def evaluate(
         snrs_db=snrs_db,
         noise=noise,
         check_streaming=check_streaming,
+        cluster=cluster,
     ).result
 
 
@@ -70,6 +73,7 @@ def evaluate_clips(
     snrs_db: Sequence[float] = (),
     noise: str | os.PathLike[str] | None = None,
     check_streaming: bool = False,
+    cluster: str | None = None,
 ) -> ClipRun:
     """Scores and figures of a model on the clips of a Speech Commands folder.
 
@@ -90,7 +94,7 @@ def evaluate_clips(
         batches += [with_noise(batches[0], seconds, snr_db, seed) for snr_db in snrs_db]
     scores = [
         [_within_task(score, pack.classes, task) for score in heard]
-        for heard in _in_batches(pack, batches, jobs, carry, seed, progress)
+        for heard in _in_batches(pack, batches, jobs, carry, seed, progress, cluster)
     ]
     results = [
         summarise(
@@ -107,8 +111,7 @@ def evaluate_clips(
     ]
     result = replace(results[0], **_size(pack), **_by_snr(results, snrs_db))
     if check_streaming:
-        spotter = KeywordSpotter(pack)
-        same = over_clips(same_when_streamed, spotter, selection.clips, jobs, progress)
+        same = over_clips(same_when_streamed, pack, selection.clips, jobs, progress, cluster)
         result = replace(result, same_when_streamed=sum(same))
     return ClipRun(pack, selection.clips, tuple(scores[0]), result)
 
@@ -170,12 +173,13 @@ def _in_batches(
     carry: bool,
     seed: int,
     progress: Progress | None,
+    cluster: str | None,
 ) -> list[list[Score]]:
     """Scores of each batch; carried states go through one batch and start anew in the next."""
     clips = len(batches[0])
     if not carry:
         everything = [clip for batch in batches for clip in batch]
-        scores = score_clips(pack, everything, jobs, progress=progress)
+        scores = score_clips(pack, everything, jobs, progress=progress, cluster=cluster)
         return [scores[at : at + clips] for at in range(0, len(scores), clips)]
     total, done = clips * len(batches), 0
     heard = []
