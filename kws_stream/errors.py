@@ -11,6 +11,8 @@
     ├── ServerError                           an address at which a server cannot listen
     ├── DataError                             a data-set folder without what a task needs
     ├── WorkerError                           a cluster that is not there, or processes that die
+    ├── FirmwareError                         C sources that cannot be written, no compiler
+    ├── BitstreamError                        a chip's bitstream that is cut, corrupt or unknown
     └── MissingExtraError (also ImportError)  an optional dependency that is not installed
 
 Each message is one sentence: what was needed, what came, what to do. The command line turns these,
@@ -60,6 +62,14 @@ class DataError(KwsStreamError):
 
 class WorkerError(KwsStreamError):
     """A cluster that cannot be reached or used, or processes that die over their work."""
+
+
+class FirmwareError(KwsStreamError):
+    """C sources that cannot be written, a compiler that is missing, or a build that fails."""
+
+
+class BitstreamError(KwsStreamError):
+    """A chip's bitstream that is cut, corrupt, of another version, or cannot be written."""
 
 
 class MissingExtraError(KwsStreamError, ImportError):

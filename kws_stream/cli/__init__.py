@@ -19,6 +19,7 @@ from kws_stream.cli.options import json_option, model_option, power_option
         "evaluate-stream": "kws_stream.cli.evaluate_stream",
         "train": "kws_stream.cli.train",
         "model": "kws_stream.cli.model",
+        "export-c": "kws_stream.cli.export_c",
         "chip": "kws_stream.cli.chip",
     },
 )

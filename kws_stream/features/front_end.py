@@ -117,16 +117,20 @@ class Bank(Protocol):
     def step(self, samples: Array, state: Any) -> _State: ...
 
 
+def bands_of(settings: FeatureSettings) -> tuple[Array, Array]:
+    """Centres in Hz and quality factors of the bank's band-passes, (channels,) each."""
+    centres = mel_centres(settings.channels, settings.low_hz, settings.high_hz)
+    spacing = np.gradient(centres) if settings.channels > 1 else centres
+    return centres, settings.selectivity * centres / spacing
+
+
 def build_bank(settings: FeatureSettings, hops_per_frame: int | None = None) -> Bank:
     """The envelope extractor that `settings` describe, with their frames or others."""
     frame_samples = (hops_per_frame or settings.hops_per_frame) * HOP_SAMPLES
     if settings.kind == "mel":
         return MelBands(settings.channels, settings.low_hz, settings.high_hz, frame_samples)
-    centres = mel_centres(settings.channels, settings.low_hz, settings.high_hz)
-    spacing = np.gradient(centres) if settings.channels > 1 else centres
     return Filterbank(
-        centres,
-        settings.selectivity * centres / spacing,
+        *bands_of(settings),
         settings.preemphasis,
         settings.lowpass_s,
         settings.half_wave,

@@ -1,0 +1,12 @@
+"""The digital side of the chip: its configuration bitstream, firmware in C99, and interchange.
+
+model.py          what of a model pack the digital side needs, as plain numbers
+integers.py       the network in integers, every width proved
+fixed_point.py    the constants of the fixed-point front end and detector, every range proved
+export_c.py       a self-contained C library; its sources are in c/
+registers.py      the register map: one table for packing, unpacking, documents and C
+bitstream.py      a model as bits for the chip, and back
+chip.py           the chip's shift register, latches, readback and supply, bit by bit
+onnx_graph.py     the network as one streaming ONNX graph
+toolchain.py      running the C code on this machine
+"""

@@ -1,0 +1,135 @@
+/* A streaming keyword spotter: fixed-point front end, integer network, detector.
+ *
+ * C99; no heap, no floating point, and of the library <string.h> alone. All state is in the
+ * structures below, so several spotters can run side by side. kws_model.h and kws_model.c hold
+ * the numbers of one model; everything else is the same for every model.
+ */
+#ifndef KWS_H
+#define KWS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kws_model.h"
+
+/* ---- the model's constants, in kws_model.c ---- */
+
+/* out = (in . weight) * gain + bias; weight is (n_out, n_in), gain a power of two. */
+typedef struct {
+    const kws_weight *weight;
+    const kws_sum *bias;
+    kws_sum gain;
+    uint16_t n_in, n_out;
+} kws_layer;
+
+/* Cells compare with beta1 while on, with beta2 while off; alpha is their state current. */
+typedef struct {
+    kws_layer candidate, post;
+    const kws_sum *beta1, *beta2;
+    const kws_wire *alpha;
+    const uint8_t *initial;
+    uint16_t cells;
+} kws_block;
+
+extern const kws_layer kws_pre, kws_classifier;
+extern const kws_block kws_blocks[];
+
+/* y_n = (b0 (u_n - u_{n-2}) + c1 y_{n-1} + c2 y_{n-2}) / 2^30 */
+typedef struct {
+    int32_t b0, c1, c2;
+} kws_band;
+
+extern const kws_band kws_bands[KWS_CHANNELS];
+extern const int32_t kws_slow_gains[KWS_SLOW_COPIES + 1];
+extern const char *const kws_class_names[KWS_CLASSES];
+extern const uint32_t kws_thresholds[KWS_CLASSES]; /* score that fires, units of 2^-24 */
+extern const uint32_t kws_rearms[KWS_CLASSES];     /* score below which a class arms again */
+
+/* ---- network ---- */
+
+typedef struct {
+    uint8_t bits[KWS_CELLS + 1]; /* the state: one bit a cell, block after block */
+} kws_network;
+
+void kws_network_reset(kws_network *net);
+
+/* One frame: features in steps of the input grid -> logits in units of 2^-KWS_LOGIT_FRACTION. */
+void kws_network_step(kws_network *net, const int32_t features[KWS_FEATURES],
+                      kws_sum logits[KWS_CLASSES]);
+
+/* ---- front end ---- */
+
+typedef struct {
+    int32_t y1, y2;    /* band-pass outputs, units of 2^-KWS_SAMPLE_FRACTION of a sample step */
+    uint32_t residue;  /* what rounding left of the last output, given to the next */
+    int64_t envelope;  /* 2^31 finer than y */
+    int64_t level;     /* of the gain control, as envelope */
+    int64_t slow[KWS_SLOW_COPIES + 1]; /* 2^-55 */
+} kws_channel;
+
+typedef struct {
+    kws_channel channels[KWS_CHANNELS];
+    int32_t u1, u2;
+    int16_t last;
+    uint16_t filled; /* samples of the frame so far */
+} kws_front_end;
+
+void kws_front_end_reset(kws_front_end *front_end);
+
+/* Takes samples up to the end of a frame; returns how many. *ready: a frame of features is out. */
+size_t kws_front_end_process(kws_front_end *front_end, const int16_t *pcm, size_t n,
+                             int32_t features[KWS_FEATURES], int *ready);
+
+/* ---- detector ---- */
+
+typedef struct {
+    int keyword;       /* index of the class; KWS_NONE: nothing fired */
+    uint32_t score;    /* units of 2^-24 */
+    uint64_t time_ms;  /* end of the frame that fired, since the reset */
+    uint64_t start_ms; /* estimated start of the word */
+    uint32_t index;    /* 0-based count of events since the reset */
+} kws_event;
+
+#define KWS_NONE (-1)
+
+typedef struct {
+    kws_sum recent[KWS_WINDOW][KWS_CLASSES];
+    int64_t sums[KWS_CLASSES];    /* of the logits in the window */
+    uint32_t scores[KWS_CLASSES]; /* smoothed, units of 2^-24 */
+    int64_t low[KWS_CLASSES];     /* last frame with a score below the re-arming level */
+    int64_t fired[KWS_CLASSES];   /* last frame at which the class fired */
+    int64_t frames;
+    uint32_t events;
+    uint16_t at;
+} kws_detector;
+
+void kws_detector_reset(kws_detector *detector);
+
+/* One frame; returns 1 if a keyword fired, which *event then describes. */
+int kws_detector_step(kws_detector *detector, const kws_sum logits[KWS_CLASSES],
+                      kws_event *event);
+
+/* ---- all together ---- */
+
+typedef struct {
+    kws_front_end front_end;
+    kws_network network;
+    kws_detector detector;
+} kws_spotter;
+
+void kws_init(kws_spotter *spotter);
+
+/* Listens to samples (16 kHz, mono); returns how many were taken: all n, or those up to an event,
+ * which *event then describes. event->keyword is KWS_NONE if nothing fired. */
+size_t kws_process(kws_spotter *spotter, const int16_t *pcm, size_t n, kws_event *event);
+
+/* A sample from two bytes of little-endian 16-bit PCM. */
+int16_t kws_sample(const unsigned char bytes[2]);
+
+/* ---- event output ---- */
+
+/* Writes "  4.66 s  yes  score 0.77  (from 4.32 s)\n" and a zero; returns the length. A line that
+ * does not fit is cut. */
+size_t kws_format(const kws_event *event, char line[KWS_LINE]);
+
+#endif

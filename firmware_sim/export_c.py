@@ -1,0 +1,199 @@
+"""A self-contained C99 library of one model: the sources in c/ and the model's numbers."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from kws_stream.errors import FirmwareError
+
+from .fixed_point import FixedFrontEnd, check_detector, fixed_front_end, score_code
+from .integers import INT32, IntegerLayer, IntegerNetwork, integer_network
+from .model import FirmwareModel
+
+SOURCES = Path(__file__).parent / "c"
+HOST = Path(__file__).parent / "host"
+
+
+def _array(kind: str, name: str, values: Iterable[object], per_line: int = 12) -> str:
+    """Definition of an array; C has none without entries, so those get a 0."""
+    texts = [str(value) for value in values] or ["0"]
+    lines = [
+        "    " + ", ".join(texts[at : at + per_line]) + "," for at in range(0, len(texts), per_line)
+    ]
+    return f"{kind} {name}[{len(texts)}] = {{\n" + "\n".join(lines) + "\n};\n"
+
+
+def _text(text: str) -> str:
+    """A C string literal; bytes beyond ASCII in octal, which ends after three digits."""
+    plain = "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b'"\\?' else f"\\{byte:03o}"
+        for byte in text.encode()
+    )
+    return f'"{plain}"'
+
+
+def _integer_type(largest: int) -> str:
+    return "int32_t" if largest <= INT32 else "int64_t"
+
+
+def _sum(value: int) -> str:
+    """A literal of any kws_sum: INT64_C keeps long ones from being too large for int."""
+    return str(value) if abs(value) <= INT32 else f"INT64_C({value})"
+
+
+def _weight_type(network: IntegerNetwork) -> str:
+    layers = [network.pre, network.classifier]
+    layers += [layer for block in network.blocks for layer in (block.candidate, block.post)]
+    largest = max(int(abs(layer.weight).max()) for layer in layers)
+    return next(
+        kind
+        for kind, limit in (("int8_t", 127), ("int16_t", 32767), ("int32_t", INT32))
+        if largest <= limit
+    )
+
+
+def _header(model: FirmwareModel, network: IntegerNetwork, front_end: FixedFrontEnd) -> str:
+    detector = model.detector
+    widths = [layer.weight.shape for layer in (network.pre, network.classifier)]
+    widths += [b.candidate.weight.shape for b in network.blocks]
+    longest = max(len(name.encode()) for name in model.classes)
+    constants = {
+        "FEATURES": network.pre.weight.shape[0],
+        "WIDTH": network.pre.weight.shape[1],
+        "BLOCKS": len(network.blocks),
+        "CELLS": sum(len(block.alpha) for block in network.blocks),
+        "CLASSES": len(model.classes),
+        "WIDEST": max(size for shape in widths for size in shape),
+        "LOGIT_FRACTION": network.logit_fraction,
+        "CHANNELS": len(front_end.bands),
+        "SLOW_COPIES": len(front_end.slow_gains),
+        "FRAME_SAMPLES": front_end.frame_samples,
+        "FRAME_MS": detector.frame_ms,
+        "SAMPLE_FRACTION": front_end.fraction,
+        "PREEMPHASIS": front_end.preemphasis,
+        "HALF_WAVE": int(front_end.half_wave),
+        "LOWPASS_GAIN": front_end.lowpass_gain,
+        "AGC_GAIN": front_end.agc_gain,
+        "START_LEVEL": front_end.start_level,
+        "FLOOR": f"{front_end.floor}u",
+        "OFFSET": f"UINT64_C({front_end.offset})",
+        "ROOT_OFFSET": front_end.root_offset,
+        "STEP_SHIFT": front_end.step_shift,
+        "HALF_STEP": (1 << front_end.step_shift) // 2,
+        "FEATURE_MAX": front_end.feature_max,
+        "WINDOW": detector.window,
+        "WARMUP": detector.warmup,
+        "REFRACTORY": detector.refractory,
+        "ONSET_MS": detector.onset_ms,
+        "LINE": longest + 80,
+    }
+    comment = f"{model.name} {model.version}".replace("*/", "")
+    return "\n".join(
+        [
+            f"/* The numbers of the model {comment}; written by kws-stream export-c. */",
+            "#ifndef KWS_MODEL_H",
+            "#define KWS_MODEL_H",
+            "",
+            "#include <stdint.h>",
+            "",
+            f"typedef {_weight_type(network)} kws_weight;",
+            f"typedef {_integer_type(network.largest_wire)} kws_wire; /* inputs of layers */",
+            f"typedef {_integer_type(network.largest_sum)} kws_sum;   /* sums; none exceeds it */",
+            "",
+            *(f"#define KWS_{name} {value}" for name, value in constants.items()),
+            "",
+            "#endif",
+            "",
+        ]
+    )
+
+
+def _layer(layer: IntegerLayer, name: str) -> tuple[str, str]:
+    """Definitions of a layer's arrays, and its initialiser."""
+    n_in, n_out = layer.weight.shape
+    arrays = _array(
+        "static const kws_weight", f"{name}_weight", layer.weight.T.ravel().tolist(), 20
+    )
+    arrays += _array("static const kws_sum", f"{name}_bias", map(_sum, layer.bias.tolist()))
+    return arrays, f"{{{name}_weight, {name}_bias, {_sum(layer.gain)}, {n_in}, {n_out}}}"
+
+
+def _definitions(model: FirmwareModel, network: IntegerNetwork, front_end: FixedFrontEnd) -> str:
+    parts = ['#include "kws.h"\n']
+    blocks = []
+    for name, layer in (("kws_pre", network.pre), ("kws_classifier", network.classifier)):
+        arrays, initialiser = _layer(layer, name)
+        parts += [arrays, f"const kws_layer {name} = {initialiser};\n"]
+    for index, block in enumerate(network.blocks):
+        name = f"block{index}"
+        candidate, candidate_initialiser = _layer(block.candidate, f"{name}_candidate")
+        post, post_initialiser = _layer(block.post, f"{name}_post")
+        kind = "static const kws_sum"
+        parts += [
+            candidate,
+            post,
+            _array(kind, f"{name}_beta1", map(_sum, block.beta1.tolist())),
+            _array(kind, f"{name}_beta2", map(_sum, block.beta2.tolist())),
+            _array("static const kws_wire", f"{name}_alpha", block.alpha.tolist()),
+            _array("static const uint8_t", f"{name}_initial", map(int, block.initial)),
+        ]
+        cells = ", ".join(f"{name}_{field}" for field in ("beta1", "beta2", "alpha", "initial"))
+        blocks.append(
+            f"{{{candidate_initialiser}, {post_initialiser}, {cells}, {len(block.alpha)}}}"
+        )
+    if not blocks:
+        blocks = ["{{0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, 0, 0, 0, 0, 0}"]
+    detector = model.detector
+    bands = [f"{{{b0}, {c1}, {c2}}}" for b0, c1, c2 in front_end.bands.tolist()]
+    return "\n".join(
+        [
+            *parts,
+            _array("const kws_block", "kws_blocks", blocks, 1),
+            _array("const kws_band", "kws_bands", bands, 2),
+            _array("const int32_t", "kws_slow_gains", [*front_end.slow_gains, 0]),
+            _array("const char *const", "kws_class_names", map(_text, model.classes), 6),
+            _array("const uint32_t", "kws_thresholds", map(score_code, detector.thresholds), 8),
+            _array("const uint32_t", "kws_rearms", map(score_code, detector.rearms), 8),
+        ]
+    )
+
+
+def library(model: FirmwareModel) -> dict[str, str]:
+    """The files of the C library by name; raises ParameterError for a model that does not fit."""
+    network = integer_network(model.parameters)
+    front_end = fixed_front_end(model.front_end)
+    check_detector(model.detector, max(network.classifier.bounds))
+    files = {
+        path.name: path.read_text("ascii")
+        for path in sorted(SOURCES.iterdir())
+        if path.suffix in (".c", ".h")
+    }
+    files["kws_model.h"] = _header(model, network, front_end)
+    files["kws_model.c"] = _definitions(model, network, front_end)
+    return files
+
+
+def export_c(model: FirmwareModel, directory: str | os.PathLike[str]) -> list[Path]:
+    """Write the C library to a new or empty directory; all files or none.
+
+    Raises ParameterError for a model that does not fit, FirmwareError for a directory that holds
+    something or cannot be written.
+    """
+    files = library(model)
+    target = Path(directory)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FirmwareError(f"{target}: need a new or empty folder, got one that exists")
+    new = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        new.mkdir(parents=True)
+        for name, text in files.items():
+            (new / name).write_text(text, "ascii", newline="\n")
+        if target.exists():
+            target.rmdir()
+        new.rename(target)
+    except OSError as error:
+        raise FirmwareError(f"{target}: need a folder that can be written: {error}") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return [target / name for name in files]

@@ -1,0 +1,26 @@
+"""`kws-stream export-c`: a model as a C99 library."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="export-c")
+@click.argument("model")
+@click.option(
+    *("-o", "--output"),
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="New or empty folder for the sources.",
+)
+def export_c(model: str, output: Path) -> None:
+    """Write MODEL, a name or the folder of a pack, as a C99 library with an example.
+
+    Everything is integer; it needs no heap and no library but <string.h>."""
+    from firmware_sim.export_c import export_c as write
+    from kws_stream.cli.firmware import load_model
+
+    pack, numbers = load_model(model)
+    files = write(numbers, output)
+    click.echo(f"{pack.name} {pack.version}: {len(files)} files in {click.format_filename(output)}")
+    click.echo(f"build: cc -std=c99 -Wall -Wextra -Wpedantic -Werror -O2 {output}/*.c -o spotter")

@@ -1,0 +1,89 @@
+"""A model pack in the plain numbers that the digital side (firmware_sim) works with."""
+
+from typing import TYPE_CHECKING
+
+from kws_stream.errors import ParameterError
+
+if TYPE_CHECKING:
+    from firmware_sim.model import DetectorDesign, FirmwareModel, FrontEndDesign
+    from kws_stream.packs import Pack
+    from kws_stream.pipeline import KeywordSpotter
+
+
+def firmware_model(pack: "Pack") -> "FirmwareModel":
+    """Raises PackError for a pack that no spotter could use, ParameterError for a mel front end."""
+    from firmware_sim.model import FirmwareModel
+    from kws_stream.pipeline import KeywordSpotter
+
+    spotter = KeywordSpotter(pack)
+    return FirmwareModel(
+        name=pack.name,
+        version=pack.version,
+        classes=pack.classes,
+        parameters=pack.network.parameters,
+        front_end=_front_end(pack),
+        detector=_detector(spotter),
+    )
+
+
+def _front_end(pack: "Pack") -> "FrontEndDesign":
+    import numpy as np
+
+    from firmware_sim.model import FrontEndDesign
+    from kws_stream.constants import SAMPLE_RATE_HZ
+    from kws_stream.features import FeatureSettings
+    from kws_stream.features.filterbank import bandpass
+    from kws_stream.features.front_end import bands_of
+
+    settings = FeatureSettings.from_dict(pack.features)
+    if settings.kind != "analog":
+        raise ParameterError(
+            f"{pack.name}: need the analog front end for C, got {settings.kind!r}; use a model "
+            "trained on the filterbank"
+        )
+    b, a = bandpass(*bands_of(settings))
+    frame_s = settings.frame_s
+    return FrontEndDesign(
+        b=b,
+        a=a,
+        preemphasis=settings.preemphasis,
+        half_wave=settings.half_wave,
+        frame_samples=round(frame_s * SAMPLE_RATE_HZ),
+        lowpass_gain=float(-np.expm1(-1 / (settings.lowpass_s * SAMPLE_RATE_HZ))),
+        agc_gain=float(-np.expm1(-frame_s / settings.agc_s)),
+        slow_gains=tuple(float(-np.expm1(-frame_s / tau)) for tau in settings.slow_s),
+        floor=settings.floor,
+        start_level=settings.start_level,
+        offset=settings.offset,
+        step=settings.step,
+        high=settings.high,
+    )
+
+
+def _detector(spotter: "KeywordSpotter") -> "DetectorDesign":
+    from firmware_sim.model import DetectorDesign
+    from kws_stream.detector import DetectorSettings
+
+    settings = DetectorSettings.from_dict(spotter.pack.detector)
+    frame_s, infinity = spotter.frame_s, float("inf")
+    thresholds = tuple(spotter.thresholds.get(name, infinity) for name in spotter.classes)
+    return DetectorDesign(
+        window=max(1, round(settings.window_s / frame_s)),
+        warmup=round(settings.warmup_s / frame_s),
+        refractory=round(settings.refractory_s / frame_s),
+        frame_ms=round(1000 * frame_s),
+        onset_ms=round(1000 * settings.onset_s),
+        thresholds=thresholds,
+        rearms=tuple(
+            infinity if settings.rearm == 1 else min(settings.rearm, threshold)
+            for threshold in thresholds
+        ),
+    )
+
+
+def load_model(model: str) -> tuple["Pack", "FirmwareModel"]:
+    """The pack of that name or folder, and its numbers; ParameterError as above."""
+    from kws_stream import packs
+
+    pack = packs.load(model)
+    return pack, firmware_model(pack)

@@ -1,0 +1,279 @@
+"""The C library: the bits of the Python core, clean under sanitizers, and nothing but integers."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmware_sim import export_c as exporting
+from firmware_sim import toolchain
+from firmware_sim.integers import integer_network
+from firmware_sim.model import FirmwareModel
+from kws_stream import features, packs
+from kws_stream.cli.firmware import firmware_model
+from kws_stream.detector import Detector, DetectorSettings
+from kws_stream.errors import FirmwareError, ParameterError
+from kws_stream.network import Network
+from tests.pack_factory import build_pack, random_network
+from tests.reference import network as oracle
+
+ROOT = Path(__file__).parents[1]
+RECORDING = ROOT / "kws_stream" / "_data" / "demo.flac"
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+needs_compiler = pytest.mark.skipif(not COMPILERS, reason="needs gcc or clang")
+
+
+def recording(seconds: float = 8.0) -> np.ndarray:
+    return soundfile.read(RECORDING, dtype="int16")[0][: round(seconds * 16_000)]
+
+
+def model_of(name: str | Path) -> tuple[packs.Pack, FirmwareModel]:
+    pack = packs.load(name)
+    return pack, firmware_model(pack)
+
+
+def random_features(network: Network, streams: int, frames: int) -> np.ndarray:
+    grid = network.parameters.input_grid
+    rng = np.random.default_rng(0)
+    first, last = round(grid.low / grid.step), round(grid.high / grid.step)
+    shape = (streams, frames, network.parameters.n_features)
+    return rng.integers(first, last + 1, shape) * grid.step
+
+
+def assert_same_bits(
+    network: Network, values: np.ndarray, logits: np.ndarray, bits: list[np.ndarray]
+) -> None:
+    fraction = integer_network(network.parameters).logit_fraction
+    for stream, frames in enumerate(values):
+        trace = network.run(frames)
+        assert np.array_equal(np.ldexp(logits[stream].astype(float), -fraction), trace.logits)
+        for ours, wanted in zip(bits, trace.bits, strict=True):
+            assert np.array_equal(ours[stream], wanted)
+
+
+@settings(derandomize=True, deadline=None, max_examples=15)
+@given(
+    cells=st.lists(st.integers(1, 5), max_size=3).map(tuple),
+    width=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
+def test_integers_give_the_bits_of_the_scalar_oracle(
+    cells: tuple[int, ...], width: int, seed: int
+) -> None:
+    network = random_network(3, cells=cells, width=width, seed=seed)
+    values = random_features(network, 2, 20)
+    integers = integer_network(network.parameters)
+    logits, bits = integers.run(integers.features(values))
+    p = network.parameters
+    blocks = [
+        {
+            "candidate": (b.candidate.weight, b.candidate.bias),
+            "post": (b.post.weight, b.post.bias),
+            "beta1": b.beta1,
+            "delta": b.delta,
+            "alpha": b.alpha,
+            "initial_state": b.initial_state,
+        }
+        for b in p.blocks
+    ]
+    pre, classifier = (p.pre.weight, p.pre.bias), (p.classifier.weight, p.classifier.bias)
+    for stream in range(2):
+        wanted = oracle.run(values[stream], pre, blocks, classifier)
+        assert np.array_equal(
+            np.ldexp(logits[stream].astype(float), -integers.logit_fraction), wanted.logits
+        )
+        for ours, theirs in zip(bits, wanted.bits, strict=True):
+            assert np.array_equal(ours[stream], theirs)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"input_grid": None}, "input_grid"),
+        ({"pre": ([[2.0**40 + 1]], [0.0])}, "32"),  # too many bits for a weight
+        ({"pre": ([[2.0**30]], [2.0**-40]), "input_grid": (2**-6, -1.0, 1.0)}, "64"),
+        ({"classifier": ([[2.0**-50]], [0.0])}, "binary point"),
+    ],
+)
+def test_a_network_that_does_not_fit_integers_is_refused(change: Any, reason: str) -> None:
+    one = ([[1.0]], [0.0])
+    fields = {"pre": one, "blocks": [], "classifier": one, "input_grid": (0.25, -1.0, 1.0)}
+    with pytest.raises(ParameterError, match=reason):
+        integer_network(Network.from_arrays(**(fields | change)).parameters)
+
+
+def test_cells_that_never_reset_or_never_set_and_zero_tensors_fit_integers() -> None:
+    block = {
+        "candidate": ([[1.0, 0.5, -1.0]], [0.0, 2.0**-20, 0.0]),
+        "beta1": [-5.0, 0.3, 1e6],
+        "delta": [0.25, 0.0, 1e9],
+        "alpha": [0.0, 0.0, 0.0],
+        "post": ([[0.0], [0.0], [2.0**-9]], [0.125]),
+        "initial_state": [0, 1, 1],
+    }
+    zero = ([[0.0]], [0.0])
+    network = Network.from_arrays(([[1.0]], [0.0]), [block], zero, (0.25, -1.0, 1.0))
+    integers = integer_network(network.parameters)
+    values = random_features(network, 1, 50)
+    logits, bits = integers.run(integers.features(values))
+    assert_same_bits(network, values, logits, bits)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", packs.list_packs())
+def test_every_shipped_model_in_c_gives_the_bits_of_the_pack(name: str) -> None:
+    pack, model = model_of(name)
+    front_end = features.build(pack.features)
+    values = front_end.process(recording(4.0) / np.float32(32768))[None]
+    integers = integer_network(model.parameters)
+    cells = [block.cells for block in model.parameters.blocks]
+    with toolchain.program(model, "network_main.c") as binary:
+        got = toolchain.run_network(binary, integers.features(values), len(model.classes), cells)
+    assert_same_bits(pack.network, values, *got)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"cells": (4, 3), "feature_settings": {"hops_per_frame": 3, "slow_s": [0.1]}},
+        {
+            "cells": (),
+            "feature_settings": {
+                "slow_s": [],
+                "channels": 8,
+                "selectivity": 3.0,
+                "half_wave": True,
+            },
+        },
+        {"cells": (9,), "feature_settings": {"step": 2.0**-20, "high": 1.0, "selectivity": 4.0}},
+    ],
+)
+def test_packs_of_other_shapes_build_and_give_their_bits(tmp_path: Path, shape: Any) -> None:
+    pack, model = model_of(build_pack(tmp_path / "pack", graphs=False, **shape))
+    values = random_features(pack.network, 3, 20)
+    integers = integer_network(model.parameters)
+    with toolchain.program(model, "network_main.c", ("-O1",)) as binary:
+        got = toolchain.run_network(
+            binary, integers.features(values), len(model.classes), shape["cells"]
+        )
+    assert_same_bits(pack.network, values, *got)
+    with toolchain.program(model, "front_end_main.c", ("-O1",)) as binary:
+        codes = toolchain.run_front_end(
+            binary, recording(2.0)[None], pack.network.parameters.n_features
+        )
+    wanted = features.build(pack.features).process(recording(2.0) / np.float32(32768))
+    step = pack.features.get("step", 2.0**-6)
+    coarse = max(1, round(2.0**-12 / step))  # a finer grid shows the bank's own error
+    assert np.abs(codes[0] - wanted / step).max() <= coarse
+
+
+@needs_compiler
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_exported_library_builds_as_promised_and_its_example_finds_words(
+    tmp_path: Path, compiler: str
+) -> None:
+    _, model = model_of("yes-4")
+    exporting.export_c(model, tmp_path / "out")
+    sources = sorted((tmp_path / "out").glob("*.c"))
+    words = [compiler, *toolchain.WARNINGS, *sources, "-o", tmp_path / "spotter"]
+    subprocess.run(words, check=True)
+    lines = toolchain.run_program(tmp_path / "spotter", recording(33.0)).splitlines()
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r" *\d+\.\d\d s  yes  score [01]\.\d\d  \(from \d+\.\d\d s\)", line)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["yes-4", "commands-12"])
+def test_events_in_c_are_those_of_the_detector_on_the_same_features(name: str) -> None:
+    pack, model = model_of(name)
+    pcm = recording(33.0)
+    with toolchain.program(model, "front_end_main.c") as binary:
+        codes = toolchain.run_front_end(binary, pcm[None], pack.network.parameters.n_features)[0]
+    logits = pack.network.run(codes * pack.manifest["grid"]["step"]).logits
+    frame_s = features.build(pack.features).frame_s
+    detector = Detector(
+        DetectorSettings.from_dict(pack.detector), pack.classes, pack.keywords, frame_s
+    )
+    wanted = [
+        f"{e.time_s:6.2f} s  {e.keyword}  score {e.score:.2f}  (from {e.start_s:.2f} s)"
+        for e in detector.process(logits)
+    ]
+    with toolchain.program(model) as binary:
+        got = toolchain.run_program(binary, pcm).splitlines()
+    assert wanted
+    assert [line.split(" score ")[0] for line in got] == [
+        line.split(" score ")[0] for line in wanted
+    ]
+    for ours, theirs in zip(got, wanted, strict=True):
+        assert abs(score_in(ours) - score_in(theirs)) < 0.011  # two roundings to a hundredth
+
+
+def score_in(line: str) -> float:
+    return float(line.split(" score ")[1].split()[0])
+
+
+@needs_compiler
+def test_the_device_loop_wakes_once_a_frame_and_prints_what_the_example_does() -> None:
+    _, model = model_of("yes-4")
+    pcm = recording(20.0)
+    with toolchain.program(model) as binary:
+        wanted = toolchain.run_program(binary, pcm)
+    with toolchain.program(model, "loop_main.c") as binary:
+        assert toolchain.run_program(binary, pcm) == wanted
+        done = subprocess.run([binary], input=pcm.tobytes(), capture_output=True, check=True)
+        assert done.stderr.decode().split() == ["wakes", str(len(pcm) // 320)]
+        flooded = toolchain.run_program(binary, pcm, "4096")
+    assert flooded.startswith("lost 3072 samples\n")
+
+
+@needs_compiler
+def test_random_bytes_and_extremes_are_clean_under_sanitizers() -> None:
+    _, model = model_of("yes-4")
+    rng = np.random.default_rng(0)
+    noise = rng.integers(-32768, 32768, 32_000).astype(np.int16)
+    square = np.repeat(np.tile([32767, -32768], 200), 40).astype(np.int16)
+    pcm = np.concatenate([noise, square, np.zeros(8000, np.int16), square[::2], noise[:9]])
+    with toolchain.program(model, "loop_main.c", ("-O1", *toolchain.SANITIZERS)) as binary:
+        toolchain.run_program(binary, pcm.tobytes() + b"\x01")
+
+
+def test_the_core_has_no_floating_point_no_heap_and_string_h_alone() -> None:
+    for path in sorted(exporting.SOURCES.glob("*.[ch]")):
+        text = re.sub(r"/\*.*?\*/", "", path.read_text("ascii"), flags=re.DOTALL)
+        assert not re.search(r"\b(float|double|malloc|calloc|free|alloca)\b", text), path
+        assert not re.search(r"\b\d+\.\d*f?\b", re.sub(r'"[^"]*"', "", text)), path
+        headers = set(re.findall(r"#include <(\w+\.h)>", text))
+        allowed = {"stddef.h", "stdint.h", "string.h"}
+        assert headers <= allowed | ({"stdio.h"} if path.name == "example.c" else set()), path
+
+
+def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
+    _, model = model_of("yes-4")
+    (tmp_path / "mine").write_text("x")
+    with pytest.raises(FirmwareError, match="empty folder"):
+        exporting.export_c(model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_mel_front_end_is_refused(tmp_path: Path) -> None:
+    pack = build_pack(tmp_path / "pack", graphs=False, feature_settings={"kind": "mel"})
+    with pytest.raises(ParameterError, match="analog front end"):
+        model_of(pack)
+
+
+def test_without_a_compiler_the_message_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(FirmwareError, match="install gcc or clang"):
+        toolchain.find_compiler()
