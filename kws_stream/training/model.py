@@ -124,19 +124,25 @@ def _branches_na(
     Returns what is proportional to the network's currents, (), and the constant.
     """
 
+    def mean(currents: Tensor) -> Tensor:  # the gradient of Tensor.mean divides every entry
+        return currents.sum((0, 1)) / (currents.shape[0] * currents.shape[1])
+
     def branches(currents: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return (currents.mean((0, 1)) @ torch.relu(weight) + torch.relu(bias)).sum()
+        return (currents @ torch.relu(weight) + torch.relu(bias)).sum()
+
+    mean_in, mean_state = mean(inputs), mean(state)
 
     negative_into, positive_out, negative_out = ([-v for v in into], out_of, [-v for v in out_of])
     cell_na = (
         formulas.BIAS_GAIN * torch.stack(biases).sum()
-        + formulas.CANDIDATE_GAIN * torch.relu(candidate).mean((0, 1)).sum()
-        + formulas.STATE_GAIN * state.mean((0, 1)).sum()
+        + formulas.CANDIDATE_GAIN * mean(torch.relu(candidate)).sum()
+        + formulas.STATE_GAIN * mean_state.sum()
     )
     mirror_na = (
-        formulas.POSITIVE_GAIN * branches(inputs, *into)
-        + formulas.NEGATIVE_GAIN * branches(inputs, *negative_into)
-        + formulas.POST_GAIN * (branches(state, *positive_out) + branches(state, *negative_out))
+        formulas.POSITIVE_GAIN * branches(mean_in, *into)
+        + formulas.NEGATIVE_GAIN * branches(mean_in, *negative_into)
+        + formulas.POST_GAIN
+        * (branches(mean_state, *positive_out) + branches(mean_state, *negative_out))
     )
     constant_na = formulas.CONSTANT_NA * state.shape[-1] / formulas.CONSTANT_CELLS
     return cell_na + mirror_na, constant_na
