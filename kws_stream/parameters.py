@@ -236,10 +236,20 @@ class NetworkParameters:
         return sum(block.cells for block in self.blocks)
 
     @property
+    def layers(self) -> list[Layer]:
+        """All feedforward layers, in the order of the signal."""
+        pairs = (layer for block in self.blocks for layer in (block.candidate, block.post))
+        return [self.pre, *pairs, self.classifier]
+
+    @property
     def parameter_count(self) -> int:
-        layers = [self.pre, self.classifier]
-        layers += [layer for b in self.blocks for layer in (b.candidate, b.post)]
-        return sum(layer.weight.size + layer.bias.size for layer in layers) + 3 * self.cells
+        sizes = (layer.weight.size + layer.bias.size for layer in self.layers)
+        return sum(sizes) + 3 * self.cells
+
+    @property
+    def multiply_accumulates(self) -> int:
+        """Products of a weight and a signal in one frame; the front end has its own."""
+        return sum(layer.weight.size for layer in self.layers)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def test_the_power_of_several_files_is_over_all_their_frames(pack, sound):
         for trace in spotter.trace(samples):
             activity.add(trace)
     total = activity.estimate(spotter.pack.network, frame_s=spotter.frame_s)
-    assert list(power) == ["type", "core", "chip", "system", "rows"]
+    assert list(power)[:5] == ["type", "core", "chip", "system", "rows"]
     assert power["type"] == "power"
     assert power["core"]["typical"] == total.core_nw
 
@@ -129,7 +129,7 @@ def test_the_report_follows_the_events_as_a_table(pack, sound):
 def test_the_packaged_recording_has_a_power_report(pack):
     result = run("--power-report", "--json", "-m", pack)
     assert result.exit_code == 0
-    assert list(json.loads(result.stdout)) == ["core", "chip", "system", "rows"]
+    assert list(json.loads(result.stdout))[:4] == ["core", "chip", "system", "rows"]
     assert "= system" in run("--power-report", "-m", pack).stdout
 
 

@@ -66,7 +66,7 @@ def test_events_of_a_microphone_and_the_report_at_the_end(microphone, pack, pcm)
     *events, power = map(json.loads, result.stdout.splitlines())
     assert events == expected(pack, pcm)
     assert events
-    assert list(power) == ["type", "core", "chip", "system", "rows"]
+    assert list(power)[:5] == ["type", "core", "chip", "system", "rows"]
     assert result.stderr == "kws-stream: heard 1.00 s of USB Mic (hw:2,0)\n"
 
 

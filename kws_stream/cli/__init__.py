@@ -1,10 +1,12 @@
 """The command line: `kws-stream`. One file a command; each loads when it is used."""
 
+from pathlib import Path
+
 import click
 
 from kws_stream import __version__
 from kws_stream.cli.group import CommandLine
-from kws_stream.cli.options import json_option, model_option, power_option
+from kws_stream.cli.options import json_option, model_option, power_figure_option, power_option
 
 
 @click.group(
@@ -27,8 +29,15 @@ from kws_stream.cli.options import json_option, model_option, power_option
 @power_option("Print the power of the packaged recording, or what -m names, and leave.")
 @model_option("yes-4", "Model for --power-report.")
 @json_option("Print --power-report as one JSON object.")
+@power_figure_option
 @click.pass_context
-def main(context: click.Context, power_report: bool, model: str, as_json: bool) -> None:
+def main(
+    context: click.Context,
+    power_report: bool,
+    model: str,
+    as_json: bool,
+    figure: Path | None,
+) -> None:
     """Find keywords in sound, and the power that an analog chip would take for it."""
     if context.invoked_subcommand is not None:
         given = [
@@ -43,8 +52,10 @@ def main(context: click.Context, power_report: bool, model: str, as_json: bool) 
                 f"{given[0]} belongs after {context.invoked_subcommand}, not before it."
             )
         return
+    if figure is not None:
+        power_report = True
     if not power_report:
         raise click.UsageError("Missing command.")
     from kws_stream.cli.power_report import print_packaged
 
-    print_packaged(model, as_json)
+    print_packaged(model, as_json, figure)

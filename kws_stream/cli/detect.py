@@ -1,6 +1,7 @@
 """`kws-stream detect`: keywords in files and pipes."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from kws_stream.cli.options import (
     json_option,
     make_spotter,
     model_option,
+    power_figure_option,
     power_option,
     threshold_option,
 )
@@ -19,6 +21,7 @@ from kws_stream.errors import AudioError, InputError
 
 if TYPE_CHECKING:
     from kws_stream.audio import AudioSource
+    from kws_stream.live import PowerMeter
     from kws_stream.pipeline import KeywordSpotter
 
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 @model_option("commands-12")
 @json_option()
 @power_option()
+@power_figure_option
 @threshold_option
 @click.option(
     "--rate",
@@ -49,6 +53,7 @@ def detect(
     model: str,
     as_json: bool,
     power_report: bool,
+    figure: Path | None,
     thresholds: list[Threshold],
     rate: int,
     channels: int,
@@ -62,14 +67,18 @@ def detect(
         given = context.get_parameter_source(option) is not ParameterSource.DEFAULT
         if given and "-" not in audio:
             raise click.UsageError(f'--{option} is for "-" alone; a file knows its own.')
+    from kws_stream.live import PowerMeter
+
     spotter = make_spotter(model, thresholds)
+    wants_power = power_report or figure is not None
+    listener = PowerMeter(spotter) if wants_power else spotter
     failed = False
     try:
         for path in audio:
-            spotter.reset(keep_power=True)
+            listener.reset(keep_power=True)
             try:
                 with _open(path, rate, channels) as source:
-                    _print_events(spotter, source, as_json, with_name=len(audio) > 1)
+                    _print_events(listener, source, as_json, with_name=len(audio) > 1)
             except (AudioError, InputError) as error:
                 complain(f"error: {error}")
                 failed = True
@@ -77,8 +86,9 @@ def detect(
         # after Ctrl-C too, but not after a crash, nor where no file could be read at all
         early = sys.exception()
         nothing = failed and not spotter.power().frames
-        if power_report and isinstance(early, KeyboardInterrupt | None) and not nothing:
-            print_power(spotter, as_json)
+        calm = isinstance(early, KeyboardInterrupt | None) and not nothing
+        if isinstance(listener, PowerMeter) and calm:
+            print_power(listener.report(), as_json, figure)
     if failed:
         context.exit(1)
 
@@ -94,15 +104,18 @@ def _open(path: str, rate: int, channels: int) -> "AudioSource":
 
 
 def _print_events(
-    spotter: "KeywordSpotter", source: "AudioSource", as_json: bool, with_name: bool
+    listener: "KeywordSpotter | PowerMeter",
+    source: "AudioSource",
+    as_json: bool,
+    with_name: bool,
 ) -> None:
     count = 0
     for block in source.blocks():
         with uninterrupted():
-            events = spotter.process(block)
+            events = listener.process(block)
         for event in events:
             print_event(event, source.name, as_json, with_name)
         count += len(events)
     if not count:
         name = click.format_filename(source.name)
-        complain(f"{name}: no keyword in {spotter.time_s:.2f} s")
+        complain(f"{name}: no keyword in {listener.time_s:.2f} s")

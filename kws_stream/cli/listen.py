@@ -4,6 +4,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from kws_stream.cli.options import (
     make_spotter,
     model_option,
     parse_seconds,
+    power_figure_option,
     power_option,
     threshold_option,
 )
@@ -40,6 +42,7 @@ REFRESH_S = 0.1
 )
 @json_option()
 @power_option()
+@power_figure_option
 @click.option("--reconnect", is_flag=True, help="Wait for a device that goes away.")
 @threshold_option
 def listen(
@@ -48,6 +51,7 @@ def listen(
     duration_s: float | None,
     as_json: bool,
     power_report: bool,
+    figure: Path | None,
     reconnect: bool,
     thresholds: list[Threshold],
 ) -> None:
@@ -59,23 +63,25 @@ def listen(
     when it ends. Without a terminal, or with --json, each event is a line as it comes.
     """
     from kws_stream.audio import MicrophoneSource
+    from kws_stream.live import PowerMeter
 
     spotter = make_spotter(model, thresholds)
+    meter = PowerMeter(spotter) if power_report or figure is not None else None
     display = _Picture(spotter) if not as_json and _is_terminal() else _Lines(as_json)
     source = MicrophoneSource(device, reconnect, duration_s, on_status=display.on_status)
     try:
         with source, display.shown():
             for block in source.blocks():
                 with uninterrupted():
-                    events = spotter.process(block)
+                    events = (meter or spotter).process(block)
                 display.show(source, block, events)
     finally:
         if isinstance(sys.exception(), KeyboardInterrupt | DeviceError | None):
             for event in display.unprinted:
                 print_event(event, source.name, as_json)
             complain(_summary(source, spotter))
-            if power_report:
-                print_power(spotter, as_json)
+            if meter is not None:
+                print_power(meter.report(), as_json, figure)
 
 
 def _is_terminal() -> bool:

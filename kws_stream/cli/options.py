@@ -1,7 +1,9 @@
 """Options that several commands share."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from kws_stream.packs import Pack
     from kws_stream.pipeline import KeywordSpotter
+
+FIGURES = (".png", ".svg", ".pdf")
 
 Threshold = tuple[str | None, float]
 """A keyword, or None for all, and its threshold."""
@@ -30,6 +34,40 @@ def json_option(text: str = "Print JSON lines.") -> Callable[..., Any]:
 
 def power_option(text: str = "Print the power report at the end.") -> Callable[..., Any]:
     return click.option("--power-report", is_flag=True, help=text)
+
+
+def _check_figure(
+    context: click.Context, option: click.Parameter, file: Path | None
+) -> Path | None:
+    """Refuse, before hours of listening, a picture that cannot be drawn after them."""
+    if file is None:
+        return None
+    if file.suffix.lower() not in FIGURES:
+        raise click.BadParameter(
+            f"need a name that ends in {', '.join(FIGURES)}, got {file.name!r}."
+        )
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise click.BadParameter(f"need a file in a folder that can be written, got '{file}'.")
+    from kws_stream.cli.figures import check_matplotlib
+
+    check_matplotlib()
+    return file
+
+
+def figure_option(name: str, text: str) -> Callable[..., Any]:
+    """A picture to write; checked before anything else happens."""
+    return click.option(
+        *(name, "figure"),
+        type=click.Path(path_type=Path),
+        metavar="FILE.png|svg",
+        callback=_check_figure,
+        help=text,
+    )
+
+
+power_figure_option = figure_option(
+    "--power-figure", "Draw the power report in a file, too; needs Matplotlib."
+)
 
 
 def _parse_threshold(text: str) -> Threshold:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from kws_stream.detector import WakeEvent
-    from kws_stream.pipeline import KeywordSpotter
     from kws_stream.power import PowerReport
 
 
@@ -51,26 +51,19 @@ def print_rich(renderable: "RenderableType") -> None:
     click.echo(captured.get(), nl=False)
 
 
-def report_of(spotter: "KeywordSpotter") -> "PowerReport":
-    """The power report of all that a spotter has heard."""
-    from kws_stream import power
-    from kws_stream.features import FeatureSettings
+def print_power(
+    report: "PowerReport", as_json: bool, figure: Path | None = None, *, typed: bool = True
+) -> None:
+    """The power report as the last JSON line, or as a table; and as a picture in a file.
 
-    channels = FeatureSettings.from_dict(spotter.pack.features).channels
-    return power.report(spotter.power(), channels, spotter.frame_s)
+    typed: the JSON says what it is, for it stands among events.
+    """
+    if figure is not None:
+        from kws_stream.cli.power_figure import draw
 
-
-def power_json(report: "PowerReport") -> dict[str, Any]:
-    """The promised names: core, chip, system and rows, in nW."""
-    values = report.as_dict()
-    return {name: values[name] for name in ("core", "chip", "system", "rows")}
-
-
-def print_power(spotter: "KeywordSpotter", as_json: bool) -> None:
-    """The power report as the last JSON line, or as a table."""
-    report = report_of(spotter)
+        draw(report, figure)
     if as_json:
-        print_json({"type": "power", **power_json(report)})
+        print_json(({"type": "power"} if typed else {}) | report.as_dict())
         return
     from kws_stream.cli.power_table import render
 

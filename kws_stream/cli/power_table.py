@@ -9,6 +9,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from kws_stream.power.by_activity import ActivityPower
+from kws_stream.power.detail import BlockDetail
+from kws_stream.power.mcu import McuComparison
 from kws_stream.power.report import PowerReport, Row, Span
 
 UNKNOWN = "unknown"
@@ -37,8 +40,10 @@ def render(report: PowerReport) -> RenderableType:
     parts: list[RenderableType] = [
         _heading(f"Power, mean over {report.seconds:.4g} s of audio, unit current 1 nA"),
         _rows_table(report, sources),
-        _energy_table(report, sources),
     ]
+    if report.activity is not None:
+        parts.append(_activity_table(report.activity))
+    parts += [_blocks_table(report.blocks), _energy_table(report, sources)]
     if report.extrapolation is not None:
         beside = report.extrapolation
         parts.append(
@@ -48,6 +53,8 @@ def render(report: PowerReport) -> RenderableType:
                 f"classifier {format_quantity(beside.classifier_nw, 'W')}; {beside.accuracy}.\n"
             )
         )
+    if report.mcus is not None:
+        parts += [_mcu_table(report.mcus, sources)]
     parts += [_peers_table(report), _heading("Notes")]
     parts += [_hanging("-", note) for note in report.notes]
     parts += ["", _heading("Sources")]
@@ -141,6 +148,14 @@ def _energy_table(report: PowerReport, sources: list[str]) -> Table:
         *(format_quantity(energy.per_decision_pj / 1000, "J") for energy in energies),
         "",
     )
+    if report.words is not None and report.words.words:
+        words = report.words
+        shares = (words.core_nj, words.chip_nj, words.system_nj)
+        table.add_row(
+            f"energy per detected word ({words.words})",
+            *(format_quantity(share, "J") for share in shares),
+            "",
+        )
     for life in report.battery_life:
         years = (life.core_years, life.chip_years, life.system_years)
         table.add_row(
@@ -148,6 +163,67 @@ def _energy_table(report: PowerReport, sources: list[str]) -> Table:
             *(f"{value:.1f} years" for value in years),
             Text(_cite(sources, life.battery.source)),
         )
+    return table
+
+
+def _activity_table(activity: Sequence[ActivityPower]) -> Table:
+    """The core in silence, in speech, and while a detected word is spoken."""
+    numbers = ("seconds", "cells", "mirrors", "core")
+    table = _table("core, by what was heard", *numbers, numeric=numbers)
+    names = {"hit": "hit, from the word's start", "speech": "speech, or other sound"}
+    for kind in activity:
+        powers = (kind.cells_nw, kind.feedforward_nw, kind.core_nw)
+        table.add_row(
+            names.get(kind.kind, kind.kind),
+            f"{kind.seconds:.2f}",
+            *("-" if nw is None else format_quantity(nw, "W") for nw in powers),
+        )
+    return table
+
+
+def _blocks_table(blocks: Sequence[BlockDetail]) -> Table:
+    """Mirrors and cells of every block, and the range over its cells."""
+    numbers = ("cells", "candidate", "post", "at rest", "sum", "a cell, nW")
+    table = _table("layer", *numbers, numeric=numbers)
+    for number, block in enumerate(blocks, 1):
+        powers = (
+            block.cells_nw,
+            block.candidate_nw,
+            block.post_nw,
+            block.rest_nw,
+            block.total_nw,
+        )
+        totals = [cell.total_nw for cell in block.cells]
+        table.add_row(
+            f"block {number}",
+            *(format_quantity(nw, "W") for nw in powers),
+            f"{min(totals):.2g}..{max(totals):.2g}",
+        )
+    return table
+
+
+def _mcu_table(comparison: McuComparison, sources: list[str]) -> Table:
+    """The same network as C firmware: the active processor alone."""
+    table = _table(
+        "same network in C",
+        *("energy a cycle", "a frame", "average", "low..high", "source"),
+        numeric=("energy a cycle", "a frame", "average", "low..high"),
+    )
+    for row in comparison.rows:
+        low, typical, high = row.average_nw
+        table.add_row(
+            row.mcu.name,
+            f"{row.mcu.pj_per_cycle:.0f} pJ",
+            format_quantity(row.frame_nj[1], "J"),
+            format_quantity(typical, "W"),
+            f"{format_quantity(low, 'W')}..{format_quantity(high, 'W')}",
+            Text(_cite(sources, row.mcu.source)),
+        )
+    table.caption = Text(
+        f"{comparison.multiply_accumulates} multiply-accumulates a frame; {comparison.basis}; "
+        "estimated"
+    )
+    table.caption_justify = "left"
     return table
 
 

@@ -13,7 +13,6 @@ from kws_stream.evaluation.metrics import Result, summarise
 from kws_stream.evaluation.processes import over_clips
 from kws_stream.evaluation.reading import noise_seconds, with_noise
 from kws_stream.evaluation.speech_commands import NOISE, TASKS, Clip, select
-from kws_stream.parameters import NetworkParameters
 from kws_stream.pipeline import KeywordSpotter
 from kws_stream.workers import Progress
 
@@ -117,7 +116,7 @@ def evaluate_clips(
 
 
 def _size(pack: packs.Pack) -> dict[str, Any]:
-    per_frame = multiply_accumulates(pack.network.parameters)
+    per_frame = pack.network.parameters.multiply_accumulates
     return {
         "parameters": pack.network.parameters.parameter_count,
         "multiply_accumulates": {
@@ -150,13 +149,6 @@ def check_task(pack: packs.Pack, task: str) -> None:
             f"task {task}: need a model with the classes {_some(needed)}, but {pack.name} has "
             f"{_some(pack.classes)}; choose another model or task"
         )
-
-
-def multiply_accumulates(parameters: NetworkParameters) -> int:
-    """Products of a weight and a signal in one frame: of all layers, not the front end."""
-    layers = [parameters.pre, parameters.classifier]
-    layers += [layer for block in parameters.blocks for layer in (block.candidate, block.post)]
-    return int(sum(layer.weight.size for layer in layers))
 
 
 def _some(names: Sequence[str]) -> str:

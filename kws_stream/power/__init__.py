@@ -4,7 +4,16 @@
 """
 
 from kws_stream.power.activity import Activity, estimate
+from kws_stream.power.by_activity import ActivityPower, ByActivity
 from kws_stream.power.formulas import PowerEstimate
 from kws_stream.power.report import PowerReport, report
 
-__all__ = ["Activity", "PowerEstimate", "PowerReport", "estimate", "report"]
+__all__ = [
+    "Activity",
+    "ActivityPower",
+    "ByActivity",
+    "PowerEstimate",
+    "PowerReport",
+    "estimate",
+    "report",
+]

@@ -76,26 +76,31 @@ BATTERIES = (
 
 @dataclass(frozen=True)
 class Peer:
-    """A published keyword spotter, for comparison; `figure` as published, with its unit."""
+    """A published keyword spotter, for comparison; `figure` as published, with its unit.
+
+    power_nw: the same as a number; None where an energy was published and no rate.
+    """
 
     name: str
     figure: str
     scope: str
     status: Status
+    power_nw: float | None
 
 
 PEERS = (
-    Peer("JSSC 2021", "0.51 uW", "28 nm, 1-2 words, MFCC and neural network", "silicon"),
-    Peer("JSSC 2024", "0.61 uW", "28 nm, 2 words, analog front end included", "silicon"),
-    Peer("JSSC 2024", "1.48 uW", "28 nm, 7 classes, 92.8 %", "silicon"),
-    Peer("DeltaKWS", "36 nJ/decision", "65 nm, 12 classes, 89.5 %", "silicon"),
-    Peer("Vocell", "10.6 uW", "65 nm", "silicon"),
-    Peer("JSSC 2022", "23 uW", "65 nm, 12 classes, 86 %, 12.4 ms", "silicon"),
-    Peer("Syntiant NDP10x", "about 200 uW", "vendor's figure", "silicon"),
+    Peer("JSSC 2021", "0.51 uW", "28 nm, 1-2 words, MFCC and neural network", "silicon", 510.0),
+    Peer("JSSC 2024", "0.61 uW", "28 nm, 2 words, analog front end included", "silicon", 610.0),
+    Peer("JSSC 2024", "1.48 uW", "28 nm, 7 classes, 92.8 %", "silicon", 1480.0),
+    Peer("DeltaKWS", "36 nJ/decision", "65 nm, 12 classes, 89.5 %", "silicon", None),
+    Peer("Vocell", "10.6 uW", "65 nm", "silicon", 10_600.0),
+    Peer("JSSC 2022", "23 uW", "65 nm, 12 classes, 86 %, 12.4 ms", "silicon", 23_000.0),
+    Peer("Syntiant NDP10x", "about 200 uW", "vendor's figure", "silicon", 200_000.0),
     Peer(
         f"{PAPER}, core",
         "82.6 nW",
         "180 nm, 2 classes, d = 4; core alone, 60.6..117.7 nW",
         "simulated",
+        82.6,
     ),
 )

@@ -13,7 +13,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kws_stream.errors import ParameterError
-from kws_stream.power import literature
+from kws_stream.parameters import NetworkParameters
+from kws_stream.power import literature, mcu
+from kws_stream.power.by_activity import ActivityPower
+from kws_stream.power.detail import BlockDetail, WordEnergy, blocks_of, word_energy
 from kws_stream.power.formulas import (
     CELLS_ERROR,
     CORE_ERROR,
@@ -83,7 +86,8 @@ class PowerReport:
     """What the network, its chip and the whole system burn, at a unit current of 1 nA.
 
     core_rows, chip_rows, system_rows: what each total adds to the one before. energy: by "core",
-    "chip" and "system". extrapolation: only for an estimate at another unit current.
+    "chip" and "system". extrapolation: only for an estimate at another unit current. blocks: the
+    core, block by block and cell by cell. activity, words, mcus: None where nobody counted.
     """
 
     core: Span
@@ -97,6 +101,10 @@ class PowerReport:
     battery_life: tuple[BatteryLife, ...]
     extrapolation: Extrapolation | None
     notes: tuple[str, ...]
+    blocks: tuple[BlockDetail, ...]
+    activity: tuple[ActivityPower, ...] | None = None
+    words: WordEnergy | None = None
+    mcus: mcu.McuComparison | None = None
     peers: tuple[Peer, ...] = PEERS
 
     @property
@@ -115,16 +123,30 @@ class PowerReport:
             "energy": {part: asdict(energy) for part, energy in self.energy.items()},
             "battery_life": [asdict(life) for life in self.battery_life],
             "extrapolation": None if self.extrapolation is None else asdict(self.extrapolation),
+            "blocks": [block.as_dict() for block in self.blocks],
+            "activity": None if self.activity is None else [asdict(a) for a in self.activity],
+            "words": None if self.words is None else asdict(self.words),
+            "mcus": None if self.mcus is None else self.mcus.as_dict(),
             "notes": list(self.notes),
             "peers": [asdict(peer) for peer in self.peers],
         }
 
 
-def report(estimate: PowerEstimate, n_channels: int, frame_s: float | None = None) -> PowerReport:
+def report(
+    estimate: PowerEstimate,
+    n_channels: int,
+    frame_s: float | None = None,
+    *,
+    parameters: NetworkParameters | None = None,
+    activity: Sequence[ActivityPower] | None = None,
+    words: int | None = None,
+) -> PowerReport:
     """Report of a run with an analog filterbank of `n_channels` channels.
 
     The headline is at 1 nA; an estimate at another unit current stands beside it as
     `extrapolation`. frame_s: seconds a decision, the frame of the estimate unless given.
+    parameters: of the network, for the comparison with processors. activity: silence, speech and
+    hits, as of `ByActivity`. words: how many were detected.
 
     Raises ParameterError for less than one channel or a frame not above 0.
     """
@@ -156,6 +178,7 @@ def report(estimate: PowerEstimate, n_channels: int, frame_s: float | None = Non
     )
     system = _total(chip, system_rows)
     typical = {"core": core, "chip": chip, "system": system}
+    seconds = estimate.frames * frame_s
     return PowerReport(
         core=core,
         chip=chip,
@@ -163,7 +186,7 @@ def report(estimate: PowerEstimate, n_channels: int, frame_s: float | None = Non
         core_rows=core_rows,
         chip_rows=chip_rows,
         system_rows=system_rows,
-        seconds=estimate.frames * frame_s,
+        seconds=seconds,
         energy={
             part: Energy(span.typical or 0.0, (span.typical or 0.0) * frame_s * 1000)
             for part, span in typical.items()
@@ -179,6 +202,17 @@ def report(estimate: PowerEstimate, n_channels: int, frame_s: float | None = Non
         if estimate.extrapolated
         else None,
         notes=_notes(estimate.frames, chip_rows[1].high is None),
+        blocks=blocks_of(estimate),
+        activity=None if activity is None else tuple(activity),
+        words=None
+        if words is None
+        else word_energy(
+            words,
+            seconds,
+            {part: span.typical for part, span in typical.items()},
+            tuple(activity or ()),
+        ),
+        mcus=None if parameters is None else mcu.compare(parameters, frame_s),
     )
 
 

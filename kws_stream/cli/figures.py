@@ -1,0 +1,75 @@
+"""Pictures of the command line: drawn with Matplotlib without a screen, written whole or not."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kws_stream.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours: told apart by colour-blind readers, too.
+STATUS_COLOURS = {"silicon": "#009E73", "simulated": "#0072B2", "estimated": "#CC79A7"}
+SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+INK, MUTED = "#222222", "#666666"
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "xtick.labelcolor": INK,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kws-stream",
+}
+
+
+def check_matplotlib() -> None:
+    """Raises MissingExtraError unless figures can be drawn."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"need Matplotlib for a figure, got: {error}; pip install 'kws-stream[report]'"
+        ) from error
+
+
+@contextmanager
+def figure_file(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """A figure of that size in inches, which is written to `path` at the end; or nothing is."""
+    check_matplotlib()
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        kind = path.suffix.lower().removeprefix(".")
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        try:
+            try:
+                figure.savefig(part, format=kind, dpi=150, metadata=undated.get(kind))
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            raise click.FileError(os.fspath(path), error.strerror or str(error)) from error
