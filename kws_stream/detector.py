@@ -14,7 +14,7 @@ window are exact.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -110,31 +110,41 @@ class Detector:
         keywords: tuple[str, ...],
         frame_s: float,
     ) -> None:
-        unknown = sorted(set(settings.thresholds) - set(keywords))
-        if unknown:
-            raise ParameterError(
-                f"detector: no keyword {', '.join(unknown)} in this model; it has "
-                + ", ".join(keywords)
-            )
         self._classes = classes
         self._frame_s = frame_s
         self._settings = settings
-        self._thresholds = [math.inf] * len(classes)  # a class that is no keyword never fires
-        for name in keywords:
-            self._thresholds[classes.index(name)] = settings.thresholds.get(
-                name, settings.threshold
+        self._keywords = keywords
+        self.set_thresholds(settings.thresholds)
+        self._window = max(1, round(settings.window_s / frame_s))
+        self._ones = np.ones(self._window)
+        self._warmup = round(settings.warmup_s / frame_s)
+        self._refractory = round(settings.refractory_s / frame_s)
+        self.reset()
+
+    def set_thresholds(self, thresholds: Mapping[str, float]) -> None:
+        """Other thresholds, from the next frame on; keywords that are not named keep theirs.
+
+        Raises ParameterError for an unknown keyword or a threshold outside 0..1.
+        """
+        unknown = sorted(set(thresholds) - set(self._keywords))
+        if unknown:
+            raise ParameterError(
+                f"detector: no keyword {', '.join(unknown)} in this model; it has "
+                + ", ".join(self._keywords)
             )
+        together = {**self._settings.thresholds, **thresholds}
+        settings = self._settings = replace(self._settings, thresholds=together)
+        # a class that is no keyword never fires
+        self._thresholds = [math.inf] * len(self._classes)
+        for name in self._keywords:
+            value = settings.thresholds.get(name, settings.threshold)
+            self._thresholds[self._classes.index(name)] = value
         # Above its threshold a held score would fire again and again.
         self._rearm = [
             (index, math.inf if settings.rearm == 1 else min(settings.rearm, threshold))
             for index, threshold in enumerate(self._thresholds)
             if threshold <= 1
         ]
-        self._window = max(1, round(settings.window_s / frame_s))
-        self._ones = np.ones(self._window)
-        self._warmup = round(settings.warmup_s / frame_s)
-        self._refractory = round(settings.refractory_s / frame_s)
-        self.reset()
 
     @property
     def thresholds(self) -> dict[str, float]:

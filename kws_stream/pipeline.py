@@ -208,6 +208,10 @@ class KeywordSpotter:
         """The threshold of every keyword."""
         return self._detector.thresholds
 
+    def set_thresholds(self, thresholds: Mapping[str, float]) -> None:
+        """Other thresholds for some keywords, from the next frame on; errors as of the class."""
+        self._detector.set_thresholds(thresholds)
+
     @property
     def bits(self) -> list[BoolArray]:
         """The state bits (d,) of every block after the last frame."""

@@ -12,7 +12,8 @@ from rich.console import Console
 from kws_stream import KeywordSpotter, WakeEvent
 from kws_stream.audio import MicrophoneSource
 from kws_stream.cli import main
-from kws_stream.cli.screen import Score, State, decibels, screen
+from kws_stream.cli.screen import Around, decibels, screen
+from kws_stream.live import Cells, Hearing, Moment, Monitor, Score
 from tests.pack_factory import build_pack
 from tests.test_audio_microphone import UNPLUG, FakeSounddevice
 from tests.test_cli import noise
@@ -81,21 +82,31 @@ def test_a_microphone_that_goes_away_leaves_its_events_and_a_sentence(microphone
 def test_the_live_picture_draws_and_the_events_follow_it(microphone, pack, pcm, monkeypatch):
     microphone(*np.split(pcm, 50))
     monkeypatch.setattr("kws_stream.cli.listen._is_terminal", lambda: True)
-    monkeypatch.setattr("kws_stream.cli.listen.REFRESH_S", 0.0)
+    monkeypatch.setattr("kws_stream.cli.picture.REFRESH_S", 0.0)
     drawings = []
-    monkeypatch.setattr("kws_stream.cli.screen.screen", lambda s: drawings.append(s) or "picture")
+    monkeypatch.setattr(
+        "kws_stream.cli.picture.screen", lambda *drawn: drawings.append(drawn) or "picture"
+    )
     result = run("listen", "-m", pack, "--duration", "1")
     assert result.exit_code == 0
     events = expected(pack, pcm)
     lines = [line for line in result.stdout.splitlines() if "score" in line]
     assert len(lines) == len(events) > 0
     assert len(drawings) == 50
-    last = drawings[-1]
-    assert (last.time_s, len(last.events)) == (1.0, len(events))
+    last, around = drawings[-1]
+    assert around.device == "USB Mic (hw:2,0)"
+    assert (last.time_s, len(last.events), last.event_count) == (1.0, len(events), len(events))
     assert last.peak == np.abs(pcm[-320:]).max()
     assert last.rms == pytest.approx(np.sqrt(np.mean(pcm[-320:] ** 2)), rel=1e-5)
-    assert [len(bits) for bits in last.bits] == [4, 3]
+    assert [len(block.bits) for block in last.blocks] == [4, 3]
     assert [score.threshold for score in last.scores] == [0.0, 0.0, None]
+    trace = KeywordSpotter(pack).pack.network
+    seen = KeywordSpotter(pack).observe(pcm)[0].trace
+    for block, candidates, bits in zip(last.blocks, seen.candidates, seen.bits, strict=True):
+        assert np.array_equal(block.candidates, candidates[-1])
+        assert np.array_equal(block.bits, bits[-1])
+    assert np.array_equal(last.blocks[0].beta1, trace.parameters.blocks[0].beta1)
+    assert last.factor > 0
 
 
 def test_ctrl_c_while_waiting_for_sound(microphone, pack, pcm, monkeypatch):
@@ -144,65 +155,138 @@ def test_no_device_is_an_empty_list(microphone):
     assert (result.exit_code, result.stdout) == (0, "[]\n")
 
 
-def make_state(classes=12, cells=(64, 64, 64), events=20, **changes):
+ESTIMATE = KeywordSpotter("yes-4").power()
+
+
+def make_moment(classes=12, cells=(64, 64, 64), events=20, channels=16, **changes):
     rng = np.random.default_rng(0)
+    blocks = []
+    for d in cells:
+        beta1, delta, c = rng.random(d), rng.random(d), 2 * rng.random(d)
+        bits = (c >= beta1 + delta) | ((c >= beta1) & (rng.random(d) < 0.5))
+        blocks.append(Cells(c, beta1, beta1 + delta, bits))
     values = {
         "model": "commands-12",
-        "device": "A microphone with a rather long name, as some of them have, ALSA",
         "time_s": 12345.6,
         "peak": 1.0,
         "rms": 0.25,
-        "clipped": 1234,
-        "overruns": 12,
-        "dropped": 34,
-        "core_nw": 4430.0,
+        "floor": 0.01,
+        "clipped": 7,
+        "heat": rng.random((150, channels)),
+        "frame_s": 0.02,
         "scores": [Score(f"word-{i}", i / classes, None if i > 9 else 0.5) for i in range(classes)],
-        "bits": [rng.random(d) < 0.5 for d in cells],
+        "blocks": blocks,
         "events": [WakeEvent("yes", float(i), 0.9, float(i), i) for i in range(events)],
+        "event_count": events,
+        "now": ESTIMATE,
+        "average": ESTIMATE,
+        "factor": 200.0,
     }
-    return State(**(values | changes))
+    return Moment(**(values | changes))
 
 
-def drawn(state):
-    console = Console(file=io.StringIO(), width=80, height=24, color_system=None)
-    console.print(screen(state))
+AROUND = {
+    "device": "A microphone with a rather long name, as some of them have, ALSA",
+    "clipped": 1234,
+    "overruns": 12,
+    "dropped": 34,
+}
+
+
+def drawn(moment, colour=False, **around):
+    around = Around(**(AROUND | {"colour": colour} | around))
+    system = "truecolor" if colour else None
+    console = Console(
+        file=io.StringIO(), width=around.width, height=around.height, color_system=system
+    )
+    console.print(screen(moment, around))
     return console.file.getvalue().splitlines()
 
 
-@pytest.mark.parametrize(
-    "state",
-    [
-        make_state(),
-        make_state(classes=2, cells=(4, 4), events=0),
-        make_state(classes=40, cells=(128, 128, 128), events=100),
-        make_state(cells=(256,) * 6, peak=0.0, rms=0.0, status="it went away; waiting for it"),
-        make_state(plain=True, cells=(128, 128, 128)),
-    ],
-    ids=["commands-12", "yes-4", "large", "silence", "plain"],
-)
-def test_the_picture_fits_a_terminal_of_80_by_24(state):
-    lines = drawn(state)
-    assert len(lines) <= 24
-    assert max(map(len, lines)) <= 80
-    assert not state.plain or all(map(str.isascii, lines[1:]))
+MOMENTS = {
+    "commands-12": {},
+    "yes-4": {"classes": 2, "cells": (4, 4), "events": 0},
+    "large": {"classes": 40, "cells": (128, 128, 128), "events": 100, "channels": 33},
+    "silence": {"cells": (256,) * 6, "peak": 0.0, "rms": 0.0, "floor": 0.0},
+    "no cells": {"cells": (), "heat": np.zeros((0, 16))},
+    "many blocks": {"cells": (8,) * 40},
+}
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("size", [(80, 24), (200, 60), (81, 25)])
+@pytest.mark.parametrize("settings", MOMENTS.values(), ids=MOMENTS)
+def test_the_picture_fits_its_terminal(settings, size, plain):
+    width, height = size
+    lines = drawn(make_moment(**settings), width=width, height=height, plain=plain)
+    assert len(lines) < height
+    assert max(map(len, lines)) <= width
+    assert not plain or all(map(str.isascii, lines))
 
 
 def test_the_picture_shows_what_is_known():
-    state = make_state()
-    text = "\n".join(drawn(state))
+    moment = make_moment()
+    text = "\n".join(drawn(moment))
     for words in ("peak    0.0 dBFS", "rms  -12.0 dBFS", "clipped 1234", "overruns 12"):
         assert words in text
-    for words in ("dropped 34", "4.43 uW", "word-9", "0.75 / 0.50", "events: 20", " 19.00 s  yes"):
+    for words in ("dropped 34", "noise floor -40 dBFS", "200 x real time", "0.75 / 0.50"):
         assert words in text
-    for number, bits in enumerate(state.bits, 1):
-        assert f"block {number}: {bits.sum()} of 64 cells set" in text
-    assert text.count("●") == sum(bits.sum() for bits in state.bits)
+    for words in ("core now", "average", "cells", "feedforward", "classifier", "events: 20"):
+        assert words in text
+    assert " 19.00 s  yes" in text
+
+
+def test_every_cell_of_the_middle_model_shows_where_its_candidate_is():
+    moment = make_moment()
+    lines = drawn(moment)
+    for number, block in enumerate(moment.blocks, 1):
+        (line,) = [line for line in lines if line.startswith(f" {number} ")]
+        signs = line.split()[-1]
+        above = block.candidates >= block.beta2
+        holds = (block.candidates >= block.beta1) & ~above
+        assert signs == "".join(
+            "█" if a else ("●" if z else "○") if h else "·"
+            for a, h, z in zip(above, holds, block.bits, strict=True)
+        )
+        assert f"{block.bits.sum()}/64" in line
+
+
+def test_cells_of_a_small_model_have_a_gauge_with_both_thresholds():
+    lines = drawn(make_moment(classes=2, cells=(4, 4), events=0))
+    text = "\n".join(lines)
+    for cell in range(1, 5):
+        assert f"1.{cell}" in text
+        assert f"2.{cell}" in text
+    assert text.count("]") >= 8
 
 
 def test_the_latest_events_are_the_ones_that_stay():
-    lines = drawn(make_state(events=100))
-    assert " 99.00 s" in lines[-1]
-    assert not any("  1.00 s" in line for line in lines)
+    text = "\n".join(drawn(make_moment(events=100)))
+    assert " 99.00 s" in text
+    assert "  1.00 s" not in text
+
+
+def test_the_heat_map_has_colours_of_its_own_on_both_grounds():
+    text = "\n".join(drawn(make_moment(), colour=True))
+    assert "▀" in text
+    assert "\x1b[38;2;" in text
+    assert "48;2;" in text
+
+
+def test_a_monitor_knows_the_noise_floor_and_clipping():
+    spotter = KeywordSpotter("yes-4")
+    monitor = Monitor(spotter)
+    hearing = Hearing(spotter, [monitor])
+    rng = np.random.default_rng(0)
+    quiet = (0.01 * rng.standard_normal(32_000)).astype(np.float32)
+    hearing.hear(quiet)
+    hearing.hear(np.ones(1600, np.float32))
+    moment = monitor.moment()
+    assert moment.peak == 1.0
+    assert moment.clipped == 1600
+    assert moment.floor == pytest.approx(0.01, rel=0.1)
+    assert moment.time_s == pytest.approx(2.1, abs=0.02)
+    assert monitor.moment().peak == 0.0
 
 
 def test_decibels():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kws_stream.cli.consequences import Consequences, consequence_options
 from kws_stream.cli.options import Threshold, json_option, threshold_option, threshold_values
 from kws_stream.cli.output import complain, print_event
 from kws_stream.errors import MissingExtraError, ParameterError, ServerError
@@ -42,6 +43,7 @@ _LOOPBACK = ("127.", "localhost", "::1")
     metavar="N",
     help="Refuse more clients at once. Default: as many as this machine serves in real time.",
 )
+@consequence_options
 @click.option("--zeroconf", metavar="NAME", help="Announce the service by mDNS under this name.")
 @json_option()
 def serve(
@@ -51,6 +53,7 @@ def serve(
     max_clients: int | None,
     zeroconf: str | None,
     as_json: bool,
+    consequences: Consequences,
 ) -> None:
     """Serve wake words to Home Assistant and other Wyoming clients.
 
@@ -71,11 +74,12 @@ def serve(
     packs = _load(models)
     changed = dict(zip(packs, threshold_values(packs, thresholds), strict=True))
 
-    def make_hearing(pack: "Pack", keywords: frozenset[str]) -> "Hearing":
+    def make_hearing(pack: "Pack", keywords: frozenset[str], client: str) -> "Hearing":
         from kws_stream.live import Hearing
         from kws_stream.pipeline import KeywordSpotter
 
-        return Hearing(KeywordSpotter(pack, changed[pack] or None), keywords=keywords)
+        spotter = KeywordSpotter(pack, changed[pack] or None)
+        return Hearing(spotter, consequences.watchers(spotter, client), keywords)
 
     def on_event(client: str, event: "WakeEvent") -> None:
         print_event(event, client, as_json, with_name=True)
@@ -92,7 +96,8 @@ def serve(
         async with _announced(zeroconf, address):
             await serve_until_stopped(server, address, on_ready)
 
-    asyncio.run(run())
+    with consequences:
+        asyncio.run(run())
 
 
 def _load(models: tuple[str, ...]) -> "list[Pack]":

@@ -1,8 +1,36 @@
 """What happens around events while sound is heard: the audio beside them, records, commands."""
 
+from kws_stream.live.commands import CommandRunner, CommandWatcher, event_variables
 from kws_stream.live.hearing import Hearing, Watcher
 from kws_stream.live.meter import PowerMeter
+from kws_stream.live.monitor import Cells, Moment, Monitor, Score
 from kws_stream.live.passages import Passage, passages
 from kws_stream.live.ring import AudioRing
+from kws_stream.live.triggers import (
+    TriggerKeeper,
+    TriggerRecord,
+    TriggerStore,
+    read_triggers,
+    trigger_audio,
+)
 
-__all__ = ["AudioRing", "Hearing", "Passage", "PowerMeter", "Watcher", "passages"]
+__all__ = [
+    "AudioRing",
+    "Cells",
+    "CommandRunner",
+    "CommandWatcher",
+    "Hearing",
+    "Moment",
+    "Monitor",
+    "Passage",
+    "PowerMeter",
+    "Score",
+    "TriggerKeeper",
+    "TriggerRecord",
+    "TriggerStore",
+    "Watcher",
+    "event_variables",
+    "passages",
+    "read_triggers",
+    "trigger_audio",
+]

@@ -23,6 +23,10 @@ class Watcher(Protocol):
         """A new stream begins, at time 0."""
         ...
 
+    def finish(self) -> None:
+        """The stream is over; nothing more will come."""
+        ...
+
 
 class Hearing:
     """Feeds a spotter and its watchers; the events are the spotter's, for any split."""
@@ -43,6 +47,11 @@ class Hearing:
         self.spotter.reset()
         for watcher in self._watchers:
             watcher.reset()
+
+    def close(self) -> None:
+        """The stream is over."""
+        for watcher in self._watchers:
+            watcher.finish()
 
     def hear(self, pcm: ArrayLike) -> list[WakeEvent]:
         """Events that these samples complete; types, shapes and errors as of `process`."""

@@ -1,5 +1,7 @@
 """A spotter with a power meter: what was heard, and what the chip would have spent on it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -39,10 +41,17 @@ class PowerMeter:
         """Events that these samples complete, as of `KeywordSpotter.process`."""
         samples = to_float32(pcm)
         seen = self.spotter.observe(samples)
+        self.hear(samples, seen)
+        return [event for observation in seen for event in observation.events]
+
+    def hear(self, samples: NDArray[np.float32], seen: Sequence[Observation]) -> None:
+        """As a `Watcher` of the spotter, in place of `process`."""
         self._waiting = np.concatenate([self._waiting, samples])
         for observation in seen:
             self._add(observation)
-        return [event for observation in seen for event in observation.events]
+
+    def finish(self) -> None:
+        """The figures stay."""
 
     def _add(self, seen: Observation) -> None:
         trace = seen.trace

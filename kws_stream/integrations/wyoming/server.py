@@ -18,7 +18,7 @@ from kws_stream.errors import InputError, ParameterError, ServerError
 from kws_stream.integrations.wyoming.catalogue import Catalogue
 from kws_stream.integrations.wyoming.messages import Limits, read_message, write_message
 from kws_stream.integrations.wyoming.pcm import ChunkDecoder
-from kws_stream.integrations.wyoming.session import MakeHearing, Session
+from kws_stream.integrations.wyoming.session import Session
 from kws_stream.live import Hearing
 from kws_stream.packs import Pack
 from kws_stream.pipeline import KeywordSpotter
@@ -67,6 +67,10 @@ def measure_capacity(pack: Pack, seconds: float = 2.0) -> int:
     return int(min(max(1, _SHARE / max(share, 1e-6)), _MOST_CLIENTS))
 
 
+MakeHearing = Callable[[Pack, frozenset[str], str], Hearing]
+"""What hears a pack's keywords for a client of this name."""
+
+
 class WyomingServer:
     """Serves packs to at most `max_clients` clients at once; more are refused with a reason."""
 
@@ -81,7 +85,7 @@ class WyomingServer:
     ) -> None:
         """The first pack serves clients that give no names.
 
-        make_hearing: what hears a pack for a client; a plain one by default. max_clients: None
+        make_hearing: a plain one by default. max_clients: None
         measures this machine. on_event: told the client and each event that it is sent.
         on_message: told what people should know, in sentences.
         """
@@ -164,7 +168,9 @@ class WyomingServer:
         self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         session = Session(
-            self._catalogue, self._make_hearing, lambda event: self._on_event(client, event)
+            self._catalogue,
+            lambda pack, keywords: self._make_hearing(pack, keywords, client),
+            lambda event: self._on_event(client, event),
         )
         try:
             while (message := await read_message(reader, self._limits)) is not None:
@@ -174,6 +180,8 @@ class WyomingServer:
         except InputError as error:
             self._on_message(f"ended {client}: {error}")
             await self._say_last(Error(text=str(error), code="bad-message"), reader, writer)
+        finally:
+            session.close()
 
     async def _say_last(
         self, error: Error, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -203,7 +211,7 @@ async def serve_until_stopped(
         await server.stop()
 
 
-def _plain_hearing(pack: Pack, keywords: frozenset[str]) -> Hearing:
+def _plain_hearing(pack: Pack, keywords: frozenset[str], client: str) -> Hearing:
     return Hearing(KeywordSpotter(pack), keywords=keywords)
 
 

@@ -46,6 +46,12 @@ class Session:
         self._running = False
         self._detected = False
 
+    def close(self) -> None:
+        """The client is gone."""
+        for hearing in self._hearings.values():
+            hearing.close()
+        self._hearings.clear()
+
     async def answer(self, message: Event) -> AsyncIterator[Event]:
         """The replies to a message, as they come; messages that are not ours have none.
 
@@ -85,7 +91,7 @@ class Session:
             if number in choice.keywords:
                 hearing.keywords = choice.keywords[number]
             else:
-                del self._hearings[number]
+                self._hearings.pop(number).close()
         if not choice.unknown:
             return ()
         text = f"need names from the info, got {', '.join(choice.unknown):.200}; ask `describe`"

@@ -1,0 +1,129 @@
+"""What events lead to in `listen` and `serve`: records kept, commands run. Options and their life.
+
+`with Consequences(...) as those:` opens what the options ask for; `watchers` serves one stream.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from kws_stream.cli.output import complain
+
+if TYPE_CHECKING:
+    from kws_stream.live import CommandWatcher, TriggerKeeper
+    from kws_stream.pipeline import KeywordSpotter
+
+
+def consequence_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of a command, in one argument `consequences`: a function that makes them."""
+
+    @functools.wraps(command)  # with the options that it has already
+    def gather(
+        *args: Any,
+        keep_triggers: str | None,
+        keep_most: int,
+        exec_command: str | None,
+        exec_audio_s: float | None,
+        **settings: Any,
+    ) -> Any:
+        if exec_audio_s is not None and exec_command is None:
+            raise click.UsageError("--exec-audio needs --exec.")
+        consequences = Consequences(keep_triggers, keep_most, exec_command, exec_audio_s)
+        return command(*args, consequences=consequences, **settings)
+
+    options = [
+        click.option(
+            "--keep-triggers",
+            metavar="DIR",
+            help="Keep the audio, scores and bits around each event in this folder.",
+        ),
+        click.option(
+            "--keep-most",
+            type=click.IntRange(1, 100_000),
+            default=200,
+            show_default=True,
+            metavar="N",
+            help="Triggers to keep; the oldest without a label go first.",
+        ),
+        click.option(
+            *("--exec", "exec_command"),
+            metavar="CMD",
+            help="Run a shell command for each event, which finds KWS_KEYWORD, KWS_SCORE, "
+            "KWS_TIME_S and others in its environment.",
+        ),
+        click.option(
+            *("--exec-audio", "exec_audio_s"),
+            type=click.FloatRange(0, 60),
+            metavar="S",
+            help="The command's input is 16 kHz 16-bit PCM: a second before the word to S seconds "
+            "after the event.",
+        ),
+    ]
+    wrapped: Callable[..., Any] = gather
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+class Consequences:
+    """A context manager; see the module."""
+
+    def __init__(
+        self,
+        keep_triggers: str | None = None,
+        keep_most: int = 200,
+        exec_command: str | None = None,
+        exec_audio_s: float | None = None,
+    ) -> None:
+        self._folder = keep_triggers
+        self._most = keep_most
+        self._command = exec_command
+        self._audio_s = exec_audio_s
+
+    def __enter__(self) -> Self:
+        from kws_stream.live import CommandRunner, TriggerStore
+
+        self._store = self._runner = None
+        if self._folder is not None:
+            self._store = TriggerStore(self._folder, self._most, complain)
+        if self._command is not None:
+            self._runner = CommandRunner(self._command)
+        return self
+
+    def watchers(
+        self, spotter: "KeywordSpotter", source: str
+    ) -> "list[TriggerKeeper | CommandWatcher]":
+        """The watchers of one stream; source: what they call the place it comes from."""
+        from kws_stream.live import CommandWatcher, TriggerKeeper, event_variables
+
+        found: list[TriggerKeeper | CommandWatcher] = []
+        if self._store is not None:
+            found.append(TriggerKeeper(self._store, spotter, source))
+        if self._runner is not None:
+            name = spotter.pack.name
+            found.append(
+                CommandWatcher(
+                    self._runner,
+                    lambda event: event_variables(event, name, source),
+                    self._audio_s,
+                )
+            )
+        return found
+
+    def __exit__(self, *error: object) -> None:
+        if self._store is not None:
+            self._store.close()
+            lost = f", {self._store.lost} lost" if self._store.lost else ""
+            complain(f"kept {self._store.kept} triggers in {self._store.folder}{lost}")
+        if self._runner is not None:
+            runner = self._runner
+            runner.close()
+            counts = {
+                "skipped": runner.skipped,
+                "failed": runner.failed,
+                "ended after too long": runner.ended,
+            }
+            more = "".join(f", {count} {name}" for name, count in counts.items() if count)
+            complain(f"ran the command {runner.started} times{more}")

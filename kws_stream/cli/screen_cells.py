@@ -1,0 +1,111 @@
+"""Every cell in a terminal: its candidate between two thresholds, and its bit.
+
+Few cells have a gauge each; many have one sign each, which tells where the candidate is and, where
+it lies between the thresholds, what the cell holds; too many are counted in groups.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from kws_stream.live import Cells
+
+_GAUGE_COLUMNS = 40  # for one cell: its name, bit and gauge
+_SIGNS = "·○●█"  # reset; holds 0; holds 1; set
+_PLAIN_SIGNS = ".oO#"
+_GROUPS = " ▁▂▃▄▅▆▇█"
+_PLAIN_GROUPS = " .:-=+*#@"
+
+
+def cell_lines(blocks: "Sequence[Cells]", width: int, room: int, plain: bool) -> list[Text]:
+    """The cells of all blocks in `room` lines at most: gauges, else signs, else groups."""
+    if not blocks or room < 1:
+        return []
+    columns = max(1, width // _GAUGE_COLUMNS)
+    gauges = sum(-(-len(block.bits) // columns) for block in blocks)
+    if gauges + 1 <= room:
+        return _gauges(blocks, columns, width // columns, plain)
+    inner = width - len(_start(len(blocks), blocks[-1]))
+    signs = sum(-(-len(block.bits) // inner) for block in blocks)
+    if signs + 1 <= room:
+        return _sign_lines(blocks, inner, plain)
+    if len(blocks) + 1 <= room:
+        return _group_lines(blocks, inner, plain)
+    bits = sum(int(block.bits.sum()) for block in blocks)
+    return [Text(f"{bits} of {sum(len(block.bits) for block in blocks)} cells set", no_wrap=True)]
+
+
+def _start(number: int, block: "Cells") -> str:
+    """What stands before a block: its number, and how many cells are set."""
+    return f"{number:>2} {int(block.bits.sum()):>4}/{len(block.bits):<4} "
+
+
+def _gauges(blocks: "Sequence[Cells]", columns: int, width: int, plain: bool) -> list[Text]:
+    title = Text("cells: candidate [beta1 .. beta2], bit", "dim", no_wrap=True)
+    lines = [title]
+    for number, block in enumerate(blocks, 1):
+        gauges = [
+            _gauge(f"{number}.{cell + 1}", block, cell, width, plain)
+            for cell in range(len(block.bits))
+        ]
+        for at in range(0, len(gauges), columns):
+            lines.append(Text().join(gauges[at : at + columns]))
+    return lines
+
+
+def _gauge(name: str, block: "Cells", cell: int, width: int, plain: bool) -> Text:
+    candidate, low, high = (
+        float(values[cell]) for values in (block.candidates, block.beta1, block.beta2)
+    )
+    on = bool(block.bits[cell])
+    columns = width - 10
+    scale = columns / max(1.6 * high, 1e-9)
+    places = [min(max(int(value * scale), 0), columns - 1) for value in (candidate, low, high)]
+    full = "=" if plain else "━"
+    text = Text(f"{name:<5}", no_wrap=True)
+    text.append("# " if plain and on else ". " if plain else "● " if on else "· ", "bold cyan")
+    style = "green" if candidate >= high else "yellow" if candidate >= low else "dim"
+    for at in range(columns):
+        if at == places[2]:
+            text.append("]", "bold")
+        elif at == places[1]:
+            text.append("[", "bold")
+        else:
+            text.append(full if at <= places[0] and candidate > 0 else " ", style)
+    return text.append("   ")
+
+
+def _sign_lines(blocks: "Sequence[Cells]", inner: int, plain: bool) -> list[Text]:
+    signs = _PLAIN_SIGNS if plain else _SIGNS
+    reset, off, on, sets = tuple(signs)
+    title = Text(no_wrap=True, style="dim")
+    title.append(f"cells set   {reset} reset   {off} holds 0   {on} holds 1   {sets} set")
+    lines = [title]
+    for number, block in enumerate(blocks, 1):
+        above = block.candidates >= block.beta2
+        holds = (block.candidates >= block.beta1) & ~above
+        which = np.where(above, 3, np.where(holds, 1 + block.bits, 0))
+        for at in range(0, len(which), inner):
+            text = Text(_start(number, block) if at == 0 else "", no_wrap=True)
+            text.pad_right(len(_start(number, block)) - len(text))
+            for sign in which[at : at + inner]:
+                text.append(signs[sign], ("dim", "yellow", "cyan", "green")[sign])
+            lines.append(text)
+    return lines
+
+
+def _group_lines(blocks: "Sequence[Cells]", inner: int, plain: bool) -> list[Text]:
+    shades = _PLAIN_GROUPS if plain else _GROUPS
+    most = max(-(-len(block.bits) // inner) for block in blocks)
+    title = f"cells set, in groups of up to {most}: higher for more of them"
+    lines = [Text(title, "dim", no_wrap=True)]
+    for number, block in enumerate(blocks, 1):
+        size = -(-len(block.bits) // inner)
+        groups = [block.bits[at : at + size].mean() for at in range(0, len(block.bits), size)]
+        text = Text(_start(number, block), no_wrap=True)
+        text.append("".join(shades[round(share * (len(shades) - 1))] for share in groups), "cyan")
+        lines.append(text)
+    return lines

@@ -1,0 +1,121 @@
+"""`kws-stream triggers`: what `--keep-triggers` kept."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kws_stream.cli.options import json_option
+from kws_stream.cli.output import complain, print_json
+from kws_stream.errors import DataError, DeviceError
+
+if TYPE_CHECKING:
+    from kws_stream.live import TriggerRecord
+
+
+@click.group()
+def triggers() -> None:
+    """List, play and label the triggers that listen and serve kept."""
+
+
+@triggers.command("list")
+@click.argument("folder")
+@json_option()
+def list_triggers(folder: str, as_json: bool) -> None:
+    """List the triggers in FOLDER, oldest first."""
+    from kws_stream.live import read_triggers
+
+    records = read_triggers(folder)
+    for number, record in enumerate(records, 1):
+        values = record.values
+        if as_json:
+            shown = ("kept_at", "event", "label", "model", "threshold", "source")
+            print_json({"name": record.name} | {name: values.get(name) for name in shown})
+            continue
+        event = values["event"]
+        click.echo(
+            f"{number:>4}  {str(values.get('kept_at'))[:19]}  {event['keyword']:<12} "
+            f"score {event['score']:.2f}  {record.label or '-':<4} {record.name}"
+        )
+    if not records:
+        complain(f"{folder}: no triggers")
+
+
+@triggers.command()
+@click.argument("folder")
+@click.argument("name")
+def play(folder: str, name: str) -> None:
+    """Play trigger NAME of FOLDER: its name, or its number in the list."""
+    _play(_find(folder, name))
+
+
+@triggers.command()
+@click.argument("folder")
+@click.argument("name", required=False)
+@click.argument("answer", type=click.Choice(["yes", "no", "clear"]), required=False)
+def label(folder: str, name: str | None, answer: str | None) -> None:
+    """Say whether the word of trigger NAME was spoken: yes or no; clear takes it back.
+
+    NAME is the trigger's name, or its number in the list. Without NAME each trigger that has no
+    label is played, and asked for.
+    """
+    if name is None:
+        _ask_for_all(folder)
+        return
+    if answer is None:
+        raise click.UsageError("need yes, no or clear after NAME.")
+    record = _find(folder, name)
+    record.set_label(None if answer == "clear" else answer)
+    click.echo(f"{record.name}: {answer}")
+
+
+def _ask_for_all(folder: str) -> None:
+    from kws_stream.live import read_triggers
+
+    waiting = [record for record in read_triggers(folder) if record.label is None]
+    if not waiting:
+        complain(f"{folder}: no trigger without a label")
+    for number, record in enumerate(waiting, 1):
+        event = record.values["event"]
+        click.echo(f"{number} of {len(waiting)}: {event['keyword']}, score {event['score']:.2f}")
+        try:
+            _play(record)
+        except DeviceError as error:
+            complain(str(error))
+        answer = click.prompt(
+            f"Was it {event['keyword']!r}? (yes, no, skip, quit)",
+            type=click.Choice(["yes", "no", "skip", "quit"]),
+            show_choices=False,
+        )
+        if answer == "quit":
+            return
+        if answer != "skip":
+            record.set_label(answer)
+
+
+def _find(folder: str, name: str) -> "TriggerRecord":
+    from kws_stream.live import read_triggers
+
+    records = read_triggers(folder)
+    for number, record in enumerate(records, 1):
+        if name in (record.name, f"{record.name}.json", f"{record.name}.wav", str(number)):
+            return record
+    raise DataError(
+        f"{folder}: need the name of a trigger or a number from 1 to {len(records)}, got "
+        f"{name!r:.200}; see `triggers list`"
+    )
+
+
+def _play(record: "TriggerRecord") -> None:
+    from kws_stream.audio.devices import load_backend
+    from kws_stream.constants import SAMPLE_RATE_HZ
+    from kws_stream.live import trigger_audio
+
+    samples = trigger_audio(record)
+    sd = load_backend(None)
+    try:
+        sd.play(samples, SAMPLE_RATE_HZ)
+        sd.wait()
+    except (sd.PortAudioError, ValueError) as error:
+        raise DeviceError(
+            f"need a loudspeaker to play {record.audio}, got {error}; connect one or open the file"
+        ) from error

@@ -1,0 +1,279 @@
+"""Records of triggers: the audio around an event and what the model made of it.
+
+A record is a WAV and a JSON file of one name in one folder; docs/triggers.md describes them. What a
+folder holds is bounded, and nothing but a person's label is ever added to it later.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import queue
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kws_stream.audio import FileSource
+from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.detector import WakeEvent
+from kws_stream.errors import DataError
+from kws_stream.live.passages import LONGEST_WORD_S, first_sample
+from kws_stream.live.ring import AudioRing, Samples, sample_number
+from kws_stream.packs import Pack
+from kws_stream.pipeline import KeywordSpotter, Observation
+
+FORMAT = 1
+BEFORE_S = 1.0
+AFTER_S = 1.0
+MOST_RECORDS = 200
+LABELS = ("yes", "no")
+_WAITING = 16  # records that a slow disk may hold back
+_MOST_JSON_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class TriggerRecord:
+    """A record in a folder; `values` is what its JSON file holds."""
+
+    path: Path
+    values: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def audio(self) -> Path:
+        return self.path.with_suffix(".wav")
+
+    @property
+    def label(self) -> str | None:
+        """ "yes" for a word that was spoken, "no" for a false one, None until somebody says."""
+        label = self.values.get("label")
+        return label if label in LABELS else None
+
+    def set_label(self, label: str | None) -> None:
+        """Write a label into the JSON file, all of it or nothing."""
+        self.values["label"] = label
+        _write_json(self.path, self.values)
+
+
+def read_triggers(folder: str | os.PathLike[str]) -> list[TriggerRecord]:
+    """The records in a folder, oldest first.
+
+    Raises DataError where there is no folder, and for a record that cannot be read.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise DataError(f"{place}: need a folder of triggers, got none; see --keep-triggers")
+    return [_read(path) for path in sorted(place.glob("trigger-*.json"))]
+
+
+def _read(path: Path) -> TriggerRecord:
+    try:
+        if path.stat().st_size > _MOST_JSON_BYTES:
+            raise ValueError("a file too large")
+        values = json.loads(path.read_text("utf-8"))
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise ValueError("another format")
+        event = values["event"]
+        if not isinstance(event["keyword"], str) or not isinstance(event["score"], int | float):
+            raise ValueError("no event")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(
+            f"{path}: need the record of a trigger, got {error!r:.120}; remove the file"
+        ) from error
+    return TriggerRecord(path, values)
+
+
+def trigger_audio(record: TriggerRecord) -> Samples:
+    """The audio (n,) of a record; raises AudioError where it is missing or damaged."""
+    with FileSource(record.audio) as source:
+        return np.concatenate([np.asarray(block, np.float32) for block in source.blocks()])
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(values, allow_nan=False), "utf-8")
+    os.replace(temporary, path)
+
+
+class TriggerStore:
+    """A folder that keeps the latest records; a thread of its own does the writing.
+
+    Where there are more than `most`, the oldest without a label goes; where all are labelled, new
+    ones are not kept. `kept` and `lost` count.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        most: int = MOST_RECORDS,
+        on_fault: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """on_fault: told the first time that a record could not be written.
+
+        Raises DataError for a folder that cannot be made or written.
+        """
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise DataError(
+                f"{self.folder}: need a folder to keep triggers in, got {error.strerror}; "
+                "choose another"
+            ) from error
+        self.kept = 0
+        self.lost = 0
+        self._most = most
+        self._on_fault = on_fault
+        self._queue: queue.Queue[tuple[dict[str, Any], Samples] | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(target=self._work, name="triggers", daemon=True)
+        self._thread.start()
+
+    def put(self, values: dict[str, Any], pcm: Samples) -> None:
+        """Keep a record; never waits: behind a disk that is too slow it is lost and counted."""
+        try:
+            self._queue.put_nowait((values, pcm))
+        except queue.Full:
+            self.lost += 1
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Write what waits and end."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=timeout_s)
+        self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            try:
+                if self._make_room():
+                    self._write(*item)
+                    self.kept += 1
+                    continue
+            except (OSError, DataError, ValueError) as error:
+                if not self.lost:
+                    self._on_fault(f"a trigger could not be kept: {error}")
+            self.lost += 1
+
+    def _make_room(self) -> bool:
+        paths = sorted(self.folder.glob("trigger-*.json"))
+        for path in paths:
+            if len(paths) < self._most:
+                break
+            if not path.exists() or _read(path).label is None:
+                path.with_suffix(".wav").unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+                paths = [other for other in paths if other != path]
+        return len(paths) < self._most
+
+    def _write(self, values: dict[str, Any], pcm: Samples) -> None:
+        import soundfile
+
+        stamp = datetime.now(UTC)
+        word = re.sub(r"[^a-z0-9]+", "-", values["event"]["keyword"].lower()).strip("-")[:40]
+        stem = f"trigger-{stamp:%Y%m%dT%H%M%S}{stamp.microsecond:06d}-{word}"
+        path = self.folder / f"{stem}.json"
+        whole = np.rint(np.clip(pcm * 32768.0, -32768, 32767)).astype(np.int16)
+        temporary = path.with_suffix(".part.wav")
+        soundfile.write(temporary, whole, SAMPLE_RATE_HZ, "PCM_16")
+        os.replace(temporary, path.with_suffix(".wav"))
+        record = {"format": FORMAT, "kept_at": stamp.isoformat(), "audio": f"{stem}.wav"}
+        _write_json(path, record | values)
+
+
+class TriggerKeeper:
+    """A watcher that gathers what belongs to each event and hands it to a store."""
+
+    def __init__(self, store: TriggerStore, spotter: KeywordSpotter, source: str = "") -> None:
+        """source: what the record calls the place that the sound came from."""
+        self._store = store
+        self._spotter = spotter
+        self._source = source
+        self._digest = network_digest(spotter.pack)
+        seconds = BEFORE_S + LONGEST_WORD_S + AFTER_S + 1.0
+        self._ring = AudioRing(seconds)
+        self._frames: deque[tuple[list[float], list[str]]] = deque(
+            maxlen=round(seconds / spotter.frame_s)
+        )
+        self._open: list[WakeEvent] = []
+        self._count = 0  # frames heard
+
+    def reset(self) -> None:
+        """A new stream begins; what was not complete is kept as it is."""
+        self.finish()
+        self._ring.reset()
+        self._frames.clear()
+        self._count = 0
+
+    def hear(self, samples: Samples, seen: Sequence[Observation]) -> None:
+        self._ring.add(samples)
+        for piece in seen:
+            bits = [np.packbits(block, axis=1) for block in piece.trace.bits]
+            for row, scores in enumerate(piece.smoothed):
+                packed = [block[row].tobytes().hex() for block in bits]
+                self._frames.append(([round(float(score), 5) for score in scores], packed))
+            self._count += len(piece.smoothed)
+            self._open += piece.events
+        while self._open and self._end(self._open[0]) <= self._ring.end:
+            self._keep(self._open.pop(0))
+
+    def finish(self) -> None:
+        """Keep the events that the end of the stream cuts short."""
+        for event in self._open:
+            self._keep(event)
+        self._open = []
+
+    def _end(self, event: WakeEvent) -> int:
+        return sample_number(event.time_s + AFTER_S)
+
+    def _keep(self, event: WakeEvent) -> None:
+        spotter = self._spotter
+        start = first_sample(event, BEFORE_S)
+        pcm = self._ring.between(start, self._end(event))
+        first = max(start / SAMPLE_RATE_HZ, 0.0)
+        forgotten = self._count - len(self._frames)
+        frames = [
+            (round((forgotten + number + 1) * spotter.frame_s, 6), *frame)
+            for number, frame in enumerate(self._frames)
+        ]
+        frames = [frame for frame in frames if first < frame[0] <= event.time_s + AFTER_S]
+        parameters = spotter.pack.network.parameters
+        self._store.put(
+            {
+                "event": event.as_dict(),
+                "label": None,
+                "model": spotter.pack.name,
+                "model_version": spotter.pack.version,
+                "model_sha256": self._digest,
+                "threshold": spotter.thresholds[event.keyword],
+                "thresholds": spotter.thresholds,
+                "source": self._source,
+                "audio_start_s": round(start / SAMPLE_RATE_HZ, 6),
+                "rate_hz": SAMPLE_RATE_HZ,
+                "frame_s": spotter.frame_s,
+                "classes": list(spotter.classes),
+                "cells": [block.cells for block in parameters.blocks],
+                "times_s": [time for time, _, _ in frames],
+                "scores": [scores for _, scores, _ in frames],
+                "bits": [bits for _, _, bits in frames],
+            },
+            pcm,
+        )
+
+
+def network_digest(pack: Pack) -> str:
+    """SHA-256 of the pack's network, as its manifest has it."""
+    files = pack.manifest.get("files", {})
+    digest = files.get(pack.manifest.get("network"))
+    return digest if isinstance(digest, str) else hashlib.sha256(b"").hexdigest()
