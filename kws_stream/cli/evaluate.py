@@ -1,6 +1,7 @@
 """`kws-stream evaluate`: figures of a model on a data set."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -101,6 +102,7 @@ def evaluate(
     if snr is None:  # a report wants it, and an official test set has no noise
         known = noise is not None or Path(folder, evaluation.NOISE).is_dir()
         snr = report is not None and known
+    check_streams(streams)
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -165,6 +167,17 @@ def check_options(
         raise click.UsageError("--stream is for the page of --report: give both.")
     if report is not None:
         check_report(report)
+
+
+def check_streams(names: Sequence[str]) -> None:
+    """Open, before the work, the recordings that come after it, and read their labels."""
+    from kws_stream import evaluation
+    from kws_stream.audio import FileSource
+
+    for stream in evaluation.streams_of(names):
+        for file in stream.files:
+            FileSource(file).close()
+            evaluation.read_labels(file)
 
 
 def check_report(file: str) -> None:

@@ -64,5 +64,5 @@ def _summary(clips: ClipRun | None, stream: RecordingsResult | None) -> str:
     if stream is not None:
         heading = "<h3>In a stream, at the model's thresholds</h3>" if clips is not None else ""
         shown += heading + tiles(stream_tiles(stream))
-    notes = clips.result.notes if clips is not None else ()
+    notes = [note for part in (clips and clips.result, stream) if part for note in part.notes]
     return shown + "".join(paragraph(f"Note: {note}.") for note in notes)

@@ -1,11 +1,16 @@
 """The sections about streams: rates at the model's thresholds and others, latency, events."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from kws_stream.evaluation.metrics import wilson_interval
-from kws_stream.evaluation.recordings import OperatingPoint, RecordingsResult, poisson_interval
+from kws_stream.evaluation.recordings import (
+    Counts,
+    OperatingPoint,
+    RecordingsResult,
+    poisson_interval,
+)
 from kws_stream.evaluation.report.clip_part import between, percent
 from kws_stream.evaluation.report.figures import (
     ACCENT,
@@ -62,7 +67,7 @@ def number(rate: float) -> str:
 
 def stream_sections(result: RecordingsResult) -> list[Section]:
     return [
-        Section("False accepts per hour", _against_threshold(result) + _keywords(result)),
+        Section("False accepts per hour", _against_threshold(result) + _counts(result)),
         Section("DET curve of the stream", _trade_off(result)),
         Section("Latency", _latency(result)),
         Section("Events", _events(result)),
@@ -110,7 +115,7 @@ def _against_threshold(result: RecordingsResult) -> str:
         drawn = as_html(figure, "False accepts per hour and misses against threshold")
     rows = [
         (
-            f"{threshold:.2f}",
+            f"{threshold:g}",
             percent(point.as_dict()["false_reject_rate"]),
             number(rate),
             " to ".join(map(number, poisson_interval(point.false_accepts, result.hours))),
@@ -134,23 +139,35 @@ def _plain_numbers(axis: object) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # type: ignore[attr-defined]
 
 
-def _keywords(result: RecordingsResult) -> str:
-    rows = []
-    for name, counts in result.point.per_keyword.items():
-        low, high = poisson_interval(counts.false_accepts, result.hours)
-        missed = counts.words - counts.hits
-        rows.append(
+def _counts(result: RecordingsResult) -> str:
+    """Tables of what was counted at the model's thresholds."""
+    each = {
+        f"{name} from {result.point.thresholds[name]:g}": counts
+        for name, counts in result.point.per_keyword.items()
+    }
+    shown = "<h3>Each keyword, at the model's threshold</h3>" + _table("keyword", each)
+    if len(result.sources) > 1:
+        sources = {short_name(name): counts for name, counts in result.sources.items()}
+        shown += "<h3>Each source, at the model's thresholds</h3>" + _table("source", sources)
+    return shown
+
+
+def _table(what: str, rows: Mapping[str, Counts]) -> str:
+    lines: list[Sequence[object]] = []
+    for name, counts in rows.items():
+        figures = counts.as_dict()
+        missed = figures["false_reject_interval"]
+        lines.append(
             (
-                *(name, f"{result.point.thresholds[name]:.2f}", counts.words, counts.hits),
-                percent(missed / counts.words if counts.words else None),
-                between(wilson_interval(missed, counts.words))[6:] if counts.words else "–",
-                *(counts.false_accepts, number(counts.false_accepts / result.hours)),
-                f"{number(low)} to {number(high)}",
+                *(name, f"{counts.hours:.2f}", counts.words, counts.hits),
+                percent(figures["false_reject_rate"]),
+                between(missed)[6:] if missed else "–",
+                *(counts.false_accepts, number(figures["false_accepts_per_hour"])),
+                " to ".join(map(number, figures["false_accepts_per_hour_interval"])),
             )
         )
-    head = ["keyword", "threshold", "spoken", "found", "missed", "95 % interval"]
-    head += ["false accepts", "per hour", "95 % interval"]
-    return "<h3>At the model's thresholds</h3>" + table(head, rows)
+    head = [what, "hours", "spoken", "found", "missed", "95 % interval"]
+    return table([*head, "false accepts", "per hour", "95 % interval"], lines)
 
 
 def _trade_off(result: RecordingsResult) -> str:
