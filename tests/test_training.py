@@ -275,6 +275,22 @@ def test_a_resumed_run_equals_one_that_never_stopped(corpus: Corpus, tmp_path: P
     assert not other.resume()
 
 
+def test_a_run_begins_with_the_network_of_another(corpus: Corpus, tmp_path: Path) -> None:
+    first = Training(small_recipe(steps=6, sequences=4), corpus, tmp_path / "first")
+    first.advance()
+    first.save()
+    second = Training(small_recipe(steps=9, sequences=4), corpus, tmp_path / "second")
+    second.start_from(tmp_path / "first")
+    assert second.step == 0
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+    with pytest.raises(DataError, match="checkpoint"):
+        second.start_from(tmp_path / "nowhere")
+    wider = Training(small_recipe(width=8, sequences=4), corpus, tmp_path / "wider")
+    with pytest.raises(DataError, match="size"):
+        wider.start_from(tmp_path / "first")
+
+
 def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: Path) -> None:
     recipe = small_recipe(cells=12, width=12, steps=200, sequences=16, learning_rate=0.02)
     training = Training(recipe, corpus, tmp_path / "run")

@@ -17,6 +17,7 @@ CACHE = Path("runs") / "cache"
 @click.option("--out", type=FOLDER, required=True, help="Folder of the new model pack.")
 @click.option("--run", type=FOLDER, help="Folder of log and checkpoint. Default: runs/NAME.")
 @click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
+@click.option("--start-from", type=FOLDER, help="Run whose network to begin with.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
 def train(
     recipe: Path,
@@ -25,6 +26,7 @@ def train(
     out: Path,
     run: Path | None,
     threads: int | None,
+    start_from: Path | None,
     resume: bool,
 ) -> None:
     """Train a model pack from a recipe.
@@ -51,6 +53,8 @@ def train(
     settings = Recipe.from_toml(recipe)
     corpus = Corpus.from_folders(data, synthetic, settings.features, CACHE, torch.get_num_threads())
     training = Training(settings, corpus, run or Path("runs") / settings.name)
+    if start_from is not None:
+        training.start_from(start_from)
     if resume:
         found = training.resume()
         console.print(f"resumed at step {training.step}" if found else "no checkpoint: from step 0")

@@ -314,6 +314,23 @@ class Training:
             self._schedules[number].load_state_dict(schedules[number])
         return True
 
+    def start_from(self, folder: Path) -> None:
+        """Begin with the network of another run of the same size, in place of an untrained one.
+
+        Raises DataError if there is no such checkpoint there.
+        """
+        from safetensors.torch import load_file
+
+        path = folder / "checkpoint.safetensors"
+        if not path.exists():
+            raise DataError(f"{folder}: need the folder of a run with a checkpoint, found none")
+        try:
+            self.network.load_state_dict(_within(load_file(path), "network."))
+        except RuntimeError as error:
+            raise DataError(
+                f"{folder}: need a network of the recipe's size, got one of another"
+            ) from error
+
     def _identity(self) -> dict[str, Any]:
         features = self.recipe.features.as_dict()
         return self.recipe.training_settings() | {"features": features}
