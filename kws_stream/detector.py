@@ -172,17 +172,42 @@ class Detector:
             scores = softmax(mean.tolist())
             if smoothed is not None:
                 smoothed.append(scores)
-            event = self.judge(scores)
+            event = self._judge_one(scores)
             if event is not None:
                 events.append(event)
         return events
 
-    def judge(self, scores: list[float]) -> WakeEvent | None:
-        """The event of the next frame, from its smoothed scores (K,): `process` after smoothing.
+    def judge(self, scores: Array) -> list[WakeEvent]:
+        """Events of the next frames, from their smoothed scores (t, K): `process` after smoothing.
 
-        For many detectors with other thresholds over the same scores; a detector hears either
-        logits or scores.
+        Quick for many frames at once, for many detectors with other thresholds over the same
+        scores. A detector hears either logits or scores.
         """
+        if not len(scores):
+            return []
+        frames = np.arange(self._frames + 1, self._frames + 1 + len(scores))
+        best = scores.argmax(axis=1)  # the first of equal ones, as in `process`
+        top = scores.max(axis=1)
+        lows = {
+            index: np.maximum.accumulate(
+                np.where(scores[:, index] < level, frames, self._low[index])
+            )
+            for index, level in self._rearm
+        }
+        events = []
+        for row in np.flatnonzero(top >= np.array(self._thresholds)[best]).tolist():
+            keyword, self._frames = int(best[row]), int(frames[row])
+            self._low[keyword] = int(lows[keyword][row])
+            if self._may_fire(keyword):
+                events.append(self._fire(keyword, float(top[row])))
+        self._frames = int(frames[-1])
+        for index in lows:
+            self._low[index] = int(lows[index][-1])
+        self.smoothed = scores[-1].tolist()
+        return events
+
+    def _judge_one(self, scores: list[float]) -> WakeEvent | None:
+        """The event of the next frame, from its smoothed scores."""
         self.smoothed = scores
         self._frames = frame = self._frames + 1
         for index, level in self._rearm:
@@ -190,14 +215,18 @@ class Detector:
                 self._low[index] = frame
         score = max(scores)
         best = scores.index(score)
-        if (
-            score >= self._thresholds[best]
-            and self._low[best] > self._fired[best]
-            and frame > self._warmup
-            and frame >= self._fired[best] + self._refractory
-        ):
+        if score >= self._thresholds[best] and self._may_fire(best):
             return self._fire(best, score)
         return None
+
+    def _may_fire(self, keyword: int) -> bool:
+        """Whether a keyword that reached its threshold is armed at this frame."""
+        fired = self._fired[keyword]
+        return (
+            self._low[keyword] > fired
+            and self._frames > self._warmup
+            and self._frames >= fired + self._refractory
+        )
 
     def _fire(self, keyword: int, score: float) -> WakeEvent:
         start_s = self._low[keyword] * self._frame_s - self._settings.onset_s

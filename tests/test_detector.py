@@ -90,6 +90,13 @@ def test_equals_the_oracle_in_every_bit_for_any_split(data: st.DataObject) -> No
         detector.reset()
         assert detector.smoothed == [1 / len(classes)] * len(classes)
 
+    judged: list[WakeEvent] = []
+    for part in draw(splits(len(array))):
+        judged += detector.judge(np.array(scores).reshape(-1, len(classes))[part])
+    assert [event.as_dict() for event in judged] == expected
+    if scores:
+        assert detector.smoothed == scores[-1]
+
 
 @pytest.mark.parametrize("classes", [1, 2, 12])
 def test_softmax_is_a_softmax(classes: int) -> None:

@@ -20,6 +20,7 @@ from kws_stream.cli.options import json_option, model_option, power_figure_optio
         "devices": "kws_stream.cli.devices",
         "evaluate": "kws_stream.cli.evaluate",
         "evaluate-stream": "kws_stream.cli.evaluate_stream",
+        "tune": "kws_stream.cli.tune",
         "train": "kws_stream.cli.train",
         "model": "kws_stream.cli.model",
         "export-c": "kws_stream.cli.export_c",

@@ -37,6 +37,7 @@ from kws_stream.evaluation.speech_commands import (
 )
 from kws_stream.evaluation.streams import StreamResult, Word, score_stream
 from kws_stream.evaluation.table import clip_table
+from kws_stream.evaluation.tuning import Setting, Tuning, tune
 
 __all__ = [
     "NOISE",
@@ -55,8 +56,10 @@ __all__ = [
     "Result",
     "Score",
     "Selection",
+    "Setting",
     "Stream",
     "StreamResult",
+    "Tuning",
     "Word",
     "WordClip",
     "background_in",
@@ -80,6 +83,7 @@ __all__ = [
     "streams_of",
     "summarise",
     "synthesise",
+    "tune",
     "with_noise",
     "word_clips",
 ]

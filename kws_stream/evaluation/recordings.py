@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream import packs
+from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import DataError
 from kws_stream.evaluation.metrics import wilson_interval
@@ -20,6 +21,7 @@ from kws_stream.workers import Workers
 
 SWEEP = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.999)
 """Thresholds that are tried for all keywords at once."""
+JUDGED_FRAMES = 4096  # at a time, by every detector
 
 
 def poisson_interval(count: int, hours: float) -> tuple[float, float]:
@@ -151,18 +153,24 @@ class Hearing:
         events: list[list[WakeEvent]] = [[] for _ in detectors]
         words: list[Word] = []
         files: list[tuple[str, float]] = []
-        samples_s = 0.0
+        samples, waiting = 0, list[np.ndarray]()  # smoothed scores that no detector has judged
+
+        def judge() -> None:
+            scores = np.concatenate(waiting)
+            for detector, found in zip(detectors, events, strict=True):
+                found += detector.judge(scores)
+            waiting.clear()
+
         for piece in stream.pieces():
             words += piece.words
             if piece.file is not None:
-                files.append((piece.file, samples_s))
-            samples_s += len(piece.pcm) / 16_000
-            for seen in spotter.observe(piece.pcm):
-                for scores in seen.smoothed.tolist():
-                    for detector, found in zip(detectors, events, strict=True):
-                        event = detector.judge(scores)
-                        if event is not None:
-                            found.append(event)
+                files.append((piece.file, samples / SAMPLE_RATE_HZ))
+            samples += len(piece.pcm)
+            waiting += [seen.smoothed for seen in spotter.observe(piece.pcm)]
+            if sum(map(len, waiting)) >= JUDGED_FRAMES:
+                judge()
+        if waiting:
+            judge()
         return Heard(
             source=stream.source,
             seconds=spotter.time_s,
@@ -195,15 +203,9 @@ def evaluate_streams(
     AudioError for a file that cannot be read, DataError for wrong labels and for no sound at all,
     PackError for the model, and what `Workers` raises.
     """
-    pack = KeywordSpotter(model).pack  # an unusable one is refused here
+    pack = model if isinstance(model, packs.Pack) else packs.load(model)
     hearing = Hearing(pack)
-    heard: list[Heard] = []
-    with nullcontext(workers) if workers is not None else Workers() as all_workers:
-        for one in all_workers.map(hearing, streams):
-            heard.append(one)
-            progress(sum(each.seconds for each in heard))
-    if not sum(one.seconds for one in heard):
-        raise DataError("need recordings with sound in them, got none")
+    heard = hear(hearing, streams, progress, workers)
     points = operating_points(hearing, heard)
     own = [(one, one.results[0]) for one in heard]
     return RecordingsResult(
@@ -236,6 +238,24 @@ def evaluate_streams(
         ),
         notes=tuple(notes),
     )
+
+
+def hear(
+    hearing: Hearing,
+    streams: Sequence[Stream],
+    progress: Callable[[float], None] = lambda seconds: None,
+    workers: Workers | None = None,
+) -> list[Heard]:
+    """Hear the streams, wherever the workers are; arguments and errors as of `evaluate_streams`."""
+    KeywordSpotter(hearing.pack)  # an unusable one is refused here
+    heard: list[Heard] = []
+    with nullcontext(workers) if workers is not None else Workers() as all_workers:
+        for one in all_workers.map(hearing, streams):
+            heard.append(one)
+            progress(sum(each.seconds for each in heard))
+    if not sum(one.seconds for one in heard):
+        raise DataError("need recordings with sound in them, got none")
+    return heard
 
 
 def _word_after(word: Word, at_s: float) -> Word:

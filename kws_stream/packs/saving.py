@@ -10,7 +10,7 @@ from typing import Any
 
 from kws_stream.errors import PackError
 from kws_stream.packs.arrays import network_bytes
-from kws_stream.packs.loading import load_directory
+from kws_stream.packs.loading import find, load_directory
 from kws_stream.packs.manifest import FIELDS, FORMAT, MANIFEST
 from kws_stream.parameters import NetworkParameters
 
@@ -83,3 +83,15 @@ def save(
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def save_copy(
+    model: str | os.PathLike[str], directory: str | os.PathLike[str], **fields: Any
+) -> Path:
+    """Write a copy of a pack with other fields in its manifest; the pack itself stays as it is.
+
+    Files that neither are the network nor its graphs are left behind. Raises PackError as `load`
+    and `save`, so also for a directory that exists.
+    """
+    pack, graphs = load_directory(find(model))
+    return save(directory, pack.manifest | fields, pack.network.parameters, list(graphs.values()))

@@ -1,0 +1,209 @@
+"""Thresholds for a wanted rate of false accepts, from recordings.
+
+A keyword fires by its own score and threshold alone, so the counts of each keyword at each
+threshold are found once, and any combination of thresholds is a sum of them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kws_stream import packs
+from kws_stream.errors import DataError, ParameterError
+from kws_stream.evaluation.recordings import (
+    Counts,
+    Heard,
+    Hearing,
+    OperatingPoint,
+    hear,
+    operating_points,
+)
+from kws_stream.evaluation.sources import Stream
+from kws_stream.workers import Workers
+
+TRIED = (
+    *(round(0.025 * step, 3) for step in range(2, 39)),
+    *(0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 0.9995, 0.9999),
+)
+"""Thresholds from 0.05 to 0.9999."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Thresholds, and what was counted with them: of all keywords, and of each."""
+
+    thresholds: Mapping[str, float]
+    counts: Counts
+    per_keyword: Mapping[str, Counts]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "thresholds": dict(self.thresholds),
+            **self.counts.as_dict(),
+            "per_keyword": {name: counts.as_dict() for name, counts in self.per_keyword.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A recommendation. target: false accepts per hour. trade_off: one threshold for all keywords.
+
+    met: the recommended thresholds stay within the target in these recordings. shown: they are long
+    enough, and the upper end of the 95 % interval is within the target too.
+    """
+
+    model: str
+    target: float
+    current: Setting
+    recommended: Setting
+    trade_off: tuple[Setting, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def hours(self) -> float:
+        return self.recommended.counts.hours
+
+    @property
+    def hours_to_show_target(self) -> float:
+        """Without any false accept: T hours bound the rate by 3/T at 95 % (e^-3 = 0.05)."""
+        return 3 / self.target
+
+    @property
+    def met(self) -> bool:
+        return self.recommended.counts.false_accepts <= self.target * self.hours
+
+    @property
+    def shown(self) -> bool:
+        high = self.recommended.counts.as_dict()["false_accepts_per_hour_interval"][1]
+        return self.hours >= self.hours_to_show_target and high <= self.target
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "target_false_accepts_per_hour": self.target,
+            "hours": self.hours,
+            "hours_to_show_target": self.hours_to_show_target,
+            "target_met": self.met,
+            "target_shown": self.shown,
+            "current": self.current.as_dict(),
+            "recommended": self.recommended.as_dict(),
+            "trade_off": [setting.as_dict() for setting in self.trade_off],
+            "notes": list(self.notes),
+        }
+
+
+def tune(
+    streams: Sequence[Stream],
+    model: str | Path | packs.Pack,
+    target: float = 0.5,
+    progress: Callable[[float], None] = lambda seconds: None,
+    workers: Workers | None = None,
+    notes: Sequence[str] = (),
+) -> Tuning:
+    """The thresholds that miss the fewest words within `target` false accepts per hour.
+
+    Arguments and errors as of `evaluate_streams`; ParameterError for a target that is not above 0.
+    """
+    if not 0 < target < float("inf"):
+        raise ParameterError(f"target: need false accepts per hour above 0, got {target}")
+    pack = model if isinstance(model, packs.Pack) else packs.load(model)
+    if not pack.keywords:
+        raise DataError(f"{pack.name}: need a model with keywords to tune, it has none")
+    hearing = Hearing(pack, TRIED)
+    heard: list[Heard] = hear(hearing, streams, progress, workers)
+    own, *swept = operating_points(hearing, heard)
+    chosen = choose_thresholds([point.per_keyword for point in swept], target * own.hours)
+    rows = {name: TRIED[row] for name, row in chosen.items()}
+    per_keyword = {name: swept[row].per_keyword[name] for name, row in chosen.items()}
+    recommended = Setting(rows, _sum(list(per_keyword.values())), per_keyword)
+    tuning = Tuning(
+        model=pack.name,
+        target=target,
+        current=_setting(own),
+        recommended=recommended,
+        trade_off=tuple(map(_setting, swept)),
+        notes=(),
+    )
+    said = [*notes, *_notes(tuning)]
+    return Tuning(**{**vars(tuning), "notes": tuple(said)})
+
+
+def choose_thresholds(counts: Sequence[Mapping[str, Counts]], allowed: float) -> dict[str, int]:
+    """Which of the tried thresholds, by number from the lowest, is best for each keyword.
+
+    counts: of each keyword at each threshold. Together the keywords fire falsely `allowed` times
+    at most; the fewest words are missed; of equal ones the fewest false accepts. Among thresholds
+    with equal counts it is the middle one, and the lowest for a keyword that nobody spoke. Where
+    no combination is allowed, the highest of each.
+    """
+    names = list(counts[0])
+    best: dict[int, tuple[tuple[int, int], tuple[tuple[int, int], ...]]] = {0: ((0, 0), ())}
+    for name in names:
+        outcomes = {(at[name].words - at[name].hits, at[name].false_accepts) for at in counts}
+        after: dict[int, tuple[tuple[int, int], tuple[tuple[int, int], ...]]] = {}
+        for spent, ((missed, _), choice) in best.items():
+            for outcome in outcomes:
+                total = spent + outcome[1]
+                cost = (missed + outcome[0], total)
+                if total <= allowed and (total not in after or cost < after[total][0]):
+                    after[total] = (cost, (*choice, outcome))
+        best = after
+    if not best:
+        return dict.fromkeys(names, len(counts) - 1)
+    _, choice = min(best.values())
+    return {
+        name: _row_of([at[name] for at in counts], outcome)
+        for name, outcome in zip(names, choice, strict=True)
+    }
+
+
+def _row_of(counts: Sequence[Counts], outcome: tuple[int, int]) -> int:
+    """Of the longest run of thresholds with this outcome: its middle, or its lowest (no words)."""
+    runs: list[list[int]] = []
+    for row, at in enumerate(counts):
+        if (at.words - at.hits, at.false_accepts) == outcome:
+            if runs and runs[-1][-1] == row - 1:
+                runs[-1].append(row)
+            else:
+                runs.append([row])
+    run = max(runs, key=len)
+    return run[len(run) // 2] if counts[0].words else run[0]
+
+
+def _setting(point: OperatingPoint) -> Setting:
+    return Setting(point.thresholds, _sum(list(point.per_keyword.values())), point.per_keyword)
+
+
+def _sum(each: Sequence[Counts]) -> Counts:
+    return Counts(
+        hours=each[0].hours,
+        words=sum(counts.words for counts in each),
+        hits=sum(counts.hits for counts in each),
+        false_accepts=sum(counts.false_accepts for counts in each),
+    )
+
+
+def _notes(tuning: Tuning) -> list[str]:
+    """What the recommendation cannot tell."""
+    notes = []
+    if not tuning.met:
+        notes.append(
+            "no thresholds reach the target in these recordings; the highest of each is given"
+        )
+    if tuning.hours < tuning.hours_to_show_target:
+        notes.append(
+            f"the recordings are too short to show {tuning.target:g} per hour: {tuning.hours:.2f} "
+            f"h without a false accept would bound the rate by {3 / tuning.hours:.2f} per hour at "
+            f"95 %; the target takes {tuning.hours_to_show_target:.1f} h"
+        )
+    unspoken = [name for name, c in tuning.recommended.per_keyword.items() if not c.words]
+    if unspoken:
+        notes.append(
+            f"nobody says {', '.join(unspoken)}: the lowest threshold without a false accept, and "
+            "how many would be missed is unknown"
+        )
+    notes.append(
+        "the thresholds were chosen on these recordings; on others the figures are rather worse"
+    )
+    return notes
