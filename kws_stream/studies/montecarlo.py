@@ -50,7 +50,8 @@ class MonteCarlo:
         return good / len(self.accuracies), wilson_interval(good, len(self.accuracies))
 
     def as_dict(self) -> dict[str, Any]:
-        levels = [self.wanted, *(self.exact_accuracy - drop for drop in DROPS)]
+        drops = [round(self.exact_accuracy - drop, 6) for drop in DROPS]
+        levels = [self.wanted, *(level for level in drops if 0 <= level != self.wanted)]
         yields = [(level, *self.share_above(level)) for level in levels]
         return self.head | {
             "chips": len(self.accuracies),
