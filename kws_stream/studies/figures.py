@@ -62,11 +62,12 @@ def montecarlo_figure(study: MonteCarlo) -> "Figure":
     left.legend(frameon=False)
     levels = np.sort(percent)
     shares = 100 * (1 - np.arange(len(levels)) / len(levels))
-    right.step(levels, shares, where="pre", color=COLOURS[0])
     wanted = 100 * study.wanted
+    begin = min(wanted, levels[0])  # below the worst chip, all reach it
+    right.step([begin, *levels], [100, *shares], where="pre", color=COLOURS[0])
     share = 100 * study.share_above(study.wanted)[0]
     right.plot([wanted], [share], "o", color=COLOURS[1])
-    right.annotate(f"{share:.1f} % of chips\nreach {wanted:g} %", (wanted, share), **_BESIDE)
+    right.annotate(f"{share:.1f} % of chips\nreach {wanted:g} %", (wanted, share), **_BELOW)
     right.set(xlabel=f"{name}, %", ylabel="chips that reach it, %", ylim=(0, 103))
     figure.suptitle(
         f"{study.head['model']}: {len(percent)} virtual chips, {study.head['clips']} clips", size=10
@@ -74,7 +75,7 @@ def montecarlo_figure(study: MonteCarlo) -> "Figure":
     return figure
 
 
-_BESIDE: dict[str, Any] = {"xytext": (6, 6), "textcoords": "offset points", "size": 8}
+_BELOW: dict[str, Any] = {"xytext": (6, -26), "textcoords": "offset points", "size": 8}
 
 
 def noise_figure(study: NoiseStudy) -> "Figure":
