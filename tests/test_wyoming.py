@@ -29,8 +29,8 @@ from kws_stream import KeywordSpotter, packs
 from kws_stream.errors import InputError, ParameterError, ServerError
 from kws_stream.integrations.wyoming.catalogue import Catalogue
 from kws_stream.integrations.wyoming.messages import Limits
-from kws_stream.integrations.wyoming.pcm import ChunkDecoder
 from kws_stream.integrations.wyoming.server import Address, WyomingServer, measure_capacity
+from kws_stream.live.decoder import ChunkDecoder
 from tests.pack_factory import build_pack
 from tests.test_cli import noise
 

@@ -16,6 +16,7 @@ from kws_stream.cli.options import json_option, model_option, power_figure_optio
         "detect": "kws_stream.cli.detect",
         "listen": "kws_stream.cli.listen",
         "serve": "kws_stream.cli.serve",
+        "doctor": "kws_stream.cli.doctor",
         "triggers": "kws_stream.cli.triggers",
         "devices": "kws_stream.cli.devices",
         "evaluate": "kws_stream.cli.evaluate",

@@ -20,6 +20,7 @@ from kws_stream.cli.options import (
     threshold_option,
 )
 from kws_stream.cli.output import complain, print_event, print_power, uninterrupted
+from kws_stream.cli.web import WebSettings, serve_page, web_options
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DeviceError
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 @power_figure_option
 @click.option("--reconnect", is_flag=True, help="Wait for a device that goes away.")
 @threshold_option
+@web_options
 @consequence_options
 def listen(
     model: str,
@@ -55,6 +57,7 @@ def listen(
     figure: Path | None,
     reconnect: bool,
     thresholds: list[Threshold],
+    web: WebSettings | None,
     consequences: Consequences,
 ) -> None:
     """Listen to a microphone.
@@ -64,6 +67,13 @@ def listen(
     In a terminal a live picture shows level, filterbank, scores, cells and power; the events are
     printed when it ends. Without a terminal, or with --json, each event is a line as it comes.
     """
+    if web is not None:
+        if duration_s is not None or power_report or figure is not None or reconnect:
+            raise click.UsageError(
+                "--duration, --power-report, --power-figure and --reconnect are not for --web."
+            )
+        serve_page(make_spotter(model, thresholds), device, web, consequences, as_json)
+        return
     from kws_stream.audio import MicrophoneSource
     from kws_stream.cli.picture import Lines, Picture
     from kws_stream.live import Hearing, PowerMeter

@@ -74,8 +74,8 @@ class Monitor:
     def __init__(self, spotter: KeywordSpotter) -> None:
         settings = FeatureSettings.from_dict(spotter.pack.features)
         self._spotter = spotter
-        self._channels = settings.channels
-        self._high = settings.high
+        self.channels = settings.channels
+        self.high = settings.high
         self._thresholds = [
             (block.beta1, block.beta2) for block in spotter.pack.network.parameters.blocks
         ]
@@ -108,7 +108,7 @@ class Monitor:
                 part = samples[at : at + _LEVEL_SAMPLES]
                 self._levels.append(float(part @ part / len(part)) ** 0.5)
         for piece in seen:
-            self._heat.extend(piece.features[:, : self._channels] / self._high)
+            self._heat.extend(piece.features[:, : self.channels] / self.high)
             self._candidates = [block[-1] for block in piece.trace.candidates]
             self._events.extend(piece.events)
             self._event_count += len(piece.events)
@@ -133,7 +133,7 @@ class Monitor:
             rms=(self._energy / max(1, self._samples)) ** 0.5,
             floor=float(np.quantile(self._levels, _FLOOR_SHARE)) if self._levels else 0.0,
             clipped=self._clipped,
-            heat=np.array(self._heat).reshape(-1, self._channels),
+            heat=np.array(self._heat).reshape(-1, self.channels),
             frame_s=spotter.frame_s,
             scores=[
                 Score(name, float(score), thresholds.get(name))

@@ -17,9 +17,9 @@ from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError, ParameterError, ServerError
 from kws_stream.integrations.wyoming.catalogue import Catalogue
 from kws_stream.integrations.wyoming.messages import Limits, read_message, write_message
-from kws_stream.integrations.wyoming.pcm import ChunkDecoder
 from kws_stream.integrations.wyoming.session import Session
 from kws_stream.live import Hearing
+from kws_stream.live.decoder import ChunkDecoder
 from kws_stream.packs import Pack
 from kws_stream.pipeline import KeywordSpotter
 

@@ -15,8 +15,8 @@ from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError
 from kws_stream.integrations.wyoming.catalogue import Catalogue
-from kws_stream.integrations.wyoming.pcm import ChunkDecoder, Samples
 from kws_stream.live import Hearing
+from kws_stream.live.decoder import ChunkDecoder, Samples
 from kws_stream.packs import Pack
 
 # Work done at once for one client: a tenth of a second of audio, then the others have their turn.

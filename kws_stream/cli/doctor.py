@@ -1,0 +1,59 @@
+"""`kws-stream doctor`: what is wrong, and what to do about it."""
+
+from dataclasses import asdict
+
+import click
+
+from kws_stream.cli.options import json_option
+from kws_stream.cli.output import complain, print_json
+
+_COLOURS = {"good": "green", "note": "yellow", "bad": "red"}
+
+
+@click.command()
+@click.option(
+    *("-m", "--model", "models"),
+    multiple=True,
+    metavar="MODEL",
+    help="Models to verify; repeatable. Default: all that are shipped.",
+)
+@click.option("--device", metavar="D", help="Microphone: index, or part of the name.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 60),
+    default=3.0,
+    show_default=True,
+    metavar="S",
+    help="Length of the recording.",
+)
+@click.option("--no-recording", is_flag=True, help="Do not record.")
+@json_option("Print one JSON object.")
+@click.pass_context
+def doctor(
+    context: click.Context,
+    models: tuple[str, ...],
+    device: str | None,
+    seconds: float,
+    no_recording: bool,
+    as_json: bool,
+) -> None:
+    """Check microphone, speed, models and versions.
+
+    The exit code is 1 if anything is bad. Nothing that is recorded is kept.
+    """
+    from kws_stream.live.checkup import check_up
+
+    if not no_recording:
+        complain(f"records {seconds:g} s from the microphone, if there is one: say something")
+    findings = []
+    for finding in check_up(models, device, None if no_recording else seconds):
+        findings.append(finding)
+        if not as_json:
+            mark = click.style(f"{finding.status:<4}", fg=_COLOURS[finding.status])
+            click.echo(f"{mark}  {finding.what}: {finding.text}")
+            if finding.advice:
+                click.echo(f"      {finding.advice}")
+    if as_json:
+        print_json({"findings": [asdict(finding) for finding in findings]})
+    if any(finding.status == "bad" for finding in findings):
+        context.exit(1)

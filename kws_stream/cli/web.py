@@ -1,0 +1,125 @@
+"""`kws-stream listen --web`: the live picture as a web page."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kws_stream.cli.consequences import Consequences
+from kws_stream.cli.output import complain, print_event
+
+if TYPE_CHECKING:
+    from kws_stream.detector import WakeEvent
+    from kws_stream.integrations.web.session import Session
+    from kws_stream.pipeline import KeywordSpotter
+
+PORT = 8760
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """Where the page is served, and how."""
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    names: tuple[str, ...] = ()
+    certificate: str | None = None
+    key: str | None = None
+
+
+def web_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of a command, in one argument `web`: None without --web."""
+
+    @functools.wraps(command)  # with the options that it has already
+    def gather(
+        *args: Any,
+        web: bool,
+        host: str | None,
+        port: int | None,
+        names: tuple[str, ...],
+        tls_cert: str | None,
+        tls_key: str | None,
+        **settings: Any,
+    ) -> Any:
+        if not web and (host or port is not None or names or tls_cert or tls_key):
+            raise click.UsageError("--host, --port, --allow-host and --tls-... need --web.")
+        if tls_key is not None and tls_cert is None:
+            raise click.UsageError("--tls-key needs --tls-cert.")
+        port = PORT if port is None else port
+        page = WebSettings(host or "127.0.0.1", port, names, tls_cert, tls_key)
+        return command(*args, web=page if web else None, **settings)
+
+    wrapped: Callable[..., Any] = gather
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+_OPTIONS = [
+    click.option("--web", is_flag=True, help="Show everything in a web page (extra: web)."),
+    click.option("--host", metavar="H", help="Address of the page. Default: this machine alone."),
+    click.option(
+        "--port", type=click.IntRange(0, 65_535), metavar="P", help="Its port. Default: 8760."
+    ),
+    click.option(
+        *("--allow-host", "names"),
+        multiple=True,
+        metavar="NAME",
+        help="A further name under which browsers reach the page.",
+    ),
+    click.option("--tls-cert", metavar="FILE", help="Certificate in PEM, for HTTPS."),
+    click.option("--tls-key", metavar="FILE", help="Its key, where that is another file."),
+]
+
+
+def serve_page(
+    spotter: "KeywordSpotter",
+    device: str | None,
+    settings: WebSettings,
+    consequences: Consequences,
+    as_json: bool,
+) -> None:
+    """Serve the page until Ctrl-C; each page has a stream of its own. `spotter` is a pattern."""
+    from kws_stream.integrations.web import server
+    from kws_stream.integrations.web.app import Pages
+    from kws_stream.integrations.web.doors import Doors, is_loopback
+    from kws_stream.integrations.web.microphone import SharedMicrophone
+    from kws_stream.integrations.web.session import Session
+    from kws_stream.pipeline import KeywordSpotter
+
+    if settings.certificate is not None:
+        server.check_certificate(settings.certificate, settings.key)
+
+    def make_session(source: str) -> "Session":
+        own = KeywordSpotter(spotter.pack, spotter.thresholds)
+        return Session(own, consequences.watchers(own, f"web page, {source}"))
+
+    def on_event(source: str, event: "WakeEvent") -> None:
+        print_event(event, f"web page, {source}", as_json, with_name=True)
+
+    doors = Doors(settings.host, settings.names)
+    pages = Pages(make_session, doors, SharedMicrophone(device), _recording(), on_event)
+    listening = server.bind(settings.host, settings.port)
+    with consequences, listening:
+        scheme = "http" if settings.certificate is None else "https"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        complain(f"open {scheme}://{host}:{listening.getsockname()[1]}")
+        if not is_loopback(settings.host):
+            complain("everybody who reaches this address can listen to this machine's microphone")
+        server.serve(pages, listening, settings.certificate, settings.key)
+
+
+def _recording() -> object:
+    from importlib import resources
+
+    import numpy as np
+
+    from kws_stream.audio import FileSource
+
+    with (
+        resources.as_file(resources.files("kws_stream").joinpath("_data/demo.flac")) as path,
+        FileSource(path) as source,
+    ):
+        return np.concatenate([np.asarray(block) for block in source.blocks()])

@@ -1,0 +1,169 @@
+"""The page's server: three files, and a WebSocket for each page."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from kws_stream.detector import WakeEvent
+from kws_stream.errors import DeviceError, InputError
+from kws_stream.integrations.web.doors import Doors
+from kws_stream.integrations.web.microphone import SharedMicrophone
+from kws_stream.integrations.web.session import Session, demo_blocks
+
+_FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/worklet.js": ("worklet.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; worker-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_PERIOD_S = 0.05  # between two moments
+_SEND_S = 10.0  # for a page to take a message
+MOST_PAGES = 8
+MOST_BYTES = 2**18  # of a message; 2.7 s of 16-bit audio at 48 kHz
+
+
+class Pages:
+    """The application; `make_session` is called for each page, with the name of its source."""
+
+    def __init__(
+        self,
+        make_session: Callable[[str], Session],
+        doors: Doors,
+        microphone: SharedMicrophone,
+        demo: Any,
+        on_event: Callable[[str, WakeEvent], None] = lambda source, event: None,
+    ) -> None:
+        """demo: a recording (n,) to play where there is no microphone."""
+        self._make_session = make_session
+        self._doors = doors
+        self._microphone = microphone
+        self._demo = demo
+        self._on_event = on_event
+        self._pages = 0
+        routes = [Route(path, self._file) for path in _FILES]
+        self.app = Starlette(routes=[*routes, WebSocketRoute("/live", self._live)])
+
+    async def _file(self, request: Request) -> Response:
+        if not self._doors.host_is_ours(request.headers.get("host", "")):
+            return PlainTextResponse("need a name of this server as Host", 421, _HEADERS)
+        name, kind = _FILES[request.url.path]
+        text = resources.files(__package__).joinpath(name).read_text("utf-8")
+        return Response(text, media_type=kind, headers=_HEADERS)
+
+    async def _live(self, socket: WebSocket) -> None:
+        host, origin = socket.headers.get("host", ""), socket.headers.get("origin")
+        if not self._doors.origin_is_ours(origin, host):
+            await socket.close(1008)  # before it is accepted: an answer of 403
+            return
+        await socket.accept()
+        if self._pages >= MOST_PAGES:
+            await _send(socket, _error(f"need fewer pages, got more than {MOST_PAGES}"))
+            await socket.close(1013)
+            return
+        self._pages += 1
+        try:
+            await self._serve(socket)
+        except (WebSocketDisconnect, TimeoutError, RuntimeError):
+            pass  # the page went away, or does not read
+        finally:
+            self._pages -= 1
+            if socket.application_state is WebSocketState.CONNECTED:
+                with contextlib.suppress(RuntimeError):
+                    await socket.close()
+
+    async def _serve(self, socket: WebSocket) -> None:
+        source = socket.query_params.get("source", "demo")
+        play = {"demo": self._play_demo, "server": self._play_microphone}.get(source)
+        session = self._make_session(source)
+        session.on_event = lambda event: self._on_event(source, event)
+        hello = session.hello() | {"server_microphone": self._microphone.available()}
+        await _send(socket, hello)
+        jobs: list[Awaitable[None]] = [self._draw(socket, session), self._obey(socket, session)]
+        if play is not None:
+            jobs.append(play(socket, session))
+        tasks = [asyncio.ensure_future(job) for job in jobs]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except (InputError, DeviceError) as error:
+            await _send(socket, _error(str(error)))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            session.close()
+
+    async def _draw(self, socket: WebSocket, session: Session) -> None:
+        while True:
+            await _send(socket, session.moment())
+            await asyncio.sleep(_PERIOD_S)
+
+    async def _obey(self, socket: WebSocket, session: Session) -> None:
+        """Messages of the page: audio, its rate before it, and what people change."""
+        rate: Any = None
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            if message.get("bytes") is not None:
+                await session.hear_browser(message["bytes"], rate)
+                continue
+            text = message.get("text") or ""
+            if text.startswith('{"rate":'):
+                rate = _rate(text)
+                session.restart()
+            else:
+                session.obey(text)
+
+    async def _play_demo(self, socket: WebSocket, session: Session) -> None:
+        """The recording over and over, in real time."""
+        loop = asyncio.get_running_loop()
+        while True:
+            session.restart()
+            began = loop.time()
+            for number, block in enumerate(demo_blocks(self._demo)):
+                await asyncio.sleep(began + 0.02 * number - loop.time())
+                await session.hear(block)
+
+    async def _play_microphone(self, socket: WebSocket, session: Session) -> None:
+        queue = self._microphone.subscribe()
+        try:
+            while (block := await queue.get()) is not None:
+                await session.hear(block)
+            raise DeviceError(self._microphone.fault or "need sound, got the end of it")
+        finally:
+            self._microphone.leave(queue)
+
+
+async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
+    async with asyncio.timeout(_SEND_S):
+        await socket.send_text(json.dumps(message, allow_nan=False))
+
+
+def _error(text: str) -> dict[str, Any]:
+    return {"type": "error", "text": text}
+
+
+def _rate(text: str) -> Any:
+    try:
+        return json.loads(text)["rate"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"need a rate, got {text[:80]!r}") from error
