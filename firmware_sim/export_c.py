@@ -10,6 +10,7 @@ from kws_stream.errors import FirmwareError
 from .fixed_point import FixedFrontEnd, check_detector, fixed_front_end, score_code
 from .integers import INT32, IntegerLayer, IntegerNetwork, integer_network
 from .model import FirmwareModel
+from .registers import c_header
 
 SOURCES = Path(__file__).parent / "c"
 HOST = Path(__file__).parent / "host"
@@ -170,6 +171,7 @@ def library(model: FirmwareModel) -> dict[str, str]:
         if path.suffix in (".c", ".h")
     }
     files["kws_model.h"] = _header(model, network, front_end)
+    files["kws_registers.h"] = c_header()
     files["kws_model.c"] = _definitions(model, network, front_end)
     return files
 

@@ -89,8 +89,13 @@ def _fraction(outputs: NDArray[np.float64], preemphasis: float) -> int:
     )
 
 
-def fixed_front_end(design: FrontEndDesign) -> FixedFrontEnd:
+def fixed_front_end(design: FrontEndDesign | None) -> FixedFrontEnd:
     """Constants for C; raises ParameterError for settings that fixed point has no room for."""
+    if design is None:
+        raise ParameterError(
+            "fixed-point front end: need the analog filterbank, got a mel front end; use a model "
+            "trained on the filterbank"
+        )
     one = 2**COEFFICIENT_BITS
     _need(bool((np.abs(design.a[:, 1]) < 2).all()), "filters", "|a1| below 2", design.a)
     bands = np.rint(np.stack([design.b[:, 0], -design.a[:, 1], -design.a[:, 2]], 1) * one)

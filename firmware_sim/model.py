@@ -57,11 +57,11 @@ class DetectorDesign:
 
 @dataclass(frozen=True, eq=False)
 class FirmwareModel:
-    """A model pack as the digital side sees it."""
+    """A model pack as the digital side sees it; front_end: None if it is no filterbank."""
 
     name: str
     version: str
     classes: tuple[str, ...]
     parameters: NetworkParameters
-    front_end: FrontEndDesign
+    front_end: FrontEndDesign | None
     detector: DetectorDesign

@@ -25,6 +25,10 @@ from kws_stream.cli.options import json_option, model_option, power_figure_optio
         "train": "kws_stream.cli.train",
         "model": "kws_stream.cli.model",
         "export-c": "kws_stream.cli.export_c",
+        "export-onnx": "kws_stream.cli.export_onnx",
+        "program": "kws_stream.cli.program",
+        "chip-info": "kws_stream.cli.chip_info",
+        "verify-backends": "kws_stream.cli.verify_backends",
         "chip": "kws_stream.cli.chip",
     },
 )

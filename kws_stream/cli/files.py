@@ -26,12 +26,12 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
     """All of the file or nothing of it."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
-            part.write_bytes(encoded(text))
+            part.write_bytes(encoded(content) if isinstance(content, str) else content)
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)

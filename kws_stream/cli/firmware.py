@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from kws_stream.errors import ParameterError
-
 if TYPE_CHECKING:
     from firmware_sim.model import DetectorDesign, FirmwareModel, FrontEndDesign
     from kws_stream.packs import Pack
@@ -11,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def firmware_model(pack: "Pack") -> "FirmwareModel":
-    """Raises PackError for a pack that no spotter could use, ParameterError for a mel front end."""
+    """Raises PackError for a pack that no spotter could use."""
     from firmware_sim.model import FirmwareModel
     from kws_stream.pipeline import KeywordSpotter
 
@@ -26,7 +24,7 @@ def firmware_model(pack: "Pack") -> "FirmwareModel":
     )
 
 
-def _front_end(pack: "Pack") -> "FrontEndDesign":
+def _front_end(pack: "Pack") -> "FrontEndDesign | None":
     import numpy as np
 
     from firmware_sim.model import FrontEndDesign
@@ -37,10 +35,7 @@ def _front_end(pack: "Pack") -> "FrontEndDesign":
 
     settings = FeatureSettings.from_dict(pack.features)
     if settings.kind != "analog":
-        raise ParameterError(
-            f"{pack.name}: need the analog front end for C, got {settings.kind!r}; use a model "
-            "trained on the filterbank"
-        )
+        return None
     b, a = bandpass(*bands_of(settings))
     frame_s = settings.frame_s
     return FrontEndDesign(
@@ -82,7 +77,7 @@ def _detector(spotter: "KeywordSpotter") -> "DetectorDesign":
 
 
 def load_model(model: str) -> tuple["Pack", "FirmwareModel"]:
-    """The pack of that name or folder, and its numbers; ParameterError as above."""
+    """The pack of that name or folder, and its numbers; raises PackError."""
     from kws_stream import packs
 
     pack = packs.load(model)

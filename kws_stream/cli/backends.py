@@ -1,0 +1,192 @@
+"""Every way to compute a model's network, over the same features, compared bit by bit."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_sim import bitstream, toolchain
+from firmware_sim.chip import Chip, program
+from firmware_sim.integers import integer_network
+from firmware_sim.onnx_graph import run_streaming, streaming_graph
+from firmware_sim.scalar import run_scalar
+from kws_stream.errors import DataError, FirmwareError
+from kws_stream.evaluation import Clip, read_clip, split_of
+from kws_stream.features import build
+from kws_stream.network import Network
+from kws_stream.pipeline import blocks_of
+
+if TYPE_CHECKING:
+    from firmware_sim.model import FirmwareModel
+    from kws_stream.packs import Pack
+
+Array = NDArray[np.float64]
+Result = tuple[Array, list[NDArray[np.bool_]]]
+Backend = Callable[[Array], Result]
+"""Features (S, T, n) of S streams -> logits (S, T, K) and the bits (S, T, d) of each block."""
+
+BATCH = 200  # streams at once: bounds the memory
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
+
+
+@dataclass
+class Comparison:
+    """What was compared with the pack, in frames."""
+
+    clips: int
+    frames: int
+    compared: dict[str, int]
+
+
+def clips_of(folder: Path) -> tuple[list[Path], list[str]]:
+    """The validation clips of a folder in the layout of Speech Commands; else all recordings.
+
+    Raises DataError for a folder without recordings.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: need a folder of recordings, found none; check the path")
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.parent.name.startswith("_")
+    )
+    if not files:
+        raise DataError(
+            f"{folder}: need recordings (wav, flac, ogg, opus), found none; give the folder above "
+            "the words"
+        )
+    chosen = [p for p in files if "_nohash_" in p.name and split_of(p.name) == "validation"]
+    if chosen:
+        return chosen, []
+    return files, ["no clips of the validation split: all recordings were taken"]
+
+
+def features_of(pack: "Pack", clips: Sequence[Path], whole: bool) -> Array:
+    """Features (S, T, n) of the first second of each clip, or of one whole recording."""
+    front_end = build(pack.features)
+    streams = []
+    for path in clips:
+        front_end.reset()
+        pcm = np.concatenate(list(blocks_of(path))) if whole else read_clip(Clip(path, "", ""))
+        streams.append(front_end.process(pcm))
+    return np.stack(streams)
+
+
+def _runs(network: Network) -> Backend:
+    def run(features: Array) -> Result:
+        traces = [network.run(stream) for stream in features]
+        blocks = range(len(network.parameters.blocks))
+        bits = [np.stack([trace.bits[b] for trace in traces]) for b in blocks]
+        return np.stack([trace.logits for trace in traces]), bits
+
+    return run
+
+
+def _chip(model: "FirmwareModel") -> Backend:
+    """The network that a simulated chip runs, once the model's bitstream was sent to it."""
+    data = bitstream.encode(model)
+    chip = Chip(len(data) * 8)
+    chip.supply(1.8)
+    return _runs(Network(program(chip, data).parameters))
+
+
+def backends(model: "FirmwareModel", names: Sequence[str], stack: ExitStack) -> dict[str, Backend]:
+    """The named backends; programs that they need live until the stack closes.
+
+    Raises FirmwareError without a C compiler, MissingExtraError without the onnx package.
+    """
+    integers = integer_network(model.parameters)
+    cells = [block.cells for block in model.parameters.blocks]
+    made: dict[str, Backend] = {}
+
+    def in_reals(logits: NDArray[np.int64]) -> Array:
+        return np.ldexp(logits.astype(np.float64), -integers.logit_fraction)
+
+    if "bitstream" in names:
+        made["bitstream"] = _chip(model)
+    if "c" in names:
+        binary = stack.enter_context(toolchain.program(model, "network_main.c"))
+
+        def in_c(features: Array) -> Result:
+            codes = integers.features(features)
+            logits, bits = toolchain.run_network(binary, codes, len(model.classes), cells)
+            return in_reals(logits), bits
+
+        made["c"] = in_c
+    if "onnx" in names:
+        graph = streaming_graph(model)
+        initial = [block.initial_state for block in model.parameters.blocks]
+        made["onnx"] = lambda features: run_streaming(graph, features, initial)
+    for name, run in (("integers", integers.run), ("scalar", lambda x: run_scalar(integers, x))):
+        if name in names:
+
+            def in_integers(features: Array, run: Callable[[Any], Any] = run) -> Result:
+                logits, bits = run(integers.features(features))
+                return in_reals(logits), bits
+
+            made[name] = in_integers
+    return made
+
+
+def _batches(
+    pack: "Pack", clips: Sequence[Path], whole: bool
+) -> Iterator[tuple[Sequence[Path], Array]]:
+    for at in range(0, len(clips), BATCH):
+        batch = clips[at : at + BATCH]
+        yield batch, features_of(pack, batch, whole)
+
+
+def _require_same(name: str, clips: Sequence[Path], wanted: Result, got: Result) -> None:
+    """Raises FirmwareError that names the first frame with another bit."""
+    kinds = ["logits", *(f"bits of block {b}" for b in range(len(wanted[1])))]
+    pairs = zip(kinds, [wanted[0], *wanted[1]], [got[0], *got[1]], strict=True)
+    for kind, ours, theirs in pairs:
+        if ours.shape != theirs.shape or not np.array_equal(ours, theirs):
+            where = [0, 0, 0]
+            if ours.shape == theirs.shape:
+                where = [int(i) for i in np.argwhere(ours != theirs)[0]]
+            raise FirmwareError(
+                f"{name}: need the {kind} of the pack, got others, first in "
+                f"{clips[where[0]]} at frame {where[1]}, place {where[2]}; this is a bug or a "
+                "broken compiler: please report it"
+            )
+
+
+def compare(
+    pack: "Pack",
+    model: "FirmwareModel",
+    clips: Sequence[Path],
+    names: Sequence[str],
+    scalar_frames: int,
+    whole: bool,
+    progress: Callable[[int], None] = lambda clips: None,
+) -> Comparison:
+    """Compare each backend with the pack on the clips; the scalar oracle on some frames alone.
+
+    whole: the one clip is a recording to hear to its end; else a second of each is heard.
+
+    Raises FirmwareError at the first bit that differs, and as `backends`.
+    """
+    done = Comparison(len(clips), 0, dict.fromkeys(names, 0))
+    reference = _runs(pack.network)
+    with ExitStack() as stack:
+        ways = backends(model, names, stack)
+        for batch, features in _batches(pack, clips, whole):
+            wanted = reference(features)
+            done.frames += features.shape[0] * features.shape[1]
+            for name, way in ways.items():
+                part = slice(None)
+                if name == "scalar" and scalar_frames:
+                    left = max(0, scalar_frames - done.compared[name])
+                    part = slice(-(-left // features.shape[1]))
+                seen = features[part]
+                if len(seen):
+                    same = wanted[0][part], [bits[part] for bits in wanted[1]]
+                    _require_same(name, batch, same, way(seen))
+                    done.compared[name] += seen.shape[0] * seen.shape[1]
+            progress(len(batch))
+    return done

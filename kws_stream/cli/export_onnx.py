@@ -1,0 +1,29 @@
+"""`kws-stream export-onnx`: a network as one streaming ONNX graph."""
+
+from pathlib import Path
+
+import click
+
+from kws_stream.cli.files import check_file, write_file
+
+
+@click.command("export-onnx")
+@click.argument("model")
+@click.option(
+    *("-o", "--output"),
+    callback=check_file,
+    metavar="FILE",
+    required=True,
+    help="File of the graph.",
+)
+def export_onnx(model: str, output: str) -> None:
+    """Write the network of MODEL as one ONNX graph: a frame and state in, logits and state out.
+
+    Any number of streams run at once, a frame a call. Needs the extra onnx."""
+    from firmware_sim.onnx_graph import streaming_graph
+    from kws_stream.cli.firmware import load_model
+
+    pack, numbers = load_model(model)
+    graph = streaming_graph(numbers)
+    write_file(Path(output), graph)
+    click.echo(f"{pack.name} {pack.version}: {len(graph)} bytes in {click.format_filename(output)}")

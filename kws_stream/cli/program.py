@@ -1,0 +1,39 @@
+"""`kws-stream program`: a model as the bitstream of a chip."""
+
+from pathlib import Path
+
+import click
+
+from kws_stream.cli.files import check_file, write_file
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "-o",
+    "--output",
+    callback=check_file,
+    metavar="FILE",
+    required=True,
+    help="File of the bitstream.",
+)
+def program(model: str, output: str) -> None:
+    """Write the bitstream that sets a chip to MODEL, a name or the folder of a pack.
+
+    It is first sent to a simulated chip, bit by bit, latched, and read back."""
+    from firmware_sim import bitstream
+    from firmware_sim.chip import Chip
+    from firmware_sim.chip import program as send
+    from kws_stream.cli.firmware import load_model
+
+    pack, numbers = load_model(model)
+    data = bitstream.encode(numbers)
+    chip = Chip(len(data) * 8)
+    chip.supply(1.8)
+    configuration = send(chip, data)
+    write_file(Path(output), data)
+    click.echo(
+        f"{pack.name} {pack.version}: {len(data) * 8} bits in {click.format_filename(output)}, "
+        f"CRC {configuration.crc:#010x}"
+    )
+    click.echo("simulated chip: sent, latched, readback equals what was sent")

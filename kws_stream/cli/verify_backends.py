@@ -1,0 +1,62 @@
+"""`kws-stream verify-backends`: every way to compute a network, to the bit."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+RECORDING = Path(__file__).parents[1] / "_data" / "demo.flac"
+LABELS = {
+    "bitstream": "programmed chip (simulated)",
+    "c": "C core",
+    "onnx": "streaming ONNX graph",
+    "integers": "integers in NumPy",
+    "scalar": "scalar oracle",
+}
+
+
+@click.command("verify-backends")
+@click.argument("model")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of Speech Commands, or of any recordings. Default: the packaged recording.",
+)
+@click.option(
+    "--without",
+    type=click.Choice(list(LABELS)),
+    multiple=True,
+    help="Leave one out, c where there is no compiler, say; repeatable.",
+)
+@click.option(
+    "--scalar-frames",
+    type=click.IntRange(0),
+    default=2000,
+    show_default=True,
+    help="Frames for the scalar oracle, which is slow; 0: all.",
+)
+def verify_backends(
+    model: str, data: Path | None, without: tuple[str, ...], scalar_frames: int
+) -> None:
+    """Compare the pack of MODEL with its programmed bitstream, its C core, its streaming ONNX
+    graph and exact integers, bit by bit, on features of real sound.
+
+    Exit code 1 at the first bit that differs, and where a compiler or the extra onnx is missing.
+    """
+    from kws_stream.cli.backends import clips_of, compare
+    from kws_stream.cli.firmware import load_model
+
+    pack, numbers = load_model(model)
+    clips, notes = ([RECORDING], []) if data is None else clips_of(data)
+    names = [name for name in LABELS if name not in without]
+    bar: Any = click.progressbar(length=len(clips), file=sys.stderr)
+    with bar:
+        done = compare(pack, numbers, clips, names, scalar_frames, data is None, bar.update)
+    for note in notes:
+        click.echo(f"note: {note}")
+    click.echo(f"{pack.name} {pack.version}: {done.clips} recordings, {done.frames} frames")
+    for name, label in LABELS.items():
+        text = f"{done.compared[name]:>9} frames, equal" if name in names else "left out"
+        click.echo(f"  {label:<28}{text}")
+    click.echo(f"compared {done.frames} frames on {len(names)} backends: every bit is the pack's")

@@ -1,0 +1,117 @@
+"""The streaming ONNX graph, and all backends side by side, from the command line."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from firmware_sim import bitstream
+from firmware_sim.onnx_graph import run_streaming, streaming_graph
+from kws_stream import packs
+from kws_stream.cli import main
+from tests.pack_factory import build_pack
+from tests.test_firmware import model_of, random_features
+
+onnx = pytest.importorskip("onnx")
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="needs a C compiler"
+)
+
+
+@pytest.mark.parametrize("name", packs.list_packs())
+def test_the_streaming_graph_gives_the_bits_of_every_shipped_pack(name: str) -> None:
+    pack, model = model_of(name)
+    graph = streaming_graph(model)
+    values = random_features(pack.network, 2, 30)
+    initial = [block.initial_state for block in model.parameters.blocks]
+    logits, bits = run_streaming(graph, values, initial)
+    for stream in range(2):
+        trace = pack.network.run(values[stream])
+        assert np.array_equal(logits[stream], trace.logits)
+        for ours, wanted in zip(bits, trace.bits, strict=True):
+            assert np.array_equal(ours[stream], wanted)
+
+
+def test_another_runtime_gives_the_same_bits_from_the_metadata_alone(tmp_path: Path) -> None:
+    pack, model = model_of(build_pack(tmp_path / "pack", graphs=False))
+    graph = onnx.load_from_string(streaming_graph(model))
+    facts = {p.key: json.loads(p.value) for p in graph.metadata_props}
+    assert facts["classes"] == list(pack.classes)
+    runtime = onnx.reference.ReferenceEvaluator(graph)
+    kind = {1: np.float32, 11: np.float64}[graph.graph.input[0].type.tensor_type.elem_type]
+    states = [np.array([bits], bool) for bits in facts["initial_state"]]
+    (values,) = random_features(pack.network, 1, 20)
+    wanted = pack.network.run(values)
+    for t, frame in enumerate(values):
+        feed = {"features": frame[None].astype(kind)}
+        feed |= {f"state_{index}": state for index, state in enumerate(states)}
+        logits, *states = runtime.run(None, feed)
+        assert np.array_equal(logits[0].astype(float), wanted.logits[t])
+        for state, bits in zip(states, wanted.bits, strict=True):
+            assert np.array_equal(state[0], bits[t])
+
+
+@needs_compiler
+def test_verify_backends_compares_all_of_them_on_the_packaged_recording() -> None:
+    result = CliRunner().invoke(main, ["verify-backends", "yes-4", "--scalar-frames", "60"])
+    assert result.exit_code == 0, result.output
+    assert "1 recordings, 1614 frames" in result.stdout
+    assert result.stdout.count("frames, equal") == 5
+    assert "on 5 backends" in result.stdout
+
+
+def test_verify_backends_takes_a_folder_and_leaves_out_what_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "yes").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / "yes" / f"{name}.wav", rng.normal(0, 0.1, 9000), 16_000)
+    words = ["verify-backends", "yes-4", "--data", str(tmp_path), "--without", "c"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert "2 recordings, 100 frames" in result.stdout
+    assert "left out" in result.stdout
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = CliRunner().invoke(main, ["verify-backends", "yes-4", "--data", str(empty)])
+    assert result.exit_code == 1
+    assert "found none" in result.stderr
+
+
+def test_without_a_compiler_verify_backends_fails_and_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    result = CliRunner().invoke(main, ["verify-backends", "yes-4"])
+    assert result.exit_code == 1
+    assert "install gcc or clang" in result.stderr
+
+
+def test_program_and_chip_info_agree_and_refuse_a_broken_file(tmp_path: Path) -> None:
+    file = tmp_path / "chip.bit"
+    runner = CliRunner()
+    result = runner.invoke(main, ["program", "yes-4", "-o", str(file)])
+    assert result.exit_code == 0, result.output
+    assert bitstream.encode(model_of("yes-4")[1]) == file.read_bytes()
+    result = runner.invoke(main, ["chip-info", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "2 blocks, 8 cells, 2 classes" in result.stdout
+    data = bytearray(file.read_bytes())
+    data[50] ^= 1
+    for broken in (bytes(data), bytes(data[:60]), b""):
+        file.write_bytes(broken)
+        result = runner.invoke(main, ["chip-info", str(file)])
+        assert result.exit_code == 1
+        assert "bitstream" in result.stderr
+    assert runner.invoke(main, ["chip-info", str(tmp_path)]).exit_code == 1
+
+
+def test_export_onnx_writes_the_graph(tmp_path: Path) -> None:
+    file = tmp_path / "yes.onnx"
+    result = CliRunner().invoke(main, ["export-onnx", "yes-4", "-o", str(file)])
+    assert result.exit_code == 0, result.output
+    assert file.read_bytes() == streaming_graph(model_of("yes-4")[1])
