@@ -41,7 +41,9 @@ def test_another_runtime_gives_the_same_bits_from_the_metadata_alone(tmp_path: P
     graph = onnx.load_from_string(streaming_graph(model))
     facts = {p.key: json.loads(p.value) for p in graph.metadata_props}
     assert facts["classes"] == list(pack.classes)
-    runtime = onnx.reference.ReferenceEvaluator(graph)
+    from onnx.reference import ReferenceEvaluator
+
+    runtime = ReferenceEvaluator(graph)
     kind = {1: np.float32, 11: np.float64}[graph.graph.input[0].type.tensor_type.elem_type]
     states = [np.array([bits], bool) for bits in facts["initial_state"]]
     (values,) = random_features(pack.network, 1, 20)
