@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kws_stream.evaluation.metrics import wilson_interval
 from kws_stream.evaluation.recordings import (
@@ -25,7 +26,10 @@ from kws_stream.evaluation.report.figures import (
 )
 from kws_stream.evaluation.report.html import Section, details, paragraph, short_name, table
 
+Array = NDArray[np.float64]
+
 MOST_ROWS = 1000  # of a list of events
+TICKS = (0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
 AIM = (0.5, 0.05)  # false accepts per hour and share missed that openWakeWord aims at
 
 
@@ -80,15 +84,16 @@ def _thresholds(points: Sequence[OperatingPoint]) -> list[float]:
 
 def _against_threshold(result: RecordingsResult) -> str:
     thresholds = _thresholds(result.sweep)
+    places = _places(thresholds)
     counts = [point.false_accepts for point in result.sweep]
     rates = np.array(counts) / result.hours
     low, high = np.array([poisson_interval(count, result.hours) for count in counts]).T
     words = result.point.words
-    own = sorted(set(result.point.thresholds.values()))
-    with drawing(6.4, 6.6 if words else 4.4, 2 if words else 1) as (figure, axes):
+    own = _places(sorted(set(result.point.thresholds.values())))
+    with drawing(6.4, 7.6 if words else 5.0, 2 if words else 1) as (figure, axes):
         above, below = axes if words else (axes, None)
-        above.fill_between(thresholds, low, high, color=ACCENT, alpha=0.2, lw=0, label="95 %")
-        above.plot(thresholds, rates, color=ACCENT, marker="o", markersize=3.5)
+        above.fill_between(places, low, high, color=ACCENT, alpha=0.2, lw=0, label="95 %")
+        above.plot(places, rates, color=ACCENT, marker="o", markersize=3.5)
         above.set_yscale("symlog", linthresh=1 / result.hours)
         _plain_numbers(above.yaxis)
         above.set_ylim(bottom=0)
@@ -96,22 +101,20 @@ def _against_threshold(result: RecordingsResult) -> str:
         if below is not None:
             missed = [words - point.hits for point in result.sweep]
             low, high = np.array([wilson_interval(count, words) for count in missed]).T
-            below.fill_between(thresholds, low, high, color=SERIES[1], alpha=0.2, lw=0)
-            below.plot(
-                *(thresholds, [count / words for count in missed]),
-                color=SERIES[1],
-                marker="o",
-                markersize=3.5,
-            )
+            shares = [count / words for count in missed]
+            below.fill_between(places, low, high, color=SERIES[1], alpha=0.2, lw=0)
+            below.plot(places, shares, color=SERIES[1], marker="o", markersize=3.5)
             below.set_ylabel("false reject rate")
             below.set_ylim(0, 1)
             percent_axis(below.yaxis)
-        for axis in (above, below) if below is not None else (above,):
-            for index, value in enumerate(own):
+        lowest = above if below is None else below
+        for axis in dict.fromkeys((above, lowest)):
+            for index, place in enumerate(own):
                 name = None if index else "the model's own"
-                axis.axvline(value, color=BAD, linestyle="--", linewidth=1.2, label=name)
+                axis.axvline(place, color=BAD, linestyle="--", linewidth=1.2, label=name)
         above.legend(loc="lower left")
-        (above if below is None else below).set_xlabel("threshold, one for all keywords")
+        lowest.set_xlabel("threshold, one for all keywords")
+        lowest.set_xticks(_places(TICKS), [f"{tick:g}" for tick in TICKS])
         drawn = as_html(figure, "False accepts per hour and misses against threshold")
     rows = [
         (
@@ -133,6 +136,13 @@ def _against_threshold(result: RecordingsResult) -> str:
     )
 
 
+def _places(thresholds: Sequence[float]) -> Array:
+    """Log odds: what matters happens close to 1."""
+    inside = np.clip(thresholds, 1e-3, 1 - 1e-4)
+    places: Array = np.log(inside / (1 - inside))
+    return places
+
+
 def _plain_numbers(axis: object) -> None:
     from matplotlib.ticker import FuncFormatter
 
@@ -142,10 +152,10 @@ def _plain_numbers(axis: object) -> None:
 def _counts(result: RecordingsResult) -> str:
     """Tables of what was counted at the model's thresholds."""
     each = {
-        f"{name} from {result.point.thresholds[name]:g}": counts
+        f"{name} ({result.point.thresholds[name]:g})": counts
         for name, counts in result.point.per_keyword.items()
     }
-    shown = "<h3>Each keyword, at the model's threshold</h3>" + _table("keyword", each)
+    shown = "<h3>Each keyword, at the model's threshold</h3>" + _table("keyword (threshold)", each)
     if len(result.sources) > 1:
         sources = {short_name(name): counts for name, counts in result.sources.items()}
         shown += "<h3>Each source, at the model's thresholds</h3>" + _table("source", sources)
