@@ -22,6 +22,7 @@ from kws_stream.cli.options import json_option, model_option, power_figure_optio
         "evaluate": "kws_stream.cli.evaluate",
         "evaluate-stream": "kws_stream.cli.evaluate_stream",
         "tune": "kws_stream.cli.tune",
+        "data": "kws_stream.cli.data",
         "train": "kws_stream.cli.train",
         "model": "kws_stream.cli.model",
         "export-c": "kws_stream.cli.export_c",
