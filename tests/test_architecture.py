@@ -35,11 +35,12 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": CORE | {"events"},
     "live": CORE | {"events", "pipeline"},
     "evaluation": CORE | {"pipeline", "workers"},
+    "spice": CORE,
     "training": CORE | {"pipeline", "evaluation", "workers"},
     "studies": CORE | {"pipeline", "evaluation", "training", "workers"},
     "integrations": CORE | {"events", "pipeline", "live"},
     "cli": CORE
-    | {"events", "pipeline", "live", "evaluation", "training", "integrations"}
+    | {"events", "pipeline", "live", "evaluation", "training", "integrations", "spice"}
     | {"firmware_sim", "workers", "studies"},
     "__main__": {"cli"},
     "__init__": set(),

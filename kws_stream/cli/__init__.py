@@ -25,6 +25,8 @@ from kws_stream.cli.options import json_option, model_option, power_figure_optio
         "data": "kws_stream.cli.data",
         "train": "kws_stream.cli.train",
         "model": "kws_stream.cli.model",
+        "power": "kws_stream.cli.power",
+        "spice": "kws_stream.cli.spice",
         "export-c": "kws_stream.cli.export_c",
         "export-onnx": "kws_stream.cli.export_onnx",
         "program": "kws_stream.cli.program",

@@ -1,0 +1,126 @@
+"""`kws-stream power`: the power report of a model on a file, or its sweep."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kws_stream.cli.figures import INK, SERIES, figure_file
+from kws_stream.cli.options import figure_option, json_option
+from kws_stream.cli.output import print_json, print_power
+from kws_stream.cli.power_report import RECORDING, report_of
+
+if TYPE_CHECKING:
+    from kws_stream.studies.unit_current import SweepPoint
+
+
+def _numbers(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(sorted({float(part) for part in text.split(",")}))
+    except ValueError as error:
+        raise click.BadParameter(f"need numbers with commas between, got {text!r}.") from error
+
+
+@click.command()
+@click.argument("model")
+@click.argument("audio", required=False, type=click.Path())
+@click.option("--sweep", is_flag=True, help="Sweep unit current and supply instead.")
+@click.option("--units", callback=_numbers, metavar="nA,nA,...", help="Unit currents to sweep.")
+@click.option("--supplies", callback=_numbers, metavar="V,V,...", help="Supplies to sweep.")
+@json_option("Print one JSON object.")
+@figure_option("--figure", "Draw it in a file, too; needs Matplotlib.")
+def power(
+    model: str,
+    audio: str | None,
+    sweep: bool,
+    units: tuple[float, ...] | None,
+    supplies: tuple[float, ...] | None,
+    as_json: bool,
+    figure: Path | None,
+) -> None:
+    """What a chip with MODEL would burn while it hears AUDIO.
+
+    MODEL: a name, or the folder of a pack. AUDIO: a file; default: the packaged recording.
+    """
+    recording = RECORDING if audio is None else audio
+    if not sweep:
+        if units is not None or supplies is not None:
+            raise click.UsageError("--units and --supplies are for --sweep: give it, too.")
+        print_power(report_of(model, recording), as_json, figure, typed=False)
+        return
+    import numpy as np
+
+    from kws_stream import packs
+    from kws_stream.audio import to_float32
+    from kws_stream.pipeline import blocks_of
+    from kws_stream.power.sweep import SUPPLIES_V, UNITS_NA
+    from kws_stream.studies.unit_current import unit_current
+
+    pack = packs.load(model)
+    blocks = [to_float32(block) for block in blocks_of(recording)]
+    samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+    points = unit_current(pack, samples, units or UNITS_NA, supplies or SUPPLIES_V)
+    if figure is not None:
+        draw(points, figure)
+    if as_json:
+        print_json({"model": pack.name, "points": [point.as_dict() for point in points]})
+    else:
+        click.echo(table(points, pack.name))
+
+
+def table(points: "tuple[SweepPoint, ...]", name: str) -> str:
+    """A row a point in 80 columns; * marks what is extrapolated."""
+    lines = [
+        f"{name}: typical chip against the exact network, {points[0].words} words detected",
+        "",
+        "supply  unit     core nW cells nW  mirrors nW    bits decisions  words  extra",
+    ]
+    for point in points:
+        at = point.power
+        lines.append(
+            f"{at.supply_v:g} V".ljust(8)
+            + f"{at.unit_na:g} nA".ljust(8)
+            + f"{at.core_nw:8.4g} {at.cells_nw:9.4g} "
+            f"{at.feedforward_nw:11.4g}{'*' if at.extrapolated else ' '} "
+            f"{100 * point.bits_equal:5.1f} % {100 * point.decisions_equal:7.1f} % "
+            f"{point.found:6} {point.extra:6}"
+        )
+    lines += [
+        "",
+        "* extrapolated: the formulas were fitted at 1 nA and 1.8 V.",
+        "Bits, decisions and words as in the exact network: chip model, typical, with shot",
+        "noise, without mismatch; --json says where that leaves its own conditions.",
+    ]
+    return "\n".join(lines)
+
+
+def draw(points: "tuple[SweepPoint, ...]", path: Path) -> None:
+    """Power, and agreement with the exact network, against the unit current."""
+    supplies = sorted({point.power.supply_v for point in points})
+    with figure_file(path, 9.0, 4.0) as figure:
+        left, right = figure.subplots(1, 2)
+        for supply, colour in zip(supplies, SERIES * len(supplies), strict=False):
+            row = [point for point in points if point.power.supply_v == supply]
+            units = [point.power.unit_na for point in row]
+            name = f"{supply:g} V"
+            left.plot(units, [p.power.core_nw for p in row], "o--", color=colour, label=name, ms=4)
+            equal = [100 * point.bits_equal for point in row]
+            right.plot(units, equal, "o--", color=colour, label=name, ms=4)
+        for at in (point.power for point in points if not point.power.extrapolated):
+            left.plot(at.unit_na, at.core_nw, "D", color=INK, ms=7, label="fitted", zorder=3)
+        left.set_yscale("log")
+        for axes in (left, right):
+            axes.set_xscale("log")
+            for axis in (axes.xaxis, *((axes.yaxis,) if axes is left else ())):
+                axis.set_major_formatter("{x:g}")
+            axes.set_xlabel("unit current, nA")
+            axes.grid()
+            axes.legend()
+        left.set_ylabel("nW")
+        left.set_title("Core power; dashed: extrapolated")
+        right.set_ylabel("%")
+        right.set_title("State bits as in the exact network")

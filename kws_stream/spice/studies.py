@@ -1,0 +1,220 @@
+"""What transistors do against what the emulator says: a cell, a layer of cells, a network.
+
+The cell is an independent one in another process, so its power is no measure of the published
+chip; it is held against the formula to see how far the branch-sum model goes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from kws_stream.bmru import Trace, sequence
+from kws_stream.errors import ParameterError
+from kws_stream.network import Network
+from kws_stream.parameters import BoolArray, FloatArray
+from kws_stream.power import estimate
+from kws_stream.spice.circuit import VDD_V, Circuit, settled_times
+from kws_stream.spice.network import build
+from kws_stream.spice.tools import Simulator
+
+NANO = 1e9
+SWEEP_S = 1.0  # a ramp up and a ramp down take this long each; a cell switches in 2 ms at most
+CELL_BIASES = (
+    (1.0, 0.5, 1.0),
+    (0.1, 0.05, 0.1),
+    (0.5, 0.25, 1.0),
+    (1.0, 0.1, 1.0),
+    (1.5, 0.5, 1.0),
+)
+"""I_thresh, I_width and I_gain in nA that the cell is swept at by default."""
+
+
+MAX_MIRRORS = 3000
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """Programmed and effective currents of a cell in nA, power in nW, without the bias diodes.
+
+    low_nw: before it sets, at 80 % of I_thresh; high_nw: on, at 160 %.
+    """
+
+    thresh_na: float
+    width_na: float
+    gain_na: float
+    beta2_na: float
+    beta1_na: float
+    alpha_na: float
+    off_na: float
+    low_nw: float
+    high_nw: float
+    run_s: float
+
+    @property
+    def delta_na(self) -> float:
+        return self.beta2_na - self.beta1_na
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"delta_na": self.delta_na}
+
+
+def cell(simulator: Simulator, thresh_na: float, width_na: float, gain_na: float) -> CellResult:
+    """Sweep the candidate of one cell up and down; ParameterError for currents not above 0."""
+    if not (0 < thresh_na <= 100 and 0 < width_na < thresh_na and 0 < gain_na <= 100):
+        raise ParameterError(
+            "cell: need 0 < width < thresh <= 100 nA and 0 < gain <= 100 nA, got "
+            f"thresh {thresh_na}, width {width_na}, gain {gain_na}"
+        )
+    circuit = Circuit()
+    circuit.cell("a", thresh_na, width_na, gain_na)
+    top = 1.6 * thresh_na
+    circuit.ramp(
+        "vddx", "drive", [(0, 0), (SWEEP_S, top), (1.1 * SWEEP_S, top), (2.1 * SWEEP_S, 0)]
+    )
+    into = circuit.meter("c", "drive", "a_in")
+    out = circuit.meter("h", "a_out", "0")
+    waves = simulator.run(circuit.text(), [into, out, "i(vvdd)"], SWEEP_S / 2000, 2.1 * SWEEP_S)
+    current, state = NANO * waves.values[into], NANO * waves.values[out]
+    on = np.flatnonzero(state > gain_na / 2)
+    if not on.size:
+        raise ParameterError(f"cell: need one that sets below {top:.3g} nA, got none; other biases")
+    low_s, high_s = 0.5 * SWEEP_S, 1.05 * SWEEP_S
+    return CellResult(
+        thresh_na=thresh_na,
+        width_na=width_na,
+        gain_na=gain_na,
+        beta2_na=float(current[on[0]]),
+        beta1_na=float(current[on[-1]]),
+        alpha_na=NANO * float(waves.at(out, np.array(high_s))),
+        off_na=NANO * float(waves.at(out, np.array(low_s))),
+        low_nw=-NANO * VDD_V * float(waves.at("i(vvdd)", np.array(low_s))),
+        high_nw=-NANO * VDD_V * float(waves.at("i(vvdd)", np.array(high_s))),
+        run_s=waves.run_s,
+    )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Transistors against the emulator, at the end of every frame, over all cells.
+
+    bits_equal: share of the state bits. bits_given: share, where the emulator's cells hear the
+    candidates of the circuit. Errors are mean |difference| in pA; state_error_pa of the frames and
+    cells whose bits agree. decisions_equal: share of frames with the same highest logit. circuit
+    and model: nW; the circuit with its bias diodes counted once, as the formula does.
+    """
+
+    cells: int
+    frames: int
+    seconds: float
+    devices: int
+    bits_equal: float
+    bits_given: float | None
+    candidate_error_pa: float | None
+    state_error_pa: float
+    decisions_equal: float | None
+    circuit_nw: float
+    bias_nw: float
+    model_nw: float
+    run_s: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def layer(
+    simulator: Simulator, net: Network, trace: Trace, frame_s: float, cells: int
+) -> Agreement:
+    """The first cells of a network on the candidates of a trace, each by itself."""
+    blocks = net.parameters.blocks
+    every = [(block, index) for block, one in enumerate(blocks) for index in range(one.cells)]
+    chosen = every[:cells]
+    if not chosen or not trace.frames:
+        raise ParameterError("layer: need one cell and one frame at least; give more sound")
+    circuit = Circuit()
+    outputs = []
+    for name, (block, index) in enumerate(chosen):
+        one = blocks[block]
+        circuit.frames("vddx", f"k{name}_in", trace.candidates[block][:, index], frame_s)
+        circuit.cell(f"k{name}", one.beta2[index], one.delta[index], one.alpha[index])
+        outputs.append(circuit.meter(f"h{name}", f"k{name}_out", "0"))
+    waves = simulator.run(
+        circuit.text(), [*outputs, "i(vvdd)", "i(vvddb)"], frame_s / 20, trace.frames * frame_s
+    )
+    times = settled_times(trace.frames, frame_s)
+    states = np.column_stack([NANO * waves.at(output, times) for output in outputs])
+    ideal = np.column_stack([trace.states[block][:, index] for block, index in chosen])
+    alpha = np.array([blocks[block].alpha[index] for block, index in chosen])
+    bits, wanted = states > alpha / 2, ideal > alpha / 2
+    per_cell = estimate(net, trace, frame_s=frame_s).per_cell_nw
+    return Agreement(
+        cells=len(chosen),
+        frames=trace.frames,
+        seconds=trace.frames * frame_s,
+        devices=circuit.devices,
+        bits_equal=float((bits == wanted).mean()),
+        bits_given=None,
+        candidate_error_pa=None,
+        state_error_pa=_error_pa(states, ideal, bits == wanted),
+        decisions_equal=None,
+        **_powers(waves.mean("i(vvdd)"), waves.mean("i(vvddb)")),
+        model_nw=float(sum(per_cell[block][index] for block, index in chosen)),
+        run_s=waves.run_s,
+    )
+
+
+def network(simulator: Simulator, net: Network, trace: Trace, frame_s: float) -> Agreement:
+    """A whole network on the skip path that a trace begins with, from its pre-projection on."""
+    parameters = net.parameters
+    if not parameters.blocks or not trace.frames:
+        raise ParameterError("network: need one block and one frame at least; give more sound")
+    mirrors = 3 * sum(layer.weight.size for layer in parameters.layers[1:])
+    if mirrors > MAX_MIRRORS:
+        raise ParameterError(
+            f"network: need one of at most {MAX_MIRRORS} mirrors, got about {mirrors}, which would "
+            "take hours; choose a smaller model, such as yes-4"
+        )
+    built = build(parameters, trace.inputs[0], frame_s)
+    waves = simulator.run(built.circuit.text(), built.outputs, frame_s / 20, trace.frames * frame_s)
+    times = settled_times(trace.frames, frame_s)
+
+    def measured(names: Sequence[str]) -> FloatArray:
+        return np.column_stack([NANO * waves.at(name, times) for name in names])
+
+    equal: list[BoolArray] = []
+    given: list[BoolArray] = []
+    candidates, states, ideals = [], [], []
+    for number, block in enumerate(parameters.blocks):
+        c, h = measured(built.candidates[number]), measured(built.states[number])
+        bits = h > block.alpha / 2
+        equal.append(bits == trace.bits[number])
+        given.append(bits == sequence(c, block.initial_state, block.beta1, block.beta2))
+        candidates.append(np.abs(c - trace.candidates[number]).ravel())
+        states.append(h)
+        ideals.append(trace.states[number])
+    logits = measured(built.logits)
+    same = np.column_stack(equal)
+    return Agreement(
+        cells=parameters.cells,
+        frames=trace.frames,
+        seconds=trace.frames * frame_s,
+        devices=built.circuit.devices,
+        bits_equal=float(same.mean()),
+        bits_given=float(np.column_stack(given).mean()),
+        candidate_error_pa=1000 * float(np.concatenate(candidates).mean()),
+        state_error_pa=_error_pa(np.column_stack(states), np.column_stack(ideals), same),
+        decisions_equal=float((logits.argmax(axis=1) == trace.logits.argmax(axis=1)).mean()),
+        **_powers(waves.mean("i(vvdd)"), waves.mean("i(vvddb)")),
+        model_nw=estimate(net, trace, frame_s=frame_s).core_nw,
+        run_s=waves.run_s,
+    )
+
+
+def _error_pa(states: FloatArray, ideal: FloatArray, where: BoolArray) -> float:
+    return 1000 * float(np.abs(states - ideal)[where].mean()) if where.any() else float("nan")
+
+
+def _powers(supply_a: float, bias_a: float) -> dict[str, float]:
+    bias = -NANO * VDD_V * bias_a
+    return {"circuit_nw": -NANO * VDD_V * supply_a + bias, "bias_nw": bias}

