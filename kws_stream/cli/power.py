@@ -92,8 +92,8 @@ def table(points: "tuple[SweepPoint, ...]", name: str) -> str:
     lines += [
         "",
         "* extrapolated: the formulas were fitted at 1 nA and 1.8 V.",
-        "Bits, decisions and words as in the exact network: chip model, typical, with shot",
-        "noise, without mismatch; --json says where that leaves its own conditions.",
+        "Bits, decisions and words as in the exact network: chip model, typical, with",
+        "shot noise, no mismatch; --json says where that leaves its own conditions.",
     ]
     return "\n".join(lines)
 
