@@ -10,11 +10,14 @@ from kws_stream import KeywordSpotter, power
 from kws_stream.audio import FileSource
 from kws_stream.cli import main
 from kws_stream.cli.power_report import RECORDING
-from kws_stream.errors import InputError
+from kws_stream.errors import InputError, ParameterError
+from kws_stream.evaluation import evaluate_clips, power_of_clips
 from kws_stream.live import PowerMeter
 from kws_stream.live.meter import levels_dbfs
+from kws_stream.power.averages import mean
 from kws_stream.power.by_activity import HELD_FRAMES, ByActivity, frame_power
 from kws_stream.power.mcu import CYCLES_PER_INSTRUCTION, MCUS, Count, compare
+from tests.clip_folders import build_words
 from tests.test_power import random_features, random_network
 
 
@@ -149,3 +152,49 @@ def test_a_figure_that_cannot_be_drawn_is_refused_first(tmp_path):
         result = CliRunner().invoke(main, ["--power-figure", str(tmp_path / name)])
         assert result.exit_code == 2
         assert "--power-figure" in result.stderr
+
+
+def test_the_power_of_a_data_set_is_the_mean_over_its_clips(tmp_path):
+    build_words(tmp_path)
+    run = evaluate_clips(tmp_path, "yes", model="yes-4", jobs=1)
+    report = power_of_clips(run, jobs=1)
+    assert report.core.typical == pytest.approx(run.result.core_power_nw["mean"])
+    kinds = {kind.kind: kind for kind in report.activity}
+    called = [
+        (clip.label, clip.word, score.called)
+        for clip, score in zip(run.clips, run.scores, strict=True)
+    ]
+    silent = sum(word == "_silence_" for _, word, _ in called)
+    assert report.words.words == sum(label == name == "yes" for label, _, name in called)
+    assert kinds["silence"].seconds == pytest.approx(silent)
+    assert sum(kind.seconds for kind in kinds.values()) == pytest.approx(len(run.clips))
+
+
+def test_evaluate_prints_the_report_and_adds_it_to_its_json(tmp_path):
+    build_words(tmp_path)
+    arguments = ["evaluate", str(tmp_path), "--task", "yes", "-m", "yes-4", "--jobs", "1"]
+    result = CliRunner().invoke(main, [*arguments, "--power-report"])
+    assert result.exit_code == 0
+    assert "= core" in result.stdout
+    data = json.loads(
+        CliRunner().invoke(main, [*arguments, "--power-report", "--json", "-"]).stdout
+    )
+    assert data["power"]["core"]["typical"] == pytest.approx(data["core_power_nw"]["mean"])
+
+
+def test_the_mean_of_runs_is_the_estimate_of_the_joined_run():
+    net = random_network(5)
+    features = random_features(net, 30)
+    whole = net.run(features)
+    stream = net.stream()
+    parts = [power.estimate(net, stream.advance(part)) for part in (features[:7], features[7:])]
+    joined = mean(parts)
+    estimate = power.estimate(net, whole)
+    assert joined.frames == 30
+    assert joined.core_nw == pytest.approx(estimate.core_nw, rel=1e-12)
+    assert joined.classifier_nw == pytest.approx(estimate.classifier_nw, rel=1e-12)
+    with pytest.raises(ParameterError, match="mean"):
+        mean([])
+    other = random_network(5, cells=(3, 4))
+    with pytest.raises(ParameterError, match="mean"):
+        mean([estimate, power.estimate(other, other.run(features))])

@@ -9,8 +9,14 @@ from click.core import ParameterSource
 
 from kws_stream.cli.evaluate_table import table
 from kws_stream.cli.files import check_file, encoded, write_file, write_json
-from kws_stream.cli.options import check_workers, model_option, workers_options
-from kws_stream.cli.output import print_json
+from kws_stream.cli.options import (
+    check_workers,
+    model_option,
+    power_figure_option,
+    power_option,
+    workers_options,
+)
+from kws_stream.cli.output import print_json, print_power
 from kws_stream.errors import TaskError
 
 
@@ -60,6 +66,8 @@ from kws_stream.errors import TaskError
 @click.option(
     "--check-streaming", is_flag=True, help="Also hear every clip 10 ms at a time, and compare."
 )
+@power_option("Also hear every clip once more, and print the power report.")
+@power_figure_option
 @click.option("--carry", is_flag=True, help="Reset nothing between clips.")
 @click.option(
     "--seed",
@@ -83,6 +91,8 @@ def evaluate(
     snr: bool | None,
     noise: Path | None,
     check_streaming: bool,
+    power_report: bool,
+    figure: Path | None,
     carry: bool,
     seed: int,
     jobs: int | None,
@@ -133,8 +143,17 @@ def evaluate(
                     )
         except TaskError as error:
             raise click.UsageError(str(error)) from error
+        power = None
+        if power_report or figure is not None:
+            power = evaluation.power_of_clips(
+                run,
+                jobs,
+                lambda done, total: bar.update(clips, completed=done, total=total),
+                cluster,
+            )
+    figures = run.result.as_dict() | ({"power": power.as_dict()} if power is not None else {})
     if json_file is not None and json_file != "-":
-        write_json(Path(json_file), run.result.as_dict())
+        write_json(Path(json_file), figures)
     if csv_file is not None and csv_file != "-":
         write_file(Path(csv_file), evaluation.clip_table(run))
     if report is not None:
@@ -143,11 +162,25 @@ def evaluate(
         page = render(run.pack, run, recordings if streams else None, typed(context))
         write_file(Path(report), page)
     if json_file == "-":
-        print_json(run.result.as_dict())
+        print_json(figures)
     elif csv_file == "-":
         click.echo(encoded(evaluation.clip_table(run)), nl=False)
     else:
         click.echo(table(run.result))
+    if power is not None:
+        printed = "-" in (json_file, csv_file)
+        show_power(power, figure, as_table=not printed)
+
+
+def show_power(report: "PowerReport", figure: Path | None, as_table: bool) -> None:
+    """The power report below the figures, and as a picture in a file."""
+    if figure is not None:
+        from kws_stream.cli.power_figure import draw
+
+        draw(report, figure)
+    if as_table:
+        click.echo()
+        print_power(report, as_json=False)
 
 
 def check_options(

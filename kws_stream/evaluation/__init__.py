@@ -3,6 +3,7 @@
 docs/evaluation.md says what is measured, and how.
 """
 
+from kws_stream.evaluation.clip_power import power_of_clips
 from kws_stream.evaluation.clips import Score, same_when_streamed, score_clip, score_clips
 from kws_stream.evaluation.metrics import Result, summarise
 from kws_stream.evaluation.mixtures import (
@@ -71,6 +72,7 @@ __all__ = [
     "noise_seconds",
     "own_background",
     "poisson_interval",
+    "power_of_clips",
     "read_clip",
     "read_labels",
     "same_when_streamed",
