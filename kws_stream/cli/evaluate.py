@@ -19,6 +19,9 @@ from kws_stream.cli.options import (
 from kws_stream.cli.output import print_json, print_power
 from kws_stream.errors import TaskError
 
+if TYPE_CHECKING:
+    from kws_stream.power import PowerReport
+
 
 @click.command()
 @click.argument("folder", metavar="DIR")
