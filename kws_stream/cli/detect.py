@@ -17,12 +17,12 @@ from kws_stream.cli.options import (
     threshold_option,
 )
 from kws_stream.cli.output import complain, print_event, print_power, uninterrupted
+from kws_stream.cli.session_report import make_log, report_option, write_report
 from kws_stream.errors import AudioError, InputError
 
 if TYPE_CHECKING:
     from kws_stream.audio import AudioSource
-    from kws_stream.live import PowerMeter
-    from kws_stream.pipeline import KeywordSpotter
+    from kws_stream.live import Hearing
 
 
 @click.command()
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @json_option()
 @power_option()
 @power_figure_option
+@report_option
 @threshold_option
 @click.option(
     "--rate",
@@ -54,6 +55,7 @@ def detect(
     as_json: bool,
     power_report: bool,
     figure: Path | None,
+    report: str | None,
     thresholds: list[Threshold],
     rate: int,
     channels: int,
@@ -67,18 +69,23 @@ def detect(
         given = context.get_parameter_source(option) is not ParameterSource.DEFAULT
         if given and "-" not in audio:
             raise click.UsageError(f'--{option} is for "-" alone; a file knows its own.')
-    from kws_stream.live import PowerMeter
+    from kws_stream.live import Hearing, PowerMeter, Watcher
 
     spotter = make_spotter(model, thresholds)
     wants_power = power_report or figure is not None
-    listener = PowerMeter(spotter) if wants_power else spotter
+    meter = PowerMeter(spotter) if wants_power or report is not None else None
+    log = make_log(report, meter) if report is not None and meter is not None else None
+    watchers: list[Watcher] = [watcher for watcher in (meter, log) if watcher is not None]
+    hearing = Hearing(spotter, watchers)
     failed = False
     try:
         for path in audio:
-            listener.reset(keep_power=True)
+            (meter or spotter).reset(keep_power=True)
+            if log is not None:
+                log.begin(path)
             try:
                 with _open(path, rate, channels) as source:
-                    _print_events(listener, source, as_json, with_name=len(audio) > 1)
+                    _print_events(hearing, source, as_json, with_name=len(audio) > 1)
             except (AudioError, InputError) as error:
                 complain(f"error: {error}")
                 failed = True
@@ -87,8 +94,11 @@ def detect(
         early = sys.exception()
         nothing = failed and not spotter.power().frames
         calm = isinstance(early, KeyboardInterrupt | None) and not nothing
-        if isinstance(listener, PowerMeter) and calm:
-            print_power(listener.report(), as_json, figure)
+        if meter is not None and calm:
+            if wants_power:
+                print_power(meter.report(), as_json, figure)
+            if report is not None and log is not None:
+                write_report(report, log, meter)
     if failed:
         context.exit(1)
 
@@ -104,18 +114,15 @@ def _open(path: str, rate: int, channels: int) -> "AudioSource":
 
 
 def _print_events(
-    listener: "KeywordSpotter | PowerMeter",
-    source: "AudioSource",
-    as_json: bool,
-    with_name: bool,
+    hearing: "Hearing", source: "AudioSource", as_json: bool, with_name: bool
 ) -> None:
     count = 0
     for block in source.blocks():
         with uninterrupted():
-            events = listener.process(block)
+            events = hearing.hear(block)
         for event in events:
             print_event(event, source.name, as_json, with_name)
         count += len(events)
     if not count:
         name = click.format_filename(source.name)
-        complain(f"{name}: no keyword in {listener.time_s:.2f} s")
+        complain(f"{name}: no keyword in {hearing.spotter.time_s:.2f} s")

@@ -20,6 +20,7 @@ from kws_stream.cli.options import (
     threshold_option,
 )
 from kws_stream.cli.output import complain, print_event, print_power, uninterrupted
+from kws_stream.cli.session_report import make_log, report_option, write_report
 from kws_stream.cli.web import WebSettings, serve_page, web_options
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DeviceError
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @json_option()
 @power_option()
 @power_figure_option
+@report_option
 @click.option("--reconnect", is_flag=True, help="Wait for a device that goes away.")
 @threshold_option
 @web_options
@@ -55,6 +57,7 @@ def listen(
     as_json: bool,
     power_report: bool,
     figure: Path | None,
+    report: str | None,
     reconnect: bool,
     thresholds: list[Threshold],
     web: WebSettings | None,
@@ -68,9 +71,10 @@ def listen(
     printed when it ends. Without a terminal, or with --json, each event is a line as it comes.
     """
     if web is not None:
-        if duration_s is not None or power_report or figure is not None or reconnect:
+        if duration_s is not None or power_report or figure or report or reconnect:
             raise click.UsageError(
-                "--duration, --power-report, --power-figure and --reconnect are not for --web."
+                "--duration, --power-report, --power-figure, --report and --reconnect are not for "
+                "--web."
             )
         serve_page(make_spotter(model, thresholds), device, web, consequences, as_json)
         return
@@ -79,17 +83,18 @@ def listen(
     from kws_stream.live import Hearing, PowerMeter
 
     spotter = make_spotter(model, thresholds)
-    meter = PowerMeter(spotter) if power_report or figure is not None else None
+    wants_power = power_report or figure is not None
+    meter = PowerMeter(spotter) if wants_power or report is not None else None
+    log = make_log(report, meter) if report is not None and meter is not None else None
     picture = Picture(spotter) if not as_json and _is_terminal() else None
     display = picture or Lines(as_json)
     source = MicrophoneSource(device, reconnect, duration_s, on_status=display.on_status)
     try:
         with consequences, source, display.shown():
             watchers: list[Watcher] = [*consequences.watchers(spotter, source.name)]
-            if meter is not None:
-                watchers.append(meter)
-            if picture is not None:
-                watchers.append(picture)
+            if log is not None:
+                log.begin(source.name)
+            watchers += [w for w in (meter, log, picture) if w is not None]
             with contextlib.closing(Hearing(spotter, watchers)) as hearing:
                 _hear_all(source, hearing, display)
     finally:
@@ -97,8 +102,10 @@ def listen(
             for event in display.unprinted:
                 print_event(event, source.name, as_json)
             complain(_summary(source, spotter))
-            if meter is not None:
+            if meter is not None and wants_power:
                 print_power(meter.report(), as_json, figure)
+            if report is not None and meter is not None and log is not None:
+                write_report(report, log, meter)
 
 
 def _hear_all(source: "MicrophoneSource", hearing: "Hearing", display: "Picture | Lines") -> None:

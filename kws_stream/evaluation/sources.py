@@ -109,7 +109,9 @@ def audio_below(folder: Path) -> list[Path]:
         Path(place, name)
         for place, _, names in os.walk(folder, onerror=give_up)
         for name in names
-        if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith(".")
+        if Path(name).suffix.lower() in AUDIO_SUFFIXES
+        and not name.startswith(".")
+        and not _is_trigger_without_label(Path(place, name))
     ]
     if not found:
         raise DataError(
@@ -117,6 +119,17 @@ def audio_below(folder: Path) -> list[Path]:
             "name another folder"
         )
     return sorted(found)
+
+
+def _is_trigger_without_label(path: Path) -> bool:
+    """A trigger that `--keep-triggers` kept, of which nobody has said yet what was spoken."""
+    if not path.name.startswith("trigger-"):
+        return False
+    try:
+        record = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and "event" in record and record.get("words") is None
 
 
 def _by_the_hour(files: Sequence[Path]) -> Iterator[tuple[Path, ...]]:

@@ -60,8 +60,18 @@ class TriggerRecord:
         return label if label in LABELS else None
 
     def set_label(self, label: str | None) -> None:
-        """Write a label into the JSON file, all of it or nothing."""
+        """Write a label into the JSON file, all of it or nothing.
+
+        And what it says of the words in the audio, as `tune` and `evaluate-stream` read it.
+        """
         self.values["label"] = label
+        self.values["words"] = None if label is None else []
+        if label == "yes":
+            event, start_s = self.values["event"], self.values["audio_start_s"]
+            word = {"word": event["keyword"]}
+            for name, time_s in (("start_s", event["start_s"]), ("end_s", event["time_s"])):
+                word[name] = round(max(0.0, time_s - start_s), 6)
+            self.values["words"] = [word]
         _write_json(self.path, self.values)
 
 
@@ -253,6 +263,7 @@ class TriggerKeeper:
             {
                 "event": event.as_dict(),
                 "label": None,
+                "words": None,
                 "model": spotter.pack.name,
                 "model_version": spotter.pack.version,
                 "model_sha256": self._digest,
