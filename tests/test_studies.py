@@ -137,6 +137,14 @@ def test_scores_are_accuracy_and_mean_recall(utterances: Utterances) -> None:
     assert figures["balanced_accuracy"] == pytest.approx([(2 / 3 + 1) / 2])
 
 
+def test_levels_beyond_what_is_known_are_named(pack: Pack, utterances: Utterances) -> None:
+    few = utterances.first(2)
+    within = studies.noise(pack, few, ChipSettings(), "mismatch", [15.0], draws=1)
+    beyond = studies.noise(pack, few, ChipSettings(), "mismatch", [15.0, 30.0], draws=1)
+    assert within.head["extrapolations"] == []
+    assert "mismatch_percent = 30" in beyond.head["extrapolations"][0]
+
+
 def test_noise_of_the_ideal_chip_has_no_error(pack: Pack, utterances: Utterances) -> None:
     study = studies.noise(pack, utterances.first(5), ChipSettings(), levels=[0.0])
     for row in (*study.rows, *study.overall):

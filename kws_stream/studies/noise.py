@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kws_stream.bmru.chip import ChipBatch, ChipSettings
+from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network
 from kws_stream.packs import Pack
@@ -180,6 +180,8 @@ def noise(
         overall.append(_summary(-1, level, together, seed))
     head = heading("noise", pack, utterances, seed, settings) | {"draws": draws}
     head |= {"source": source, "level_unit": unit}
+    worst = with_level(settings, source, max(levels, default=0.0))
+    head["extrapolations"] = extrapolations(pack.network.parameters, worst)
     return NoiseStudy(head, levels, tuple(rows), tuple(overall))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kws_stream.bmru.chip import ChipSettings
+from kws_stream.bmru.chip import ChipSettings, extrapolations
 from kws_stream.errors import ParameterError, TaskError
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray
@@ -136,5 +136,7 @@ def robustness(
     sizes = {f"BMRU ({pack.name})": pack.network.parameters.parameter_count}
     sizes |= {name: peers.parameter_count(kind) for kind, name in KINDS.items()}
     head = heading("robustness", pack, utterances, seed, settings)
+    worst = replace(settings, mismatch_percent=max(percents, default=0.0))
+    head["extrapolations"] = extrapolations(pack.network.parameters, worst)
     head |= {"chips": chips, "parameters": sizes, "peers": peers.about}
     return Robustness(head, tuple(populations))
