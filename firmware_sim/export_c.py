@@ -1,6 +1,7 @@
 """A self-contained C99 library of one model: the sources in c/ and the model's numbers."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -87,9 +88,10 @@ def _header(model: FirmwareModel, network: IntegerNetwork, front_end: FixedFront
         "WARMUP": detector.warmup,
         "REFRACTORY": detector.refractory,
         "ONSET_MS": detector.onset_ms,
+        "RING_SAMPLES": f"{1 << (3 * front_end.frame_samples - 1).bit_length()}u",
         "LINE": longest + 80,
     }
-    comment = f"{model.name} {model.version}".replace("*/", "")
+    comment = re.sub(r"[^\w. -]", "_", f"{model.name} {model.version}", flags=re.ASCII)
     return "\n".join(
         [
             f"/* The numbers of the model {comment}; written by kws-stream export-c. */",

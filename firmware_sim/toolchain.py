@@ -92,6 +92,12 @@ def run_front_end(binary: Path, pcm: NDArray[np.int16], features: int) -> NDArra
     return np.frombuffer(got, np.int32).reshape(len(pcm), -1, features)
 
 
+def run_detector(binary: Path, logits: Integers) -> NDArray[np.float64]:
+    """host/detector_main.c over logits (T, K): smoothed scores (T, K)."""
+    got = _run([binary], np.ascontiguousarray(logits, np.int64).tobytes())
+    return np.frombuffer(got, np.uint32).reshape(logits.shape) / 2.0**24
+
+
 def run_program(binary: Path, pcm: NDArray[np.int16] | bytes, *arguments: str) -> str:
     """What the example or the device prints for little-endian 16-bit PCM."""
     data = pcm if isinstance(pcm, bytes) else pcm.astype("<i2").tobytes()

@@ -277,3 +277,61 @@ def test_without_a_compiler_the_message_says_what_to_install(
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(FirmwareError, match="install gcc or clang"):
         toolchain.find_compiler()
+
+
+def test_the_library_runs_on_a_simulated_cortex_m() -> None:
+    from firmware_sim import cortex_m
+
+    if cortex_m.missing_tools():
+        pytest.skip(f"needs {', '.join(cortex_m.missing_tools())}")
+    found = cortex_m.measure(model_of("yes-4")[1], "cortex-m4", "-Os")
+    assert 1_000 < found.flash < 16_000
+    assert 500 < found.ram < 8192
+    assert 100 < found.stack < 2048
+    assert all(100 < count < 1_000_000 for count in found.instructions.values())
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["yes-4", "commands-12"])
+def test_smoothed_scores_in_c_are_within_the_stated_bound_of_softmax(name: str) -> None:
+    pack, model = model_of(name)
+    integers = integer_network(model.parameters)
+    bound = max(integers.classifier.bounds)
+    rng = np.random.default_rng(0)
+    sizes = bound * 2.0 ** rng.uniform(-20, 0, (300, 1))
+    logits = (rng.uniform(-1, 1, (300, len(model.classes))) * sizes).astype(np.int64)
+    logits[:5] = 0
+    detector = Detector(
+        DetectorSettings.from_dict(pack.detector), pack.classes, pack.keywords, 0.02
+    )
+    wanted: list[list[float]] = []
+    detector.process(np.ldexp(logits.astype(float), -integers.logit_fraction), wanted)
+    with toolchain.program(model, "detector_main.c") as binary:
+        scores = toolchain.run_detector(binary, logits)
+    assert np.abs(scores - np.array(wanted)).max() < 2.0**-20
+    assert np.ptp(np.array(wanted)) > 0.9
+
+
+def test_names_that_c_could_not_hold_are_written_safely(tmp_path: Path) -> None:
+    classes = ("yes", 'n\u00f6 "*/ ??/', "other")
+    pack = build_pack(
+        tmp_path / "pack",
+        graphs=False,
+        classes=classes,
+        keywords=classes[:2],
+        name="m\u00e4x **// pack",
+    )
+    files = exporting.library(model_of(pack)[1])
+    assert all(text.isascii() for text in files.values())
+    assert "m_x ____ pack 1.0.0; written" in files["kws_model.h"]
+    assert r'"n\303\266 \042*/ \077\077/"' in files["kws_model.c"]
+
+
+@needs_compiler
+def test_the_longest_frames_fit_the_ring(tmp_path: Path) -> None:
+    settings = {"hops_per_frame": 8, "selectivity": 3.0, "high_hz": 4000.0, "lowpass_s": 0.05}
+    model = model_of(build_pack(tmp_path / "pack", graphs=False, feature_settings=settings))[1]
+    pcm = recording(2.0)
+    with toolchain.program(model, "loop_main.c", ("-O1",)) as binary:
+        done = subprocess.run([binary], input=pcm.tobytes(), capture_output=True, check=True)
+    assert done.stderr.decode().split() == ["wakes", str(len(pcm) // 1280)]

@@ -1,7 +1,7 @@
 /* A ring of samples between an interrupt, which pushes, and the main loop, which pops.
  *
  * One writer and one reader on one core: each index is written by one side alone, so nothing has
- * to be locked. A full ring drops the newest samples and counts them.
+ * to be locked. KWS_RING_SAMPLES is a power of two that holds three frames. A full ring drops the newest samples and counts them.
  */
 #ifndef KWS_RING_H
 #define KWS_RING_H
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KWS_RING_SAMPLES 1024u /* a power of two; 64 ms */
+#include "kws_model.h"
 
 typedef struct {
     int16_t samples[KWS_RING_SAMPLES];
