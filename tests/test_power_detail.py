@@ -122,16 +122,18 @@ def test_a_detected_word_pays_for_all_that_was_heard(meter):
 def test_processors_burn_instructions_times_cycles_times_energy():
     parameters = random_network(0).parameters
     counted = Count("x", parameters.multiply_accumulates, 1000.0, "counted by hand")
-    comparison = compare(parameters, 0.02, (counted,))
+    comparison = compare(parameters, 0.02, 16, (counted,))
     assert comparison.instructions == pytest.approx((1000, 1000, 1000))
     row = comparison.rows[0]
     nj = 1000 * CYCLES_PER_INSTRUCTION[1] * MCUS[0].current_ua_per_mhz * MCUS[0].supply_v / 1000
     assert row.frame_nj[1] == pytest.approx(nj)
     assert row.average_nw[1] == pytest.approx(nj / 0.02)
+    # 149,482 instructions were counted for a frame of 20 ms with 16 channels
+    assert row.front_end_nw == pytest.approx(nj / 1000 * 149_482 / 0.02)
     other = Count("y", 10 * parameters.multiply_accumulates, 50_000.0, "counted elsewhere")
-    low, typical, high = compare(parameters, 0.02, (other,)).instructions
+    low, typical, high = compare(parameters, 0.02, 16, (other,)).instructions
     assert low == typical == high == pytest.approx(5000)
-    assert "estimated" in compare(parameters, 0.02, ()).basis
+    assert "estimated" in compare(parameters, 0.02, 16, ()).basis
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])

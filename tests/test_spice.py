@@ -53,7 +53,7 @@ def test_a_cell_has_the_thresholds_of_the_published_table(simulator):
 
 def test_cells_in_transistors_have_the_bits_of_the_emulator(simulator):
     net = small_network()
-    result = spice.layer(simulator, net, net.run(FEATURES), 0.02, cells=2)
+    result = spice.layer(simulator, net, net.run(FEATURES), 0.02, cells=2).agreement
     assert (result.cells, result.frames, result.bits_equal) == (2, len(FEATURES), 1.0)
     assert result.state_error_pa < 5
 
@@ -63,7 +63,10 @@ def test_a_network_in_transistors_decides_as_the_emulator_does(simulator):
     trace = net.run(FEATURES)
     assert trace.bits[0].any(axis=0).all()  # both cells set, and one is reset
     assert not trace.bits[0][1:].all()
-    result = spice.network(simulator, net, trace, 0.02)
+    comparison = spice.network(simulator, net, trace, 0.02)
+    assert comparison.names == ("1.1", "1.2")
+    assert comparison.states == pytest.approx(trace.states[0], abs=0.01)
+    result = comparison.agreement
     assert result.bits_equal == result.bits_given == result.decisions_equal == 1.0
     assert result.candidate_error_pa < 30
     assert result.circuit_nw == pytest.approx(result.model_nw, rel=0.5)

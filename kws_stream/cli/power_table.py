@@ -206,22 +206,23 @@ def _mcu_table(comparison: McuComparison, sources: list[str]) -> Table:
     """The same network as C firmware: the active processor alone."""
     table = _table(
         "same network in C",
-        *("energy a cycle", "a frame", "average", "low..high", "source"),
-        numeric=("energy a cycle", "a frame", "average", "low..high"),
+        *("a frame", "average", "low..high", "its front end", "source"),
+        numeric=("a frame", "average", "low..high", "its front end"),
     )
     for row in comparison.rows:
         low, typical, high = row.average_nw
         table.add_row(
             row.mcu.name,
-            f"{row.mcu.pj_per_cycle:.0f} pJ",
             format_quantity(row.frame_nj[1], "J"),
             format_quantity(typical, "W"),
             f"{format_quantity(low, 'W')}..{format_quantity(high, 'W')}",
+            format_quantity(row.front_end_nw, "W"),
             Text(_cite(sources, row.mcu.source)),
         )
     table.caption = Text(
-        f"{comparison.multiply_accumulates} multiply-accumulates a frame; {comparison.basis}; "
-        "estimated"
+        f"{comparison.multiply_accumulates} multiply-accumulates and "
+        f"{comparison.instructions[1]:.0f} instructions a frame, {comparison.basis}. Estimated: "
+        "the active processor alone."
     )
     table.caption_justify = "left"
     return table

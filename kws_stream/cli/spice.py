@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.cli.options import json_option, make_spotter, model_option
+from kws_stream.cli.figures import INK, SERIES, figure_file
+from kws_stream.cli.options import figure_option, json_option, make_spotter, model_option
 from kws_stream.cli.output import complain, print_json
 from kws_stream.cli.power_report import RECORDING
 from kws_stream.errors import InputError
 
 if TYPE_CHECKING:
     from kws_stream.network import Network, Trace
-    from kws_stream.spice import Agreement, Simulator
+    from kws_stream.spice import Comparison, Simulator
 
 models_option = click.option(
     "--models",
@@ -96,6 +97,7 @@ def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         models_option,
         json_option("Print a JSON object."),
+        figure_option("--figure", "Draw the waveforms in a file, too; needs Matplotlib."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -114,6 +116,7 @@ def layer(
     start: float | None,
     models: Path | None,
     as_json: bool,
+    figure: Path | None,
     cells: int,
 ) -> None:
     """A network's first cells on their candidates for a piece of sound.
@@ -123,7 +126,7 @@ def layer(
 
     simulator = _simulator(models)
     net, trace, frame_s = _heard(audio, model, seconds, start)
-    _show(simulate(simulator, net, trace, frame_s, cells), as_json)
+    _show(simulate(simulator, net, trace, frame_s, cells), as_json, figure)
 
 
 @spice.command()
@@ -135,6 +138,7 @@ def network(
     start: float | None,
     models: Path | None,
     as_json: bool,
+    figure: Path | None,
 ) -> None:
     """A whole network on a piece of sound: mirrors, relu, cells, skip paths, classifier.
 
@@ -143,7 +147,7 @@ def network(
 
     simulator = _simulator(models)
     net, trace, frame_s = _heard(audio, model, seconds, start)
-    _show(simulate(simulator, net, trace, frame_s), as_json)
+    _show(simulate(simulator, net, trace, frame_s), as_json, figure)
 
 
 def _heard(
@@ -172,10 +176,13 @@ def _heard(
     return net, net.run(features), frame_s
 
 
-def _show(result: "Agreement", as_json: bool) -> None:
+def _show(comparison: "Comparison", as_json: bool, figure: Path | None) -> None:
+    if figure is not None:
+        draw(comparison, figure)
     if as_json:
-        print_json(result.as_dict())
+        print_json(comparison.as_dict())
         return
+    result = comparison.agreement
     bits = result.cells * result.frames
     lines = [
         f"{result.cells} cells, {result.devices} transistors, {result.frames} frames, "
@@ -188,10 +195,35 @@ def _show(result: "Agreement", as_json: bool) -> None:
         lines.append(f"decisions equal           {100 * result.decisions_equal:.2f} %")
     if result.candidate_error_pa is not None:
         lines.append(f"mean candidate error      {result.candidate_error_pa:.2f} pA")
+    if result.state_error_pa is not None:
+        lines.append(f"mean state error          {result.state_error_pa:.2f} pA")
     lines += [
-        f"mean state error          {result.state_error_pa:.2f} pA",
         f"power of the circuit      {result.circuit_nw:.1f} nW, {result.bias_nw:.1f} of it biases",
         f"power by the formula      {result.model_nw:.1f} nW",
         f"ngspice took              {result.run_s:.1f} s",
     ]
     click.echo("\n".join(lines))
+
+
+def draw(comparison: "Comparison", path: Path) -> None:
+    """A row a cell: candidate and state in nA at the end of each frame, both ways."""
+    rows = len(comparison.names)
+    with figure_file(path, 10.0, 1.0 + 1.1 * rows) as figure:
+        axes = figure.subplots(rows, 2, sharex=True, squeeze=False)
+        times = comparison.times_s
+        for index, (left, right) in enumerate(axes):
+            pairs = (
+                (left, comparison.ideal_candidates, comparison.candidates),
+                (right, comparison.ideal_states, comparison.states),
+            )
+            for axis, ideal, circuit in pairs:
+                axis.plot(times, ideal[:, index], color=SERIES[1], lw=3, label="emulator")
+                if circuit is not None:
+                    axis.plot(times, circuit[:, index], color=INK, lw=1, label="transistors")
+                axis.grid()
+            left.set_ylabel(comparison.names[index], rotation=0, ha="right")
+        axes[0, 0].set_title("Candidates, nA")
+        axes[0, 1].set_title("States, nA")
+        axes[0, 1].legend(loc="upper left", ncols=2)
+        for axis in axes[-1]:
+            axis.set_xlabel("s")

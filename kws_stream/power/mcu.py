@@ -10,6 +10,7 @@ needs more.
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.parameters import NetworkParameters
 from kws_stream.power.literature import Status
 
@@ -84,18 +85,31 @@ class Count:
         return self.instructions / self.multiply_accumulates
 
 
-# Counts of the firmware of this project. A model that was not counted is scaled from those that
-# were, by its multiply-accumulates; without any count, by INSTRUCTIONS_PER_MAC.
-COUNTS: tuple[Count, ...] = ()
+_COUNTED = "the C firmware of export-c on a simulated Cortex-M4 (QEMU, docs/firmware.md)"
+
+# Counts of the firmware of this project. A network that was not counted is scaled from the nearest
+# by its multiply-accumulates; without any count, by INSTRUCTIONS_PER_MAC.
+COUNTS = (
+    Count("4 cells a block, 2 blocks", 264, 2114.0, _COUNTED),
+    Count("64 cells a block, 3 blocks", 28_416, 153_750.0, _COUNTED),
+)
+
+# Instructions of the fixed-point front end for a sample of a channel: 149,482 for a frame of 320
+# samples with 16 channels, counted in the same way.
+FRONT_END_INSTRUCTIONS = 149_482 / (320 * 16)
 
 
 @dataclass(frozen=True)
 class McuPower:
-    """A processor on the same network: nJ a frame and average nW, low, typical and high."""
+    """A processor on the same network: nJ a frame and average nW, low, typical and high.
+
+    front_end_nw: typical, what a digital front end takes beside it.
+    """
 
     mcu: Mcu
     frame_nj: tuple[float, float, float]
     average_nw: tuple[float, float, float]
+    front_end_nw: float
     status: Status = "estimated"
 
 
@@ -117,11 +131,14 @@ class McuComparison:
 
 
 def compare(
-    parameters: NetworkParameters, frame_s: float, counts: tuple[Count, ...] = COUNTS
+    parameters: NetworkParameters,
+    frame_s: float,
+    n_channels: int,
+    counts: tuple[Count, ...] = COUNTS,
 ) -> McuComparison:
     """What each processor of MCUS burns for this network at a frame every `frame_s` seconds.
 
-    The front end is outside, as the analog filterbank is outside the core.
+    The front end has a figure of its own, as the analog filterbank is outside the core.
     """
     macs = parameters.multiply_accumulates
     ratios, basis = _ratios(macs, counts)
@@ -132,7 +149,9 @@ def compare(
         nj = [count * cycles * mcu.pj_per_cycle / 1000 for count, cycles in pairs]
         frame = (nj[0], nj[1], nj[2])
         average = (nj[0] / frame_s, nj[1] / frame_s, nj[2] / frame_s)
-        rows.append(McuPower(mcu, frame, average))
+        sampled = FRONT_END_INSTRUCTIONS * n_channels * SAMPLE_RATE_HZ  # instructions a second
+        front_end = sampled * CYCLES_PER_INSTRUCTION[1] * mcu.pj_per_cycle / 1000
+        rows.append(McuPower(mcu, frame, average, front_end))
     return McuComparison(macs, (low, typical, high), basis, tuple(rows))
 
 
@@ -149,5 +168,5 @@ def _ratios(macs: int, counts: tuple[Count, ...]) -> tuple[tuple[float, float, f
         return (ratio, ratio, ratio), f"counted: {nearest.source}"
     every = [count.per_multiply_accumulate for count in counts]
     return (min(every), nearest.per_multiply_accumulate, max(every)), (
-        f"scaled by multiply-accumulates from {nearest.model}: {nearest.source}"
+        f"scaled from a network of {nearest.model}: {nearest.source}"
     )

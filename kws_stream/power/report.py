@@ -212,7 +212,7 @@ def report(
             {part: span.typical for part, span in typical.items()},
             tuple(activity or ()),
         ),
-        mcus=None if parameters is None else mcu.compare(parameters, frame_s),
+        mcus=None if parameters is None else mcu.compare(parameters, frame_s, n_channels),
     )
 
 

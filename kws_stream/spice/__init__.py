@@ -4,7 +4,15 @@ An independent cell in the open 180 nm process GF180MCU with the same behaviour 
 one: not the authors' circuit, not their process. docs/spice.md has the circuits and what came out.
 """
 
-from kws_stream.spice.studies import CELL_BIASES, Agreement, CellResult, cell, layer, network
+from kws_stream.spice.studies import (
+    CELL_BIASES,
+    Agreement,
+    CellResult,
+    Comparison,
+    cell,
+    layer,
+    network,
+)
 from kws_stream.spice.tools import NOTICE, Simulator, find
 
 __all__ = [
@@ -12,6 +20,7 @@ __all__ = [
     "NOTICE",
     "Agreement",
     "CellResult",
+    "Comparison",
     "Simulator",
     "cell",
     "find",

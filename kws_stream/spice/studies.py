@@ -112,20 +112,37 @@ class Agreement:
     bits_equal: float
     bits_given: float | None
     candidate_error_pa: float | None
-    state_error_pa: float
+    state_error_pa: float | None
     decisions_equal: float | None
     circuit_nw: float
     bias_nw: float
     model_nw: float
     run_s: float
 
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The figures, and what they were taken from: nA at the end of each frame (T, cells).
+
+    names: block.cell. The circuit's candidates are None where it was given the emulator's.
+    """
+
+    agreement: Agreement
+    times_s: FloatArray
+    names: tuple[str, ...]
+    candidates: FloatArray | None
+    ideal_candidates: FloatArray
+    states: FloatArray
+    ideal_states: FloatArray
+
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """For JSON: the figures alone."""
+        return asdict(self.agreement)
 
 
 def layer(
     simulator: Simulator, net: Network, trace: Trace, frame_s: float, cells: int
-) -> Agreement:
+) -> Comparison:
     """The first cells of a network on the candidates of a trace, each by itself."""
     blocks = net.parameters.blocks
     every = [(block, index) for block, one in enumerate(blocks) for index in range(one.cells)]
@@ -148,7 +165,7 @@ def layer(
     alpha = np.array([blocks[block].alpha[index] for block, index in chosen])
     bits, wanted = states > alpha / 2, ideal > alpha / 2
     per_cell = estimate(net, trace, frame_s=frame_s).per_cell_nw
-    return Agreement(
+    agreement = Agreement(
         cells=len(chosen),
         frames=trace.frames,
         seconds=trace.frames * frame_s,
@@ -162,9 +179,12 @@ def layer(
         model_nw=float(sum(per_cell[block][index] for block, index in chosen)),
         run_s=waves.run_s,
     )
+    given = np.column_stack([trace.candidates[block][:, index] for block, index in chosen])
+    names = tuple(f"{block + 1}.{index + 1}" for block, index in chosen)
+    return Comparison(agreement, times, names, None, given, states, ideal)
 
 
-def network(simulator: Simulator, net: Network, trace: Trace, frame_s: float) -> Agreement:
+def network(simulator: Simulator, net: Network, trace: Trace, frame_s: float) -> Comparison:
     """A whole network on the skip path that a trace begins with, from its pre-projection on."""
     parameters = net.parameters
     if not parameters.blocks or not trace.frames:
@@ -184,35 +204,42 @@ def network(simulator: Simulator, net: Network, trace: Trace, frame_s: float) ->
 
     equal: list[BoolArray] = []
     given: list[BoolArray] = []
-    candidates, states, ideals = [], [], []
+    candidates, states = [], []
     for number, block in enumerate(parameters.blocks):
         c, h = measured(built.candidates[number]), measured(built.states[number])
         bits = h > block.alpha / 2
         equal.append(bits == trace.bits[number])
         given.append(bits == sequence(c, block.initial_state, block.beta1, block.beta2))
-        candidates.append(np.abs(c - trace.candidates[number]).ravel())
+        candidates.append(c)
         states.append(h)
-        ideals.append(trace.states[number])
     logits = measured(built.logits)
     same = np.column_stack(equal)
-    return Agreement(
+    c, h = np.column_stack(candidates), np.column_stack(states)
+    ideal_c, ideal_h = np.column_stack(trace.candidates), np.column_stack(trace.states)
+    agreement = Agreement(
         cells=parameters.cells,
         frames=trace.frames,
         seconds=trace.frames * frame_s,
         devices=built.circuit.devices,
         bits_equal=float(same.mean()),
         bits_given=float(np.column_stack(given).mean()),
-        candidate_error_pa=1000 * float(np.concatenate(candidates).mean()),
-        state_error_pa=_error_pa(np.column_stack(states), np.column_stack(ideals), same),
+        candidate_error_pa=1000 * float(np.abs(c - ideal_c).mean()),
+        state_error_pa=_error_pa(h, ideal_h, same),
         decisions_equal=float((logits.argmax(axis=1) == trace.logits.argmax(axis=1)).mean()),
         **_powers(waves.mean("i(vvdd)"), waves.mean("i(vvddb)")),
         model_nw=estimate(net, trace, frame_s=frame_s).core_nw,
         run_s=waves.run_s,
     )
+    names = tuple(
+        f"{number}.{index + 1}"
+        for number, block in enumerate(parameters.blocks, 1)
+        for index in range(block.cells)
+    )
+    return Comparison(agreement, times, names, c, ideal_c, h, ideal_h)
 
 
-def _error_pa(states: FloatArray, ideal: FloatArray, where: BoolArray) -> float:
-    return 1000 * float(np.abs(states - ideal)[where].mean()) if where.any() else float("nan")
+def _error_pa(states: FloatArray, ideal: FloatArray, where: BoolArray) -> float | None:
+    return 1000 * float(np.abs(states - ideal)[where].mean()) if where.any() else None
 
 
 def _powers(supply_a: float, bias_a: float) -> dict[str, float]:
