@@ -119,8 +119,9 @@ def test_settings_go_through_a_dict_and_unknown_ones_are_named() -> None:
     assert ChipSettings.from_dict(EVERYTHING.as_dict()) == EVERYTHING
     with pytest.raises(ParameterError, match="'mismtach'"):
         ChipSettings.from_dict({"mismtach": 1})
-    with pytest.raises(ParameterError, match="corner"):
-        ChipSettings(corner="xx")
+    for corner in ("xx", ["tt"], None):
+        with pytest.raises(ParameterError, match="corner"):
+            ChipSettings.from_dict({"corner": corner})
 
 
 def test_no_setting_that_stands_for_a_condition_changes_the_chip_at_nominal(net: Network) -> None:

@@ -145,7 +145,7 @@ class ChipSettings:
             if one.name == "corner":
                 continue
             object.__setattr__(self, one.name, _checked(one, getattr(self, one.name)))
-        if self.corner not in CORNERS:
+        if not isinstance(self.corner, str) or self.corner not in CORNERS:
             raise ParameterError(f"corner: need one of {', '.join(CORNERS)}, got {self.corner!r}")
 
     @classmethod
