@@ -221,9 +221,10 @@ def draw(comparison: "Comparison", path: Path) -> None:
                 if circuit is not None:
                     axis.plot(times, circuit[:, index], color=INK, lw=1, label="transistors")
                 axis.grid()
-            left.set_ylabel(comparison.names[index], rotation=0, ha="right")
+            left.text(-0.14, 0.5, comparison.names[index], transform=left.transAxes, weight="bold")
         axes[0, 0].set_title("Candidates, nA")
         axes[0, 1].set_title("States, nA")
-        axes[0, 1].legend(loc="upper left", ncols=2)
+        handles, labels = axes[0, 1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper right", ncols=2)
         for axis in axes[-1]:
             axis.set_xlabel("s")
