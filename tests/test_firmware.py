@@ -335,3 +335,28 @@ def test_the_longest_frames_fit_the_ring(tmp_path: Path) -> None:
     with toolchain.program(model, "loop_main.c", ("-O1",)) as binary:
         done = subprocess.run([binary], input=pcm.tobytes(), capture_output=True, check=True)
     assert done.stderr.decode().split() == ["wakes", str(len(pcm) // 1280)]
+
+
+@needs_compiler
+def test_fixed_point_features_are_within_a_step_of_the_front_end_for_any_sound() -> None:
+    pack, model = model_of("yes-4")
+    front_end = features.build(pack.features)
+    rng = np.random.default_rng(0)
+    t = np.arange(24_000)
+    sounds = [
+        np.concatenate([np.zeros(8_000), recording()[30_000:46_000]]),
+        rng.integers(-32768, 32768, len(t)),
+        rng.integers(-1, 2, len(t)),  # one step of 16 bits
+        np.where(t // 80 % 2, 32767, -32768),
+        np.where(t % 8000 == 0, 32767, 0),
+        np.full(len(t), 32767),
+        recording()[60_000:84_000] // 64,
+    ]
+    pcm = np.stack(sounds).astype(np.int16)
+    with toolchain.program(model, "front_end_main.c") as binary:
+        codes = toolchain.run_front_end(binary, pcm, front_end.n_features)
+    for samples, found in zip(pcm, codes, strict=True):
+        front_end.reset()
+        wanted = front_end.process(samples / np.float32(32768)) / front_end.settings.step
+        assert np.abs(found - wanted).max() <= 1
+        assert (found != wanted).mean() < 1e-3

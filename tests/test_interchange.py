@@ -83,6 +83,12 @@ def test_verify_backends_takes_a_folder_and_leaves_out_what_it_is_told(tmp_path:
     assert "found none" in result.stderr
 
 
+def test_verify_backends_without_any_backend_is_wrong_usage() -> None:
+    words = [f"--without={name}" for name in ("bitstream", "c", "onnx", "integers", "scalar")]
+    result = CliRunner().invoke(main, ["verify-backends", "yes-4", *words])
+    assert result.exit_code == 2
+
+
 def test_without_a_compiler_verify_backends_fails_and_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

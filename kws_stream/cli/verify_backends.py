@@ -47,9 +47,11 @@ def verify_backends(
     from kws_stream.cli.backends import clips_of, compare
     from kws_stream.cli.firmware import load_model
 
+    names = [name for name in LABELS if name not in without]
+    if not names:
+        raise click.UsageError("need a backend to compare, got --without for each of them.")
     pack, numbers = load_model(model)
     clips, notes = ([RECORDING], []) if data is None else clips_of(data)
-    names = [name for name in LABELS if name not in without]
     bar: Any = click.progressbar(length=len(clips), file=sys.stderr)
     with bar:
         done = compare(pack, numbers, clips, names, scalar_frames, data is None, bar.update)
