@@ -27,6 +27,7 @@ from tests.reference import network as oracle
 ROOT = Path(__file__).parents[1]
 RECORDING = ROOT / "kws_stream" / "_data" / "demo.flac"
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+QUICK = ("-O0",)  # of no moment for the bits, and half the time to build
 needs_compiler = pytest.mark.skipif(not COMPILERS, reason="needs gcc or clang")
 
 
@@ -160,12 +161,12 @@ def test_packs_of_other_shapes_build_and_give_their_bits(tmp_path: Path, shape: 
     pack, model = model_of(build_pack(tmp_path / "pack", graphs=False, **shape))
     values = random_features(pack.network, 3, 20)
     integers = integer_network(model.parameters)
-    with toolchain.program(model, "network_main.c", ("-O1",)) as binary:
+    with toolchain.program(model, "network_main.c", QUICK) as binary:
         got = toolchain.run_network(
             binary, integers.features(values), len(model.classes), shape["cells"]
         )
     assert_same_bits(pack.network, values, *got)
-    with toolchain.program(model, "front_end_main.c", ("-O1",)) as binary:
+    with toolchain.program(model, "front_end_main.c", QUICK) as binary:
         codes = toolchain.run_front_end(
             binary, recording(2.0)[None], pack.network.parameters.n_features
         )
@@ -196,7 +197,7 @@ def test_the_exported_library_builds_as_promised_and_its_example_finds_words(
 def test_events_in_c_are_those_of_the_detector_on_the_same_features(name: str) -> None:
     pack, model = model_of(name)
     pcm = recording(33.0)
-    with toolchain.program(model, "front_end_main.c") as binary:
+    with toolchain.program(model, "front_end_main.c", QUICK) as binary:
         codes = toolchain.run_front_end(binary, pcm[None], pack.network.parameters.n_features)[0]
     logits = pack.network.run(codes * pack.manifest["grid"]["step"]).logits
     frame_s = features.build(pack.features).frame_s
@@ -207,7 +208,7 @@ def test_events_in_c_are_those_of_the_detector_on_the_same_features(name: str) -
         f"{e.time_s:6.2f} s  {e.keyword}  score {e.score:.2f}  (from {e.start_s:.2f} s)"
         for e in detector.process(logits)
     ]
-    with toolchain.program(model) as binary:
+    with toolchain.program(model, flags=QUICK) as binary:
         got = toolchain.run_program(binary, pcm).splitlines()
     assert wanted
     assert [line.split(" score ")[0] for line in got] == [
@@ -225,9 +226,9 @@ def score_in(line: str) -> float:
 def test_the_device_loop_wakes_once_a_frame_and_prints_what_the_example_does() -> None:
     _, model = model_of("yes-4")
     pcm = recording(20.0)
-    with toolchain.program(model) as binary:
+    with toolchain.program(model, flags=QUICK) as binary:
         wanted = toolchain.run_program(binary, pcm)
-    with toolchain.program(model, "loop_main.c") as binary:
+    with toolchain.program(model, "loop_main.c", QUICK) as binary:
         assert toolchain.run_program(binary, pcm) == wanted
         done = subprocess.run([binary], input=pcm.tobytes(), capture_output=True, check=True)
         assert done.stderr.decode().split() == ["wakes", str(len(pcm) // 320)]
@@ -306,7 +307,7 @@ def test_smoothed_scores_in_c_are_within_the_stated_bound_of_softmax(name: str) 
     )
     wanted: list[list[float]] = []
     detector.process(np.ldexp(logits.astype(float), -integers.logit_fraction), wanted)
-    with toolchain.program(model, "detector_main.c") as binary:
+    with toolchain.program(model, "detector_main.c", QUICK) as binary:
         scores = toolchain.run_detector(binary, logits)
     assert np.abs(scores - np.array(wanted)).max() < 2.0**-20
     assert np.ptp(np.array(wanted)) > 0.9
@@ -332,7 +333,7 @@ def test_the_longest_frames_fit_the_ring(tmp_path: Path) -> None:
     settings = {"hops_per_frame": 8, "selectivity": 3.0, "high_hz": 4000.0, "lowpass_s": 0.05}
     model = model_of(build_pack(tmp_path / "pack", graphs=False, feature_settings=settings))[1]
     pcm = recording(2.0)
-    with toolchain.program(model, "loop_main.c", ("-O1",)) as binary:
+    with toolchain.program(model, "loop_main.c", QUICK) as binary:
         done = subprocess.run([binary], input=pcm.tobytes(), capture_output=True, check=True)
     assert done.stderr.decode().split() == ["wakes", str(len(pcm) // 1280)]
 
@@ -353,7 +354,7 @@ def test_fixed_point_features_are_within_a_step_of_the_front_end_for_any_sound()
         recording()[60_000:84_000] // 64,
     ]
     pcm = np.stack(sounds).astype(np.int16)
-    with toolchain.program(model, "front_end_main.c") as binary:
+    with toolchain.program(model, "front_end_main.c", QUICK) as binary:
         codes = toolchain.run_front_end(binary, pcm, front_end.n_features)
     for samples, found in zip(pcm, codes, strict=True):
         front_end.reset()
