@@ -6,11 +6,14 @@ with it, and be safe in threads, of which a cluster's worker may have several. d
 what a cluster needs.
 """
 
+import logging
 import os
+import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context
@@ -25,6 +28,8 @@ WORKER_S = 60  # for the first worker to be there
 # A group is given up after it was there when a worker died so often, each time as often as the
 # scheduler allows (distributed.scheduler.allowed-failures, 3 unless configured).
 ATTEMPTS = 3
+GRACE_S = 1.0
+ADDRESS = re.compile(r"([a-z]+://)?[^/\s]+:[0-9]+|inproc://\S+")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -95,12 +100,15 @@ class Workers:
         self, function: Callable[[Item], Result], groups: Sequence[Sequence[Item]]
     ) -> Iterator[list[Result]]:
         self._pool = pool = self._pool or _Processes(self._jobs)
-        with _for_new_processes():
-            futures = [pool.executor.submit(_work_on, function, group) for group in groups]
+        futures: list[Future[list[Result]]] = []
         try:
+            with _for_new_processes():
+                for group in groups:
+                    futures.append(pool.executor.submit(_work_on, function, group))
             for future in futures:
                 yield future.result()
         except BrokenProcessPool as error:
+            futures.clear()  # the pool ends them itself
             self.close()
             raise WorkerError(
                 "a process ended before its work was done, perhaps for want of memory; "
@@ -197,14 +205,16 @@ def _connect(address: str) -> Any:
         raise MissingExtraError(
             f"need Dask for a cluster, got: {error}; pip install 'kws-stream[cluster]'"
         ) from error
+    wanted = "need the address of a Dask scheduler, such as tcp://10.0.0.1:8786"
+    if not ADDRESS.fullmatch(address):
+        raise WorkerError(f"{wanted}, got {address!r:.200}")
+    for name in ("distributed.client", "distributed.utils"):  # its tracebacks; we have a sentence
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         connect: Callable[..., Any] = Client  # it has no types
         return connect(address, timeout=CONNECT_S, set_as_default=False, name="kws-stream")
     except (OSError, ValueError) as error:
-        raise WorkerError(
-            f"need the address of a Dask scheduler, such as tcp://10.0.0.1:8786, got {address!r}: "
-            f"{error!s:.200}"
-        ) from error
+        raise WorkerError(f"{wanted}, got {address!r}: {error!s:.200}") from error
 
 
 class _Processes:
@@ -217,9 +227,12 @@ class _Processes:
     def stop(self) -> None:
         """End idle processes, and kill those that work for nobody any more."""
         self.executor.shutdown(wait=False, cancel_futures=True)
-        for process in active_children():
-            if process.pid not in self._others:
-                process.terminate()
+        ours = [process for process in active_children() if process.pid not in self._others]
+        until = time.monotonic() + GRACE_S  # to end by themselves; the pool drops what waited
+        for process in ours:
+            process.join(max(0.0, until - time.monotonic()))
+        for process in ours:
+            process.terminate()
         self.executor.shutdown(wait=True)
 
 
