@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from kws_stream.cli.output import complain
+from kws_stream.cli.output import complain, print_json
+from kws_stream.errors import ParameterError
 
 if TYPE_CHECKING:
+    from kws_stream.integrations.wyoming.recogniser import Recogniser
     from kws_stream.live import CommandWatcher, TriggerKeeper
     from kws_stream.pipeline import KeywordSpotter
 
@@ -26,11 +28,15 @@ def consequence_options(command: Callable[..., Any]) -> Callable[..., Any]:
         keep_most: int,
         exec_command: str | None,
         exec_audio_s: float | None,
+        transcribe: str | None,
+        transcribe_s: float,
         **settings: Any,
     ) -> Any:
         if exec_audio_s is not None and exec_command is None:
             raise click.UsageError("--exec-audio needs --exec.")
-        consequences = Consequences(keep_triggers, keep_most, exec_command, exec_audio_s)
+        consequences = Consequences(
+            keep_triggers, keep_most, exec_command, exec_audio_s, transcribe, transcribe_s
+        )
         return command(*args, consequences=consequences, **settings)
 
     options = [
@@ -60,6 +66,20 @@ def consequence_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="The command's input is 16 kHz 16-bit PCM: a second before the word to S seconds "
             "after the event.",
         ),
+        click.option(
+            "--transcribe",
+            metavar="URI",
+            help="Send the sentence around each event to this Wyoming speech-to-text service.",
+        ),
+        click.option(
+            "--transcribe-audio",
+            "transcribe_s",
+            type=click.FloatRange(0, 60),
+            default=5.0,
+            show_default=True,
+            metavar="S",
+            help="The sentence ends S seconds after the event.",
+        ),
     ]
     wrapped: Callable[..., Any] = gather
     for option in reversed(options):
@@ -76,11 +96,16 @@ class Consequences:
         keep_most: int = 200,
         exec_command: str | None = None,
         exec_audio_s: float | None = None,
+        transcribe: str | None = None,
+        transcribe_s: float = 5.0,
     ) -> None:
         self._folder = keep_triggers
         self._most = keep_most
         self._command = exec_command
         self._audio_s = exec_audio_s
+        self._transcribe = transcribe
+        self._transcribe_s = transcribe_s
+        self.on_text: Callable[[dict[str, str], str], None] = _print_text
 
     def __enter__(self) -> Self:
         from kws_stream.live import CommandRunner, TriggerStore
@@ -90,7 +115,18 @@ class Consequences:
             self._store = TriggerStore(self._folder, self._most, complain)
         if self._command is not None:
             self._runner = CommandRunner(self._command)
+        self._recogniser = self._make_recogniser() if self._transcribe is not None else None
         return self
+
+    def _make_recogniser(self) -> "Recogniser":
+        from kws_stream.integrations.wyoming.recogniser import Recogniser
+        from kws_stream.integrations.wyoming.server import Address
+
+        try:
+            address = Address.from_uri(self._transcribe or "")
+        except ParameterError as error:
+            raise click.BadParameter(str(error), param_hint="--transcribe") from error
+        return Recogniser(address, lambda variables, text: self.on_text(variables, text))
 
     def watchers(
         self, spotter: "KeywordSpotter", source: str
@@ -110,6 +146,15 @@ class Consequences:
                     self._audio_s,
                 )
             )
+        if self._recogniser is not None:
+            name = spotter.pack.name
+            found.append(
+                CommandWatcher(
+                    self._recogniser,
+                    lambda event: event_variables(event, name, source),
+                    self._transcribe_s,
+                )
+            )
         return found
 
     def __exit__(self, *error: object) -> None:
@@ -127,3 +172,26 @@ class Consequences:
             }
             more = "".join(f", {count} {name}" for name, count in counts.items() if count)
             complain(f"ran the command {runner.started} times{more}")
+        if self._recogniser is not None:
+            recogniser = self._recogniser
+            recogniser.close()
+            counts = {"skipped": recogniser.skipped, "without an answer": recogniser.failed}
+            more = "".join(f", {count} {name}" for name, count in counts.items() if count)
+            complain(f"sent {recogniser.started} sentences to {self._transcribe}{more}")
+
+
+def json_text(variables: dict[str, str], text: str) -> None:
+    """A transcript as a JSON line."""
+    print_json(
+        {
+            "type": "transcript",
+            "file": variables["KWS_SOURCE"],
+            "keyword": variables["KWS_KEYWORD"],
+            "index": int(variables["KWS_INDEX"]),
+            "text": text,
+        }
+    )
+
+
+def _print_text(variables: dict[str, str], text: str) -> None:
+    click.echo(f"{variables['KWS_TIME_S']} s  {variables['KWS_KEYWORD']}: {text}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.consequences import Consequences, consequence_options
+from kws_stream.cli.consequences import Consequences, consequence_options, json_text
 from kws_stream.cli.options import (
     Threshold,
     json_option,
@@ -70,6 +70,8 @@ def listen(
     In a terminal a live picture shows level, filterbank, scores, cells and power; the events are
     printed when it ends. Without a terminal, or with --json, each event is a line as it comes.
     """
+    if as_json:
+        consequences.on_text = json_text
     if web is not None:
         if duration_s is not None or power_report or figure or report or reconnect:
             raise click.UsageError(
@@ -88,6 +90,8 @@ def listen(
     log = make_log(report, meter) if report is not None and meter is not None else None
     picture = Picture(spotter) if not as_json and _is_terminal() else None
     display = picture or Lines(as_json)
+    if picture is not None:
+        consequences.on_text = picture.on_text
     source = MicrophoneSource(device, reconnect, duration_s, on_status=display.on_status)
     try:
         with consequences, source, display.shown():

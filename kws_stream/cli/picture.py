@@ -53,6 +53,10 @@ class Picture:
         self._status = message
         self._live.update(message, refresh=True)
 
+    def on_text(self, variables: dict[str, str], text: str) -> None:
+        """A transcript of what followed a word."""
+        self._status = f"{variables['KWS_KEYWORD']}: {text}"
+
     def reset(self) -> None:
         self._monitor.reset()
         self._ring.reset()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.cli.consequences import Consequences, consequence_options
+from kws_stream.cli.consequences import Consequences, consequence_options, json_text
 from kws_stream.cli.options import Threshold, json_option, threshold_option, threshold_values
 from kws_stream.cli.output import complain, print_event
 from kws_stream.errors import MissingExtraError, ParameterError, ServerError
@@ -71,6 +71,8 @@ def serve(
         raise click.BadParameter(str(error), param_hint="--uri") from error
     if zeroconf is not None and address.path:
         raise click.UsageError("--zeroconf announces tcp:// alone.")
+    if as_json:
+        consequences.on_text = json_text
     packs = _load(models)
     changed = dict(zip(packs, threshold_values(packs, thresholds), strict=True))
 

@@ -1,6 +1,12 @@
 """What happens around events while sound is heard: the audio beside them, records, commands."""
 
-from kws_stream.live.commands import CommandRunner, CommandWatcher, event_variables
+from kws_stream.live.commands import (
+    AudioFeed,
+    CommandRunner,
+    CommandWatcher,
+    Runner,
+    event_variables,
+)
 from kws_stream.live.hearing import Hearing, Watcher
 from kws_stream.live.meter import PowerMeter
 from kws_stream.live.monitor import Cells, Moment, Monitor, Score
@@ -15,6 +21,7 @@ from kws_stream.live.triggers import (
 )
 
 __all__ = [
+    "AudioFeed",
     "AudioRing",
     "Cells",
     "CommandRunner",
@@ -24,6 +31,7 @@ __all__ = [
     "Monitor",
     "Passage",
     "PowerMeter",
+    "Runner",
     "Score",
     "TriggerKeeper",
     "TriggerRecord",

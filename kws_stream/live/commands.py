@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -174,12 +174,18 @@ def event_variables(event: WakeEvent, model: str, source: str) -> dict[str, str]
     }
 
 
+class Runner(Protocol):
+    """What a `CommandWatcher` starts for an event; it must never wait."""
+
+    def start(self, variables: dict[str, str], audio: AudioFeed | None = None) -> bool: ...
+
+
 class CommandWatcher:
     """A watcher that starts a command for each event, with the sentence around it if asked."""
 
     def __init__(
         self,
-        runner: CommandRunner,
+        runner: Runner,
         variables: Callable[[WakeEvent], dict[str, str]],
         audio_after_s: float | None = None,
         audio_before_s: float = 1.0,
