@@ -158,6 +158,9 @@ def test_partial_programming_fails_the_crc_and_leaves_what_ran(stream: bytes, mi
     assert chip.crc_error
     assert chip.configured
     assert readback(chip) == before
+    for bit in [*bits_of(stream), 0]:  # one clock too many
+        chip.clock(bit)
+    assert not chip.latch()
     program(chip, stream)
     assert not chip.crc_error
 

@@ -1,5 +1,6 @@
 """The C library: the bits of the Python core, clean under sanitizers, and nothing but integers."""
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -361,3 +362,13 @@ def test_fixed_point_features_are_within_a_step_of_the_front_end_for_any_sound()
         wanted = front_end.process(samples / np.float32(32768)) / front_end.settings.step
         assert np.abs(found - wanted).max() <= 1
         assert (found != wanted).mean() < 1e-3
+
+
+def test_every_setting_of_front_end_and_detector_reaches_the_firmware() -> None:
+    """A new setting has to be read in kws_stream/cli/firmware.py before it is added here."""
+    front_end = {"kind", "channels", "low_hz", "high_hz", "selectivity", "preemphasis"}
+    front_end |= {"lowpass_s", "half_wave", "hops_per_frame", "agc_s", "floor", "start_level"}
+    front_end |= {"offset", "slow_s", "step", "high"}
+    assert {field.name for field in dataclasses.fields(features.FeatureSettings)} == front_end
+    detector = {"window_s", "threshold", "thresholds", "rearm", "refractory_s", "warmup_s"}
+    assert {field.name for field in dataclasses.fields(DetectorSettings)} == detector | {"onset_s"}
