@@ -8,5 +8,7 @@ registers.py      the register map: one table for packing, unpacking, documents 
 bitstream.py      a model as bits for the chip, and back
 chip.py           the chip's shift register, latches, readback and supply, bit by bit
 onnx_graph.py     the network as one streaming ONNX graph
-toolchain.py      running the C code on this machine
+scalar.py         the network one cell and one frame at a time, the oracle of all others
+toolchain.py      running the C code on this machine, with the programs in host/
+cortex_m/         size, stack and instructions of the C code on a simulated Cortex-M
 """
