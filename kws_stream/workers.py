@@ -233,7 +233,10 @@ class _Processes:
             process.join(max(0.0, until - time.monotonic()))
         for process in ours:
             process.terminate()
-        self.executor.shutdown(wait=True)
+        for process in ours:
+            process.join(GRACE_S)
+            process.kill()  # what had another piece of work waiting
+            process.join()
 
 
 @contextmanager
@@ -262,3 +265,9 @@ def _for_new_processes() -> Iterator[None]:
 
 def _start_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, which has no mask
+    signal.signal(signal.SIGTERM, _leave)
+
+
+def _leave(number: int, frame: object) -> None:
+    """Of a process whose work is not wanted any more: it clears away what it had begun."""
+    raise SystemExit(1)

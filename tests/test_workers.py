@@ -134,6 +134,25 @@ def test_leaving_early_does_not_wait_for_the_work() -> None:
     assert time.perf_counter() - began < 30
 
 
+def write_slowly(path: Path | None) -> None:
+    if path is None:
+        return
+    path.touch()
+    try:
+        time.sleep(60)
+    finally:
+        path.unlink()
+
+
+def test_what_is_cut_off_clears_away_what_it_had_begun(tmp_path: Path) -> None:
+    with Workers(2) as here:
+        for _ in here.map(write_slowly, [None, tmp_path / "a", tmp_path / "b"]):
+            while len(list(tmp_path.iterdir())) < 2:
+                time.sleep(0.01)
+            break
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_wrong_numbers_of_processes_are_refused() -> None:
     with pytest.raises(ParameterError, match="1 process or more, got 0"):
         Workers(0)
