@@ -9,27 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
 from kws_stream import studies  # noqa: E402
-from kws_stream.features import FeatureSettings  # noqa: E402
 from kws_stream.studies.peers import run_peer  # noqa: E402
-from kws_stream.training.corpus import Clips, Corpus  # noqa: E402
 from kws_stream.training.peers import new_peer, train_peer, write_peers  # noqa: E402
-from kws_stream.training.recipe import Recipe  # noqa: E402
-
-RECIPE = Recipe(
-    "tiny", "yes", sequences=8, joined=1, features=FeatureSettings(channels=4, slow_s=())
-)
-
-
-def corpus() -> Corpus:
-    """Two words that differ in the channel that is loud."""
-    rng = np.random.default_rng(0)
-    words = np.array(["yes", "no"] * 20)
-    envelopes = rng.uniform(0.001, 0.002, (40, 100, 4)).astype(np.float32)
-    envelopes[words == "yes", 30:70, 0] += 0.1
-    envelopes[words == "no", 30:70, 2] += 0.1
-    clips = Clips(envelopes, words, np.array(["training"] * 40))
-    noise = rng.uniform(0.001, 0.002, (300, 4)).astype(np.float32)
-    return Corpus({"speech_commands": clips}, {"noise": noise})
+from tests.tiny_corpus import RECIPE, corpus  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """`kws-stream train`: a recipe and recordings in, a model pack out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -10,6 +12,17 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 CACHE = Path("runs") / "cache"
 
 
+@contextmanager
+def training_extra() -> Iterator[None]:
+    """Imports inside need the extra train; raises MissingExtraError that says so."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(
+            f"need PyTorch for training, got: {error}; pip install 'kws-stream[train]'"
+        ) from error
+
+
 @click.command()
 @click.argument("recipe", metavar="CONFIG.toml", type=click.Path(path_type=Path))
 @click.option("--data", type=FOLDER, required=True, help="Folder that holds speech_commands.")
@@ -18,6 +31,7 @@ CACHE = Path("runs") / "cache"
 @click.option("--run", type=FOLDER, help="Folder of log and checkpoint. Default: runs/NAME.")
 @click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
 @click.option("--start-from", type=FOLDER, help="Run whose network to begin with.")
+@click.option("--teacher", type=FOLDER, help="Teacher made by `kws-stream teach`.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
 def train(
     recipe: Path,
@@ -27,19 +41,17 @@ def train(
     run: Path | None,
     threads: int | None,
     start_from: Path | None,
+    teacher: Path | None,
     resume: bool,
 ) -> None:
     """Train a model pack from a recipe.
 
     Ctrl-C loses the steps since the last checkpoint alone: --resume goes on from it."""
-    try:
+    with training_extra():
         import torch
 
         from kws_stream.training.loop import Check, Training
-    except ImportError as error:
-        raise MissingExtraError(
-            f"need PyTorch for training, got: {error}; pip install 'kws-stream[train]'"
-        ) from error
+        from kws_stream.training.teacher import load_teacher
     from rich.console import Console
     from rich.progress import Progress
 
@@ -52,7 +64,8 @@ def train(
     console = Console(stderr=True)
     settings = Recipe.from_toml(recipe)
     corpus = Corpus.from_folders(data, synthetic, settings.features, CACHE, torch.get_num_threads())
-    training = Training(settings, corpus, run or Path("runs") / settings.name)
+    taught_by = load_teacher(teacher, settings) if teacher is not None else None
+    training = Training(settings, corpus, run or Path("runs") / settings.name, taught_by)
     if start_from is not None:
         training.start_from(start_from)
     if resume:

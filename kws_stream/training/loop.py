@@ -13,14 +13,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from kws_stream.errors import DataError
-from kws_stream.training.augment import add_noise, change_clips, condition
+from kws_stream.training.augment import condition
+from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import CLIP_HOPS, Corpus
 from kws_stream.training.model import Grid, Mismatch, SpottingNetwork, state_currents
 from kws_stream.training.recipe import Recipe
-from kws_stream.training.sampling import Sampler, validation_clips
+from kws_stream.training.sampling import validation_clips
+from kws_stream.training.teacher import Teacher
 
 CHECK_EVERY = 250  # steps between validations and checkpoints
 FEW = 20
+TEMPERATURE = 2.0  # of distillation
 CHAINS = 40  # carried-state validation runs this many chains of clips side by side
 
 
@@ -86,10 +89,23 @@ def optimisers(network: SpottingNetwork, recipe: Recipe) -> list[torch.optim.Opt
     ]
 
 
-def sequence_loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
+def distilled(decisions: Tensor, taught: Tensor) -> Tensor:
+    """Divergence of a network's decisions from its teacher's logits, (joined, batch, K) each.
+
+    Both softened by TEMPERATURE, times its square to keep the gradient's size (arXiv:1503.02531).
+    """
+    own, other = ((x / TEMPERATURE).log_softmax(-1).flatten(0, 1) for x in (decisions, taught))
+    divergence = functional.kl_div(own, other, reduction="batchmean", log_target=True)
+    return TEMPERATURE**2 * divergence
+
+
+def sequence_loss(
+    logits: Tensor, labels: Tensor, recipe: Recipe, taught: Tensor | None = None
+) -> Tensor:
     """Loss of logits (T, batch, K) of joined clips with labels (batch, joined).
 
-    The decision's own loss: cross-entropy of the mean logits over decision_s of each clip. And for
+    The decision's own loss: cross-entropy of the mean logits over decision_s of each clip; with a
+    teacher's logits `taught` (joined, batch, K), `distilled` takes a share of it. And for
     windows of the same length that end between decisions: minus the log of the probability that is
     left to the clip's class, the class before it, and the classes that are no keyword.
     """
@@ -101,6 +117,9 @@ def sequence_loss(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
     loss = functional.cross_entropy(
         decisions.flatten(0, 1), labels.t().flatten(), label_smoothing=recipe.label_smoothing
     )
+    if taught is not None:
+        share = recipe.teacher_weight
+        loss = (1 - share) * loss + share * distilled(decisions, taught)
     if not recipe.between_weight:
         return loss
     window = stop - start
@@ -160,13 +179,21 @@ def validate(
 class Training:
     """One run in a folder: log.csv, checkpoint.safetensors and state.json; it can be resumed."""
 
-    def __init__(self, recipe: Recipe, corpus: Corpus, folder: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, corpus: Corpus, folder: Path, teacher: Teacher | None = None
+    ) -> None:
+        """teacher: needed where the recipe has a teacher_weight; raises DataError without it."""
+        if recipe.teacher_weight and teacher is None:
+            raise DataError(
+                f"the recipe {recipe.name} learns from a teacher: need one, got none; "
+                "make it with `kws-stream teach` and name it with --teacher"
+            )
         self.recipe = recipe
+        self._teacher = teacher if recipe.teacher_weight else None
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
-        self._sampler = Sampler(corpus, recipe)
-        self._noise = torch.from_numpy(corpus.streams["noise"])
+        self._batches = Batches(corpus, recipe)
         self._validation = validation_clips(corpus, recipe)
         if not len(self._validation[0]):
             raise DataError(
@@ -175,7 +202,7 @@ class Training:
             )
         self.network = new_network(recipe)
         generator = torch.Generator().manual_seed(recipe.seed)
-        centre_candidates(self.network, self._batch(generator)[0])
+        centre_candidates(self.network, self._batches.draw(generator)[0])
         self._optimisers = optimisers(self.network, recipe)
         self._schedules = [
             torch.optim.lr_scheduler.OneCycleLR(
@@ -191,23 +218,6 @@ class Training:
         self._loss = 0.0
         self._power_nw = 0.0
 
-    def _batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Features (T, sequences, n_features) and labels (sequences, joined)."""
-        recipe = self.recipe
-        clips, labels = self._sampler.draw(recipe.sequences * recipe.joined, generator)
-        clips = change_clips(clips, recipe.augment, generator)
-        sequences = clips.view(recipe.sequences, -1, clips.shape[-1])
-        labels = labels.view(recipe.sequences, recipe.joined)
-        count = round(recipe.background_share * recipe.sequences)
-        if count:
-            background, background_labels = self._sampler.background(
-                count, recipe.joined, generator
-            )
-            sequences = torch.cat([background, sequences[len(background) :]])
-            labels = torch.cat([background_labels, labels[len(background) :]])
-        sequences = add_noise(sequences, self._noise, recipe.augment, generator)
-        return condition(sequences, recipe.features), labels
-
     def _start_bits(self, generator: torch.Generator) -> list[Tensor]:
         """Random bits in half of the sequences: in a stream nobody resets the cells."""
         recipe = self.recipe
@@ -222,7 +232,7 @@ class Training:
         """One step of the optimiser; its randomness depends on seed and step alone."""
         recipe = self.recipe
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step + 1)
-        features, labels = self._batch(generator)
+        features, labels = self._batches.draw(generator)
         eps = recipe.eps_start * max(0.0, 1 - self.step / (recipe.eps_share * recipe.steps))
         logits, power_nw = self.network.with_power(
             features,
@@ -233,7 +243,12 @@ class Training:
             mismatch=Mismatch(recipe.mismatch, generator),
             current_scale=recipe.current_scale,
         )
-        loss = sequence_loss(logits, labels, recipe) + recipe.power_weight * power_nw / 1000
+        taught = None
+        if self._teacher is not None:
+            with torch.no_grad():
+                taught = self._teacher(features, recipe.joined)
+        loss = sequence_loss(logits, labels, recipe, taught)
+        loss = loss + recipe.power_weight * power_nw / 1000
         for optimiser in self._optimisers:
             optimiser.zero_grad()
         torch.autograd.backward(loss)

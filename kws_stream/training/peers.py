@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kws_stream.training.augment import add_noise, change_clips, condition
+from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.loop import sequence_loss
 from kws_stream.training.recipe import Recipe
-from kws_stream.training.sampling import Sampler
 
 FIRST_RADIUS = (0.6, 0.99)  # |lambda| of an untrained LRU: memory of 2 to 100 frames
 FIRST_PHASE = math.pi / 10
@@ -155,20 +154,15 @@ def train_peer(
     """A trained peer: clips, changes, noise and loss of the recipe, one-cycle AdamW."""
     torch.manual_seed(recipe.seed)
     network = new_peer(kind, recipe)
-    sampler = Sampler(corpus, recipe)
-    noise = torch.from_numpy(corpus.streams["noise"])
+    batches = Batches(corpus, recipe)
     optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, learning_rate, total_steps=steps + 1, pct_start=0.15, cycle_momentum=False
     )
     for step in range(1, steps + 1):
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-        clips, labels = sampler.draw(recipe.sequences * recipe.joined, generator)
-        clips = change_clips(clips, recipe.augment, generator)
-        sequences = clips.view(recipe.sequences, -1, clips.shape[-1])
-        sequences = add_noise(sequences, noise, recipe.augment, generator)
-        logits = network(condition(sequences, recipe.features))
-        loss = sequence_loss(logits, labels.view(recipe.sequences, recipe.joined), recipe)
+        features, labels = batches.draw(generator)
+        loss = sequence_loss(network(features), labels, recipe)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -27,6 +27,7 @@ class Recipe:
     random change of a clip, 1 being the ranges in `augment`. decision_s: the part of each clip
     whose mean logits decide. between_weight: weight of the loss on windows between decisions.
     background_share: share of sequences that are unbroken stretches of noise or running speech.
+    teacher_weight: share of the decisions' loss that a teacher's posteriors take (see `teacher`).
     power_weight: loss per uW of core power at 1 nA. mismatch: every step trains another virtual
     chip whose parameters are off by up to this fraction (three standard deviations).
     shares: how often each kind of clip is drawn (see `Sampler`).
@@ -60,6 +61,7 @@ class Recipe:
     decision_s: tuple[float, float] = (0.4, 1.0)
     between_weight: float = 0.1
     background_share: float = 0.0
+    teacher_weight: float = 0.0
     power_weight: float = 0.0
     mismatch: float = 0.0
     shares: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,35 @@
+"""What one training step hears: sequences of joined clips, changed at random, as features."""
+
+import torch
+from torch import Tensor
+
+from kws_stream.training.augment import add_noise, change_clips, condition
+from kws_stream.training.corpus import Corpus
+from kws_stream.training.recipe import Recipe
+from kws_stream.training.sampling import Sampler
+
+
+class Batches:
+    """Draws batches by a recipe; the same generator gives the same batch."""
+
+    def __init__(self, corpus: Corpus, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._sampler = Sampler(corpus, recipe)
+        self._noise = torch.from_numpy(corpus.streams["noise"])
+
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Features (T, sequences, n_features) and labels (sequences, joined)."""
+        recipe = self._recipe
+        clips, labels = self._sampler.draw(recipe.sequences * recipe.joined, generator)
+        clips = change_clips(clips, recipe.augment, generator)
+        sequences = clips.view(recipe.sequences, -1, clips.shape[-1])
+        labels = labels.view(recipe.sequences, recipe.joined)
+        count = round(recipe.background_share * recipe.sequences)
+        if count:
+            background, background_labels = self._sampler.background(
+                count, recipe.joined, generator
+            )
+            sequences = torch.cat([background, sequences[len(background) :]])
+            labels = torch.cat([background_labels, labels[len(background) :]])
+        sequences = add_noise(sequences, self._noise, recipe.augment, generator)
+        return condition(sequences, recipe.features), labels

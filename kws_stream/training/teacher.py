@@ -1,0 +1,144 @@
+"""A convolutional network that no chip could hold, whose posteriors smaller networks learn from.
+
+Distillation: Hinton et al., "Distilling the knowledge in a neural network", arXiv:1503.02531. The
+network is a temporal one after TC-ResNet (Choi et al., "Temporal convolution for real-time keyword
+spotting on mobile devices", arXiv:1904.03814): channels are features, convolutions run over time.
+"""
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kws_stream.errors import DataError
+from kws_stream.training.batches import Batches
+from kws_stream.training.corpus import CLIP_HOPS, Corpus
+from kws_stream.training.recipe import Recipe
+
+WIDTHS = (32, 48, 64, 96)
+KERNEL = 9
+DROPOUT = 0.2
+LEARNING_RATE = 4e-3
+FILE = "teacher.safetensors"
+
+
+class _Residual(nn.Module):
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(n_in, n_out, KERNEL, 2, KERNEL // 2, bias=False)
+        self.second = nn.Conv1d(n_out, n_out, KERNEL, 1, KERNEL // 2, bias=False)
+        self.around = nn.Conv1d(n_in, n_out, 1, 2, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(n_out) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second, around = self.norms
+        inner = second(self.second(torch.relu(first(self.first(x)))))
+        return torch.relu(inner + around(self.around(x)))
+
+
+class Teacher(nn.Module):
+    """Logits of whole clips; it sees a clip's future and is never part of a pack."""
+
+    def __init__(self, n_features: int, classes: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(n_features, WIDTHS[0], 3, padding=1)
+        pairs = itertools.pairwise(WIDTHS)
+        self.blocks = nn.Sequential(*(_Residual(n_in, n_out) for n_in, n_out in pairs))
+        self.classifier = nn.Linear(WIDTHS[-1], classes)
+
+    def forward(self, features: Tensor, joined: int) -> Tensor:
+        """Logits (joined, batch, K) of features (T, batch, n_features) of joined clips."""
+        frames, batch, n = features.shape
+        clips = features.view(joined, frames // joined, batch, n).permute(0, 2, 3, 1)
+        x = self.blocks(self.first(clips.flatten(0, 1))).mean(-1)
+        x = functional.dropout(x, DROPOUT, self.training)
+        logits: Tensor = self.classifier(x)
+        return logits.view(joined, batch, -1)
+
+
+def new_teacher(recipe: Recipe) -> Teacher:
+    """An untrained teacher for the recipe's features and classes."""
+    features = recipe.features.channels * (1 + len(recipe.features.slow_s))
+    return Teacher(features, len(recipe.classes))
+
+
+def train_teacher(
+    recipe: Recipe,
+    corpus: Corpus,
+    steps: int,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> Teacher:
+    """A teacher trained on the recipe's own batches, one-cycle AdamW; progress hears the loss."""
+    torch.manual_seed(recipe.seed)
+    teacher = new_teacher(recipe)
+    batches = Batches(corpus, recipe)
+    optimiser = torch.optim.AdamW(teacher.parameters(), LEARNING_RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, LEARNING_RATE, total_steps=steps + 1, pct_start=0.15
+    )
+    for step in range(1, steps + 1):
+        # other batches than those that the recipe's own network will hear
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 - step)
+        features, labels = batches.draw(generator)
+        logits = teacher(features, recipe.joined)
+        loss = functional.cross_entropy(
+            logits.flatten(0, 1), labels.t().flatten(), label_smoothing=recipe.label_smoothing
+        )
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+        schedule.step()
+        progress(step, loss.item())
+    return teacher.eval()
+
+
+@torch.no_grad()
+def accuracy(teacher: Teacher, features: Tensor, labels: Tensor) -> float:
+    """Share of clips (T, n, n_features) with labels (n,) that the teacher calls right."""
+    calls = torch.cat([teacher(part, 1)[0] for part in torch.split(features, 500, 1)]).argmax(-1)
+    return float((calls == labels).float().mean())
+
+
+def save_teacher(teacher: Teacher, recipe: Recipe, folder: Path) -> Path:
+    """Write weights, features and classes to `folder`; an older teacher there is replaced."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{FILE}.part"
+    tensors = {name: tensor.contiguous() for name, tensor in teacher.state_dict().items()}
+    save_file(tensors, partial, {"about": json.dumps(_about(recipe))})
+    return partial.replace(folder / FILE)
+
+
+def load_teacher(folder: Path, recipe: Recipe) -> Teacher:
+    """The teacher in `folder`, for a network of the same features and classes.
+
+    Raises DataError if there is none or if it hears other features or knows other classes.
+    """
+    from safetensors import safe_open
+
+    path = folder / FILE
+    if not path.exists():
+        raise DataError(f"{folder}: need a teacher ({FILE}), found none; see `kws-stream teach`")
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["about"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if about != json.loads(json.dumps(_about(recipe))):
+        raise DataError(f"{path}: need a teacher of the recipe's features and classes, got another")
+    teacher = new_teacher(recipe)
+    teacher.load_state_dict(tensors)
+    return teacher.eval()
+
+
+def _about(recipe: Recipe) -> dict[str, object]:
+    return {
+        "features": recipe.features.as_dict(),
+        "classes": recipe.classes,
+        "clip_hops": CLIP_HOPS,
+        "widths": WIDTHS,
+        "kernel": KERNEL,
+    }
