@@ -1,5 +1,6 @@
 """Training computes what the chip computes, sees training speakers alone, and can be resumed."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -373,3 +374,28 @@ def test_a_wrong_recipe_is_refused_with_its_setting(text: str, says: str, tmp_pa
     path.write_text(text)
     with pytest.raises(ParameterError, match=says):
         Recipe.from_toml(path)
+
+
+def test_recordings_of_other_splits_are_not_trained_on(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "speech_commands" / "yes", tmp_path / "speech_commands" / "yes")
+    load = partial(Corpus.from_folders, tmp_path, None, FeatureSettings())
+    names = [f"n{i}.wav" for i in range(40)]
+    held_out = next(name for name in names if split_of(name) != "training")
+    heard = next(name for name in names if split_of(name) == "training")
+    noise = tmp_path / "noise"
+    noise.mkdir()
+    for name in (heard, held_out):
+        shutil.copy(data / "speech_commands" / "_background_noise_" / "hiss.wav", noise / name)
+    alone = load(tmp_path / "cache", jobs=1).streams["noise"]
+    (noise / held_out).unlink()
+    assert np.array_equal(alone, load(tmp_path / "cache", jobs=1).streams["noise"])
+
+
+def test_clips_without_any_noise_are_refused(data: Path, tmp_path: Path) -> None:
+    words = tmp_path / "speech_commands"
+    words.mkdir()
+    with pytest.raises(DataError, match="clips"):
+        Corpus.from_folders(tmp_path, None, FeatureSettings(), tmp_path / "cache", jobs=1)
+    shutil.copytree(data / "speech_commands" / "yes", words / "yes")
+    with pytest.raises(DataError, match="noise"):
+        Corpus.from_folders(tmp_path, None, FeatureSettings(), tmp_path / "cache", jobs=1)

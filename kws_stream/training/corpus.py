@@ -41,7 +41,11 @@ class Clips:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Every recording found: clips by folder, and long recordings (hops, channels) by folder."""
+    """Every clip found, by folder, and the long recordings (hops, channels) for training.
+
+    A long recording's split, too, is that of its name (see `split_of`); scripts/held_out.py lists
+    what training does not hear.
+    """
 
     clips: dict[str, Clips]
     streams: dict[str, Envelopes]
@@ -58,7 +62,7 @@ class Corpus:
         """Corpus of `data`: speech_commands, other_words, running_speech, noise, wake_phrases.
 
         synthetic: a folder of words made by scripts/synthesise_words.py. Raises DataError if there
-        is no speech_commands folder.
+        is no speech_commands folder, or no noise.
         """
         if not (data / "speech_commands").is_dir():
             raise DataError(
@@ -73,6 +77,8 @@ class Corpus:
         clips = {}
         for name, folder in clip_folders.items():
             files = [f for f in _files(folder) if not f.parent.name.startswith("_")]
+            if not files:
+                raise DataError(f"{folder}: need clips in one folder a word, found none")
             clips[name] = Clips(
                 load(files),
                 np.array([f.parent.name for f in files]),
@@ -84,9 +90,16 @@ class Corpus:
             "noise": [data / "noise", data / "speech_commands" / "_background_noise_"],
         }
         for name, folders in stream_folders.items():
+            # a few recordings may all be of other splits: then there is nothing to hold out
             files = [f for folder in folders for f in _files(folder)]
+            files = [f for f in files if split_of(f.name) == "training"] or files
             if files:
                 streams[name] = load(files, whole=True)
+        if "noise" not in streams:
+            raise DataError(
+                f"{data}: need recordings in noise or in speech_commands/_background_noise_ to mix "
+                "with speech, found none"
+            )
         return cls(clips, streams)
 
 

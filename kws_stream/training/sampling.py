@@ -109,8 +109,10 @@ class Sampler:
             task_words = np.zeros(len(real.words), bool)
         for source, clips in corpus.clips.items():
             others = ~np.isin(clips.words, known)
+            if source != "synthetic":
+                others &= clips.splits == "training"
             if source == "speech_commands":
-                others &= training & ~task_words
+                others &= ~task_words
             add(rest, shares[source], source, others)
         for source, label in (("running_speech", rest), ("noise", silence)):
             if source in corpus.streams:
