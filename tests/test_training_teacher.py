@@ -8,11 +8,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
 from kws_stream.errors import DataError  # noqa: E402
+from kws_stream.evaluation.speech_commands import TASKS  # noqa: E402
 from kws_stream.training.augment import condition  # noqa: E402
 from kws_stream.training.loop import Training, distilled, sequence_loss  # noqa: E402
 from kws_stream.training.sampling import validation_clips  # noqa: E402
 from kws_stream.training.teacher import (  # noqa: E402
     accuracy,
+    in_classes,
     load_teacher,
     new_teacher,
     save_teacher,
@@ -34,7 +36,7 @@ def test_a_teacher_learns_and_is_read_again_in_every_bit(tmp_path: Path) -> None
 
 def test_a_teacher_hears_each_clip_of_a_sequence_by_itself() -> None:
     torch.manual_seed(0)
-    teacher = new_teacher(RECIPE).eval()
+    teacher = new_teacher(RECIPE, RECIPE.classes).eval()
     features = torch.rand(300, 2, 4)
     parts = torch.cat([teacher(part, 1) for part in features.split(100)])
     torch.testing.assert_close(teacher(features, 3), parts)
@@ -43,10 +45,12 @@ def test_a_teacher_hears_each_clip_of_a_sequence_by_itself() -> None:
 def test_a_teacher_of_other_features_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found none"):
         load_teacher(tmp_path, RECIPE)
-    save_teacher(new_teacher(RECIPE), RECIPE, tmp_path)
+    save_teacher(new_teacher(RECIPE, RECIPE.classes), RECIPE, tmp_path)
     slower = replace(RECIPE, features=replace(RECIPE.features, agc_s=0.5))
     with pytest.raises(DataError, match="features"):
         load_teacher(tmp_path, slower)
+    with pytest.raises(DataError, match="knows down"):
+        load_teacher(tmp_path, replace(RECIPE, task="v2-12"))
 
 
 def test_a_recipe_that_learns_from_a_teacher_needs_one(tmp_path: Path) -> None:
@@ -70,3 +74,11 @@ def test_the_teacher_takes_its_share_of_the_loss() -> None:
     decisions = logits[40:].mean(0, keepdim=True)
     wanted = 0.75 * alone + 0.25 * distilled(decisions, taught)
     torch.testing.assert_close(sequence_loss(logits, labels, recipe, taught), wanted)
+
+
+def test_a_teacher_of_more_words_teaches_fewer() -> None:
+    logits = torch.randn(3, 4, 12, generator=torch.Generator().manual_seed(0))
+    known, wanted = TASKS["v2-12"], ("yes", "other")
+    posteriors = in_classes(logits, known, wanted).softmax(-1)
+    torch.testing.assert_close(posteriors[..., 0], logits.softmax(-1)[..., known.index("yes")])
+    assert torch.equal(in_classes(logits, known, known), logits)

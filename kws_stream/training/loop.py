@@ -19,7 +19,7 @@ from kws_stream.training.corpus import CLIP_HOPS, Corpus
 from kws_stream.training.model import Grid, Mismatch, SpottingNetwork, state_currents
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.sampling import validation_clips
-from kws_stream.training.teacher import Teacher
+from kws_stream.training.teacher import Teacher, in_classes
 
 CHECK_EVERY = 250  # steps between validations and checkpoints
 FEW = 20
@@ -246,7 +246,8 @@ class Training:
         taught = None
         if self._teacher is not None:
             with torch.no_grad():
-                taught = self._teacher(features, recipe.joined)
+                said = self._teacher(features, recipe.joined)
+            taught = in_classes(said, self._teacher.classes, recipe.classes)
         loss = sequence_loss(logits, labels, recipe, taught)
         loss = loss + recipe.power_weight * power_nw / 1000
         for optimiser in self._optimisers:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from kws_stream.errors import DataError
 from kws_stream.training.batches import Batches
-from kws_stream.training.corpus import CLIP_HOPS, Corpus
+from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import Recipe
 
 WIDTHS = (32, 48, 64, 96)
@@ -43,12 +43,13 @@ class _Residual(nn.Module):
 class Teacher(nn.Module):
     """Logits of whole clips; it sees a clip's future and is never part of a pack."""
 
-    def __init__(self, n_features: int, classes: int) -> None:
+    def __init__(self, n_features: int, classes: tuple[str, ...]) -> None:
         super().__init__()
+        self.classes = classes
         self.first = nn.Conv1d(n_features, WIDTHS[0], 3, padding=1)
         pairs = itertools.pairwise(WIDTHS)
         self.blocks = nn.Sequential(*(_Residual(n_in, n_out) for n_in, n_out in pairs))
-        self.classifier = nn.Linear(WIDTHS[-1], classes)
+        self.classifier = nn.Linear(WIDTHS[-1], len(classes))
 
     def forward(self, features: Tensor, joined: int) -> Tensor:
         """Logits (joined, batch, K) of features (T, batch, n_features) of joined clips."""
@@ -60,10 +61,21 @@ class Teacher(nn.Module):
         return logits.view(joined, batch, -1)
 
 
-def new_teacher(recipe: Recipe) -> Teacher:
-    """An untrained teacher for the recipe's features and classes."""
-    features = recipe.features.channels * (1 + len(recipe.features.slow_s))
-    return Teacher(features, len(recipe.classes))
+def new_teacher(recipe: Recipe, classes: tuple[str, ...]) -> Teacher:
+    """An untrained teacher of those classes, for the recipe's features."""
+    return Teacher(recipe.features.channels * (1 + len(recipe.features.slow_s)), classes)
+
+
+def in_classes(logits: Tensor, known: tuple[str, ...], wanted: tuple[str, ...]) -> Tensor:
+    """Logits (..., K) over the classes `known` as logits over `wanted`, whose last takes the rest.
+
+    A teacher of twelve words can teach yes and other: posteriors of what is not wanted add up.
+    """
+    if known == wanted:
+        return logits
+    own = [known.index(name) for name in wanted[:-1]]
+    rest = [index for index in range(len(known)) if index not in own]
+    return torch.cat([logits[..., own], logits[..., rest].logsumexp(-1, keepdim=True)], -1)
 
 
 def train_teacher(
@@ -74,7 +86,7 @@ def train_teacher(
 ) -> Teacher:
     """A teacher trained on the recipe's own batches, one-cycle AdamW; progress hears the loss."""
     torch.manual_seed(recipe.seed)
-    teacher = new_teacher(recipe)
+    teacher = new_teacher(recipe, recipe.classes)
     batches = Batches(corpus, recipe)
     optimiser = torch.optim.AdamW(teacher.parameters(), LEARNING_RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -110,14 +122,15 @@ def save_teacher(teacher: Teacher, recipe: Recipe, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{FILE}.part"
     tensors = {name: tensor.contiguous() for name, tensor in teacher.state_dict().items()}
-    save_file(tensors, partial, {"about": json.dumps(_about(recipe))})
+    about = {"network": _network(recipe), "classes": teacher.classes}
+    save_file(tensors, partial, {"about": json.dumps(about)})
     return partial.replace(folder / FILE)
 
 
 def load_teacher(folder: Path, recipe: Recipe) -> Teacher:
-    """The teacher in `folder`, for a network of the same features and classes.
+    """The teacher in `folder`, for a network of the recipe's features and classes.
 
-    Raises DataError if there is none or if it hears other features or knows other classes.
+    Raises DataError if there is none, if it hears other features, or if it does not know a class.
     """
     from safetensors import safe_open
 
@@ -127,18 +140,18 @@ def load_teacher(folder: Path, recipe: Recipe) -> Teacher:
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["about"])
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    if about != json.loads(json.dumps(_about(recipe))):
-        raise DataError(f"{path}: need a teacher of the recipe's features and classes, got another")
-    teacher = new_teacher(recipe)
+    if about["network"] != _network(recipe):
+        raise DataError(f"{path}: need a teacher of the recipe's features, got one of others")
+    classes = tuple(about["classes"])
+    missing = sorted(set(recipe.classes[:-1]) - set(classes))
+    if missing and classes != recipe.classes:
+        raise DataError(f"{path}: need a teacher that knows {', '.join(missing)}; got {classes}")
+    teacher = new_teacher(recipe, classes)
     teacher.load_state_dict(tensors)
     return teacher.eval()
 
 
-def _about(recipe: Recipe) -> dict[str, object]:
-    return {
-        "features": recipe.features.as_dict(),
-        "classes": recipe.classes,
-        "clip_hops": CLIP_HOPS,
-        "widths": WIDTHS,
-        "kernel": KERNEL,
-    }
+def _network(recipe: Recipe) -> dict[str, object]:
+    """What has to be equal for weights to fit, as JSON gives it back."""
+    features = recipe.features.as_dict()
+    return {"features": features, "widths": list(WIDTHS), "kernel": KERNEL}
