@@ -242,6 +242,7 @@ class Training:
             dropout=recipe.dropout,
             mismatch=Mismatch(recipe.mismatch, generator),
             current_scale=recipe.current_scale,
+            half=recipe.half,
         )
         taught = None
         if self._teacher is not None:

@@ -1,6 +1,7 @@
 """The network of `kws_stream.network` as a PyTorch module, on the chip's grid while it trains."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,8 +56,36 @@ class _Affine(nn.Module):
         return _product(x, *self.arrays(quantised))
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.addmm(bias, x.flatten(0, -2), weight).view(*x.shape[:-1], bias.shape[0])
+def _product(x: Tensor, weight: Tensor, bias: Tensor, half: bool = False) -> Tensor:
+    """``x @ weight + bias`` along the last axis; half: see `_HalfProduct`."""
+    flat = x.flatten(0, -2)
+    if half:
+        apply: Any = _HalfProduct.apply
+        out = apply(flat, weight) + bias
+    else:
+        out = torch.addmm(bias, flat, weight)
+    return out.view(*x.shape[:-1], bias.shape[0])
+
+
+class _HalfProduct(torch.autograd.Function):
+    """``x @ weight`` in bfloat16, twice to three times as quick on processors that have it.
+
+    Weights and features of eight bits are exact in it; the product is rounded to eight bits, an
+    error of less than 0.4 %, which training meets like a little mismatch.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        x, weight = x.bfloat16(), weight.bfloat16()
+        ctx.save_for_backward(x, weight)
+        return (x @ weight).float()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        x, weight = ctx.saved_tensors
+        grad = grads[0].bfloat16()
+        grad_x = (grad @ weight.t()).float() if ctx.needs_input_grad[0] else None
+        return grad_x, (x.t() @ grad).float()
 
 
 class Mismatch:
@@ -182,13 +211,15 @@ class SpottingNetwork(nn.Module):
         dropout: float = 0.0,
         mismatch: Mismatch = EXACT,
         current_scale: float = 1.0,
+        half: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Logits (T, batch, K), and the mean power of the core in nW at 1 nA, ().
 
         start: the bits before the first frame, (batch, d) for each block; default all zero.
         current_scale: what every current will be multiplied by when the pack is written.
+        half: multiply in bfloat16.
         """
-        x = _product(features, *mismatch(*self.pre.arrays(quantised)))
+        x = _product(features, *mismatch(*self.pre.arrays(quantised)), half)
         power = x.new_zeros(())
         for index, block in enumerate(self.typed_blocks):
             beta1, delta, alpha = block.cell_values(quantised)
@@ -197,7 +228,7 @@ class SpottingNetwork(nn.Module):
                 mismatch(*layer.arrays(quantised)) for layer in (block.candidate, block.post)
             )
             inputs = torch.relu(x)
-            candidate = _product(inputs, *into)
+            candidate = _product(inputs, *into, half)
             first = x.new_zeros(x.shape[1], self.cells) if start is None else start[index]
             state = cell_currents(candidate, beta2 - delta, delta, alpha, first, eps, slope)
             scaled_na, constant_na = _branches_na(
@@ -207,7 +238,7 @@ class SpottingNetwork(nn.Module):
             if dropout:  # a cell is left out for a whole sequence
                 kept = nn.functional.dropout(torch.ones_like(first), dropout, self.training)
                 state = state * kept
-            x = x + torch.relu(_product(state, *out_of))
+            x = x + torch.relu(_product(state, *out_of, half))
         logits = _product(x, *mismatch(*self.classifier.arrays(quantised)))
         return logits, power
 

@@ -30,7 +30,7 @@ class Recipe:
     teacher_weight: share of the decisions' loss that a teacher's posteriors take (see `teacher`).
     power_weight: loss per uW of core power at 1 nA. mismatch: every step trains another virtual
     chip whose parameters are off by up to this fraction (three standard deviations).
-    shares: how often each kind of clip is drawn (see `Sampler`).
+    half: multiply in bfloat16 while training. shares: how often each kind of clip is drawn (see `Sampler`).
     """
 
     name: str
@@ -64,6 +64,7 @@ class Recipe:
     teacher_weight: float = 0.0
     power_weight: float = 0.0
     mismatch: float = 0.0
+    half: bool = False
     shares: dict[str, float] = field(default_factory=dict)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
