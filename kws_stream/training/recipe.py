@@ -28,9 +28,10 @@ class Recipe:
     whose mean logits decide. between_weight: weight of the loss on windows between decisions.
     background_share: share of sequences that are unbroken stretches of noise or running speech.
     teacher_weight: share of the decisions' loss that a teacher's posteriors take (see `teacher`).
-    power_weight: loss per uW of core power at 1 nA. mismatch: every step trains another virtual
-    chip whose parameters are off by up to this fraction (three standard deviations).
-    half: multiply in bfloat16 while training. shares: how often each kind of clip is drawn (see `Sampler`).
+    power_weight: loss per uW of core power at 1 nA, times 1 - eps. mismatch: every step trains
+    another virtual chip whose parameters are off by up to this fraction (three standard
+    deviations). half: multiply in bfloat16 while training. shares: how often each kind of clip is
+    drawn (see `Sampler`).
     """
 
     name: str
