@@ -204,6 +204,19 @@ def test_sampler_draws_no_clip_of_validation_and_testing_speakers(corpus: Corpus
     assert set(labels.tolist()) == {0, 1, 2, 10}  # yes, no, up, unknown
 
 
+def test_a_limited_word_is_heard_that_often_and_a_word_left_out_never(corpus: Corpus) -> None:
+    clips = corpus.clips["speech_commands"]
+    word_of = {e.tobytes(): w for e, w in zip(clips.envelopes, clips.words, strict=True)}
+    limits = {"yes": 3, "cat": 0}
+    recipe = small_recipe(limits=limits, shares={"noise": 0.0, "running_speech": 0.0})
+    drawn, _ = Sampler(corpus, recipe).draw(300, torch.Generator().manual_seed(0))
+    heard = {e.tobytes() for e in drawn.numpy()}
+    counts = {word: sum(word_of[e] == word for e in heard) for word in ("yes", "no", "cat")}
+    assert counts["yes"] == 3
+    assert counts["no"] > 10
+    assert counts["cat"] == 0
+
+
 def test_validation_clips_are_those_of_validation_speakers(corpus: Corpus) -> None:
     clips = corpus.clips["speech_commands"]
     _, labels = validation_clips(corpus, small_recipe())

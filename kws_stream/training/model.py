@@ -56,7 +56,7 @@ class _Affine(nn.Module):
         return _product(x, *self.arrays(quantised))
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor, half: bool = False) -> Tensor:
+def _product(x: Tensor, weight: Tensor, bias: Tensor, *, half: bool = False) -> Tensor:
     """``x @ weight + bias`` along the last axis; half: see `_HalfProduct`."""
     flat = x.flatten(0, -2)
     if half:
@@ -219,7 +219,7 @@ class SpottingNetwork(nn.Module):
         current_scale: what every current will be multiplied by when the pack is written.
         half: multiply in bfloat16.
         """
-        x = _product(features, *mismatch(*self.pre.arrays(quantised)), half)
+        x = _product(features, *mismatch(*self.pre.arrays(quantised)), half=half)
         power = x.new_zeros(())
         for index, block in enumerate(self.typed_blocks):
             beta1, delta, alpha = block.cell_values(quantised)
@@ -228,7 +228,7 @@ class SpottingNetwork(nn.Module):
                 mismatch(*layer.arrays(quantised)) for layer in (block.candidate, block.post)
             )
             inputs = torch.relu(x)
-            candidate = _product(inputs, *into, half)
+            candidate = _product(inputs, *into, half=half)
             first = x.new_zeros(x.shape[1], self.cells) if start is None else start[index]
             state = cell_currents(candidate, beta2 - delta, delta, alpha, first, eps, slope)
             scaled_na, constant_na = _branches_na(
@@ -238,7 +238,7 @@ class SpottingNetwork(nn.Module):
             if dropout:  # a cell is left out for a whole sequence
                 kept = nn.functional.dropout(torch.ones_like(first), dropout, self.training)
                 state = state * kept
-            x = x + torch.relu(_product(state, *out_of, half))
+            x = x + torch.relu(_product(state, *out_of, half=half))
         logits = _product(x, *mismatch(*self.classifier.arrays(quantised)))
         return logits, power
 

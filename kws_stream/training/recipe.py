@@ -30,8 +30,11 @@ class Recipe:
     teacher_weight: share of the decisions' loss that a teacher's posteriors take (see `teacher`).
     power_weight: loss per uW of core power at 1 nA, times 1 - eps. mismatch: every step trains
     another virtual chip whose parameters are off by up to this fraction (three standard
-    deviations). half: multiply in bfloat16 while training. shares: how often each kind of clip is
-    drawn (see `Sampler`).
+    deviations). half: multiply in bfloat16 while training.
+
+    limits: word = how many real clips of it training hears at most; with 0 it is left out whole, to
+    see what becomes of words never heard. shares: how often each kind of clip is drawn (see
+    `Sampler`).
     """
 
     name: str
@@ -66,6 +69,7 @@ class Recipe:
     power_weight: float = 0.0
     mismatch: float = 0.0
     half: bool = False
+    limits: dict[str, int] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)

@@ -70,6 +70,8 @@ class Sampler:
 
         real = corpus.clips["speech_commands"]
         training = real.splits == "training"
+        for word, limit in recipe.limits.items():
+            training[np.flatnonzero(training & (real.words == word))[limit:]] = False
         synthetic = corpus.clips.get("synthetic")
         for label, word in enumerate(self.classes):
             if word not in recipe.keywords:
@@ -84,18 +86,23 @@ class Sampler:
             if synthetic is not None:
                 add(label, weight * made, "synthetic", synthetic.words == word)
         if recipe.task != "v2-35":
-            self._add_others(corpus, recipe, shares, add)
+            self._add_others(corpus, recipe, shares, training, add)
         self._shares = torch.tensor([group.share for group in self._groups])
 
     def _add_others(
-        self, corpus: Corpus, recipe: Recipe, shares: dict[str, float], add: _Add
+        self,
+        corpus: Corpus,
+        recipe: Recipe,
+        shares: dict[str, float],
+        training: np.ndarray,
+        add: _Add,
     ) -> None:
         """Sounds without a keyword."""
         rest = self.classes.index("other" if "other" in self.classes else "unknown")
         silence = self.classes.index("silence") if "silence" in self.classes else rest
         real = corpus.clips["speech_commands"]
-        training = real.splits == "training"
-        known = np.array(recipe.keywords)
+        left_out = [word for word, limit in recipe.limits.items() if limit == 0]
+        known = np.array([*recipe.keywords, *left_out])
         if recipe.task == "yes":
             task_words = np.isin(real.words, TASK_WORDS)
             for word in TASK_WORDS:
@@ -109,10 +116,10 @@ class Sampler:
             task_words = np.zeros(len(real.words), bool)
         for source, clips in corpus.clips.items():
             others = ~np.isin(clips.words, known)
-            if source != "synthetic":
-                others &= clips.splits == "training"
             if source == "speech_commands":
-                others &= ~task_words
+                others &= training & ~task_words
+            elif source != "synthetic":
+                others &= clips.splits == "training"
             add(rest, shares[source], source, others)
         for source, label in (("running_speech", rest), ("noise", silence)):
             if source in corpus.streams:
