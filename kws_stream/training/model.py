@@ -78,7 +78,8 @@ class _HalfProduct(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         x, weight = x.bfloat16(), weight.bfloat16()
         ctx.save_for_backward(x, weight)
-        return (x @ weight).float()
+        product: Tensor = (x @ weight).float()
+        return product
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
