@@ -61,7 +61,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor, *, half: bool = False) -> 
     flat = x.flatten(0, -2)
     if half:
         apply: Any = _HalfProduct.apply
-        out = apply(flat, weight) + bias
+        out: Tensor = apply(flat, weight) + bias
     else:
         out = torch.addmm(bias, flat, weight)
     return out.view(*x.shape[:-1], bias.shape[0])
