@@ -25,7 +25,7 @@ SCREENS = {  # name: model, columns, lines, theme
 }
 
 
-def moment_of(model: str, events: int = 5):
+def moment_of(model: str, events: int = 3):
     """What is to be seen just after the recording's first few events."""
     pcm, _ = soundfile.read(RECORDING, dtype="float32")
     spotter = kws_stream.KeywordSpotter(model)

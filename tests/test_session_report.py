@@ -74,6 +74,14 @@ def test_detect_writes_a_page_with_every_event_and_no_links_out(pack, pcm, tmp_p
     assert all(link.startswith(("#", "data:")) for link in page.links)
 
 
+def test_a_page_tells_the_command_as_it_was_typed(pack, pcm, tmp_path):
+    sound, out = tmp_path / "a.wav", tmp_path / "page.html"
+    soundfile.write(sound, pcm, 16_000, "FLOAT")
+    words = ("--threshold", "0.7", "--threshold", f"{KeywordSpotter(pack).pack.keywords[0]}=0.9")
+    assert run("detect", "-m", pack, *words, "--report", out, sound).exit_code == 0
+    assert " ".join(words) in Page(out).text
+
+
 def test_listen_writes_the_same_events(pack, pcm, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", FakeSounddevice(np.split(pcm, 100)))
     out = tmp_path / "page.html"

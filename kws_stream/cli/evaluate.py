@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -240,5 +240,13 @@ def typed(context: click.Context) -> str:
         elif isinstance(value, bool):
             words.append((parameter.opts if value else parameter.secondary_opts)[0])
         else:
-            words += [word for v in values for word in (parameter.opts[0], str(v))]
+            words += [word for v in values for word in (parameter.opts[0], _word(v))]
     return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    """A value as it is typed; a threshold is a pair of a keyword, or None, and a number."""
+    if isinstance(value, tuple):
+        keyword, threshold = value
+        return f"{threshold}" if keyword is None else f"{keyword}={threshold}"
+    return str(value)
