@@ -1,8 +1,10 @@
 """`listen`, `devices` and the live picture, with a stand-in for the sounddevice module."""
 
+import importlib
 import io
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,6 +109,14 @@ def test_the_live_picture_draws_and_the_events_follow_it(microphone, pack, pcm, 
         assert np.array_equal(block.bits, bits[-1])
     assert np.array_equal(last.blocks[0].beta1, trace.parameters.blocks[0].beta1)
     assert last.factor > 0
+
+
+@pytest.mark.parametrize(("kind", "draws"), [("xterm", True), ("dumb", False)])
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(kind, draws, monkeypatch):
+    module = importlib.import_module("kws_stream.cli.listen")
+    monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setenv("TERM", kind)
+    assert module._is_terminal() == draws
 
 
 def test_ctrl_c_while_waiting_for_sound(microphone, pack, pcm, monkeypatch):

@@ -1,6 +1,7 @@
 """`kws-stream listen`: keywords in a microphone's sound, with a live picture in a terminal."""
 
 import contextlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -123,7 +124,8 @@ def _hear_all(source: "MicrophoneSource", hearing: "Hearing", display: "Picture 
 
 
 def _is_terminal() -> bool:
-    return sys.stdout.isatty()
+    """A terminal that can move its cursor; in any other, events are lines."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def _summary(source: "MicrophoneSource", spotter: "KeywordSpotter") -> str:
