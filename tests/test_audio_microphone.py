@@ -175,6 +175,13 @@ def test_overruns_and_clipped_samples_are_counted():
     assert source.clipped_samples == 3 * 4
 
 
+def test_samples_that_are_no_numbers_are_silence_and_counted():
+    odd = np.array([0.5, np.nan, np.inf, -np.inf, -0.25])
+    source = Quick(backend=FakeSounddevice([odd, UNPLUG]))
+    assert listen(source).tolist() == [0.5, 0, 0, 0, -0.25]
+    assert source.clipped_samples == 3
+
+
 @pytest.mark.parametrize("default", [1, 2])
 def test_the_duration_is_kept_to_the_sample(default):
     rate = int(DEVICES[default]["default_samplerate"])

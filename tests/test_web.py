@@ -22,6 +22,7 @@ from kws_stream import KeywordSpotter
 from kws_stream.cli import main
 from kws_stream.errors import InputError, ServerError
 from tests.pack_factory import build_pack
+from tests.test_audio_microphone import OVERFLOW, UNPLUG, FakeSounddevice
 from tests.test_cli import noise
 
 pytest.importorskip("websockets", reason="needs the extra: pip install 'kws-stream[web]'")
@@ -32,6 +33,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from kws_stream.integrations.web import server
 from kws_stream.integrations.web.doors import Doors
+from kws_stream.integrations.web.microphone import SharedMicrophone
 from kws_stream.integrations.web.session import Session
 
 RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
@@ -232,6 +234,29 @@ def test_https_with_a_certificate(tmp_path):
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         with urllib.request.urlopen(address, context=trusting, timeout=10) as answer:
             assert answer.status == 200
+
+
+def test_pages_share_the_server_s_microphone_and_hear_what_was_lost(monkeypatch):
+    pcm = noise(0.2)[:, 0].astype(np.float32)
+    backend = FakeSounddevice([*np.split(pcm[:1600], 5), OVERFLOW, pcm[1600:], UNPLUG])
+    monkeypatch.setitem(sys.modules, "sounddevice", backend)
+
+    async def test():
+        microphone = SharedMicrophone()
+        assert microphone.available() == ""
+        queues = [microphone.subscribe(), microphone.subscribe()]
+        for queue in queues:
+            blocks = []
+            while (block := await queue.get()) is not None:
+                blocks.append(block)
+            assert np.array_equal(np.concatenate(blocks), pcm)
+        assert len(backend.streams) == 1
+        assert "went away" in microphone.fault
+        assert microphone.lost == 1
+        for queue in queues:
+            microphone.leave(queue)
+
+    asyncio.run(test())
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

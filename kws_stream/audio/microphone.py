@@ -29,7 +29,8 @@ class MicrophoneSource:
     The clock of the audio counts samples: what was dropped, or missed while a device was gone,
     takes no time. Attributes: name, device_name, rate_hz, channels; overruns (times that the system
     lost samples), dropped_blocks (blocks that a full queue lost, oldest first), clipped_samples
-    (samples at 0.999 of full scale or more, over all channels).
+    (samples at 0.999 of full scale or more, over all channels; those that a driver gives as
+    infinite or as no number count too, and are heard as silence).
     """
 
     stall_s = 2.0  # no callback for so long: the device is gone
@@ -148,7 +149,8 @@ class MicrophoneSource:
         while not self._closing.is_set():
             resampler = Resampler(self.rate_hz)
             for raw in self._captured():
-                self.clipped_samples += int(np.count_nonzero(np.abs(raw) >= CLIP_LEVEL))
+                self.clipped_samples += raw.size - int(np.count_nonzero(np.abs(raw) < CLIP_LEVEL))
+                raw[~np.isfinite(raw)] = 0.0
                 yield resampler.process(mix_down(raw))
             yield resampler.process(np.zeros(0, np.float32), last=True)
             if self._closing.is_set():

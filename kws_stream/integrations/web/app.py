@@ -145,6 +145,8 @@ class Pages:
 
     async def _play_microphone(self, socket: WebSocket, session: Session) -> None:
         queue = self._microphone.subscribe()
+        before = self._microphone.lost
+        session.lost = lambda: self._microphone.lost - before
         try:
             while (block := await queue.get()) is not None:
                 await session.hear(block)

@@ -20,9 +20,16 @@ class SharedMicrophone:
     def __init__(self, device: str | None = None) -> None:
         self.name = ""
         self.fault = ""
+        self._lost = 0  # by devices that were closed, and blocks that pages were too slow for
         self._device = device
         self._queues: set[asyncio.Queue[Samples | None]] = set()
         self._source: MicrophoneSource | None = None
+
+    @property
+    def lost(self) -> int:
+        """How often sound was lost since the start: overruns of the system, dropped blocks."""
+        source = self._source
+        return self._lost + (source.overruns + source.dropped_blocks if source else 0)
 
     def available(self) -> str:
         """Empty if there is a device, else the sentence that says why not."""
@@ -51,7 +58,10 @@ class SharedMicrophone:
         self._queues.discard(queue)
         if not self._queues and self._source is not None:
             self._source.close()
-            self._source = None
+            self._forget()
+
+    def _forget(self) -> None:
+        self._lost, self._source = self.lost, None
 
     def _read(self, source: MicrophoneSource, loop: Any) -> None:
         fault = ""
@@ -70,7 +80,9 @@ class SharedMicrophone:
         if source is not self._source:  # of a device that was left
             return
         for queue in self._queues:
-            if not queue.full():
+            if queue.full():
+                self._lost += 1
+            else:
                 queue.put_nowait(block)
 
     def _end(self, source: MicrophoneSource, fault: str) -> None:
@@ -80,4 +92,4 @@ class SharedMicrophone:
                 while queue.full():
                     queue.get_nowait()
                 queue.put_nowait(None)
-            self._source = None
+            self._forget()

@@ -2,7 +2,7 @@
 const $ = (id) => document.getElementById(id);
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 let socket = null, hello = null, moment = null, audio = null;
-let heat = [], trace = [], follow = [0, 0], places = [];
+let heat = [], trace = [], follow = [0, 0], places = [], unsent = 0;
 
 function say(text, fault = false) {
   $("status").textContent = text;
@@ -22,7 +22,7 @@ function listen(source, onopen = () => {}) {
   socket.onmessage = (message) => receive(JSON.parse(message.data));
   socket.onopen = onopen;
   socket.onclose = () => { stop(); if (!$("status").className) say("The connection has ended."); };
-  heat = []; trace = [];
+  heat = []; trace = []; unsent = 0;
   $(source).setAttribute("aria-pressed", "true");
 }
 
@@ -69,7 +69,8 @@ async function useBrowser() {
     listen("browser", () => {
       socket.send(`{"rate":${context.sampleRate}}`);
       node.port.onmessage = (block) => {
-        if (socket && socket.readyState === 1 && socket.bufferedAmount < 200000) socket.send(block.data);
+        if (!socket || socket.readyState !== 1) return;
+        if (socket.bufferedAmount < 200000) socket.send(block.data); else unsent++;
       };
     });
     say(`This browser's microphone at ${context.sampleRate} Hz. The sound goes to the server of this page alone.`);
@@ -108,7 +109,7 @@ function drawLevel() {
   }
   const text = (x) => (x > 0 ? decibels(x).toFixed(0) : "-∞");
   $("levels").textContent = `rms ${text(moment.rms)}, peak ${text(moment.peak)}, noise floor ${text(moment.floor)} dBFS; ` +
-    `clipped ${moment.clipped}; ${moment.factor.toFixed(0)} x real time; ${moment.time_s.toFixed(1)} s`;
+    `clipped ${moment.clipped}, lost ${moment.lost + unsent}; ${moment.factor.toFixed(0)} x real time; ${moment.time_s.toFixed(1)} s`;
 }
 
 const shades = [[13, 8, 135], [84, 2, 163], [139, 10, 165], [185, 50, 137], [219, 92, 104], [244, 136, 73], [254, 188, 43], [240, 249, 33]];

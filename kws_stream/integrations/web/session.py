@@ -35,6 +35,7 @@ class Session:
         self._began: float | None = None
         self._received = 0  # samples from the browser
         self.on_event: Callable[[WakeEvent], None] = lambda event: None
+        self.lost: Callable[[], int] = lambda: 0  # how often the source lost sound
 
     def hello(self) -> dict[str, Any]:
         """What does not change."""
@@ -104,6 +105,7 @@ class Session:
             "rms": round(moment.rms, 5),
             "floor": round(moment.floor, 6),
             "clipped": moment.clipped,
+            "lost": self.lost(),
             "factor": round(moment.factor, 1),
             "scores": _rounded(np.array([score.score for score in moment.scores])),
             "thresholds": [score.threshold for score in moment.scores],
