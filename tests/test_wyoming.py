@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import gc
 import json
 import os
 import signal
@@ -264,6 +266,28 @@ def test_a_client_that_misbehaves_is_told_and_harms_only_itself(words, pack, pcm
             await asyncio.sleep(0.05)
             assert server.clients == 0
             assert len(messages) == 1
+
+    run(test())
+
+
+def test_a_client_that_is_gone_before_it_is_told_leaves_no_traceback(pack, monkeypatch):
+    def gone(writer):
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    async def test():
+        faults = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, fault: faults.append(fault))
+        async with serving(pack) as (server, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            monkeypatch.setattr(asyncio.StreamWriter, "write_eof", gone)
+            writer.write(b"garbage\n")
+            with contextlib.suppress(ConnectionError):  # the server lets go at once
+                await reader.read()
+            writer.close()
+            while server.clients:
+                await asyncio.sleep(0.01)
+        gc.collect()
+        assert faults == []
 
     run(test())
 

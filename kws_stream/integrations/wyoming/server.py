@@ -152,7 +152,7 @@ class WyomingServer:
                 await self._talk(client, reader, writer)
             finally:
                 self.clients -= 1
-        except (ConnectionError, TimeoutError, BrokenPipeError):
+        except OSError:
             pass  # the client went away
         finally:
             writer.transport.abort()  # never waits for a client that does not read
@@ -187,7 +187,7 @@ class WyomingServer:
         self, error: Error, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Tell a client why it is let go, if it reads."""
-        with contextlib.suppress(InputError, ConnectionError, TimeoutError):
+        with contextlib.suppress(InputError, OSError):
             await write_message(error.event(), writer, self._limits)
             if writer.can_write_eof():
                 writer.write_eof()
