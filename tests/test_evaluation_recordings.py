@@ -10,6 +10,7 @@ import soundfile
 from click.testing import CliRunner
 
 import kws_stream
+from kws_stream import packs
 from kws_stream.cli import main
 from kws_stream.errors import AudioError, DataError
 from kws_stream.evaluation import (
@@ -93,8 +94,15 @@ def test_no_sound_at_all_is_refused(tmp_path: Path) -> None:
         evaluate_recordings([tmp_path / "empty"])
 
 
-def test_the_command_prints_and_writes_the_figures(folder: Path) -> None:
-    words = ["evaluate-stream", str(folder / "demo.flac"), "-m", "yes-4"]
+@pytest.fixture(scope="module")
+def eager(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack that fires whenever its keyword leads, whatever the shipped one's threshold."""
+    detector = packs.load("yes-4").detector | {"threshold": 0.3, "refractory_s": 1.0}
+    return packs.save_copy("yes-4", tmp_path_factory.mktemp("packs") / "eager", detector=detector)
+
+
+def test_the_command_prints_and_writes_the_figures(folder: Path, eager: Path) -> None:
+    words = ["evaluate-stream", str(folder / "demo.flac"), "-m", str(eager)]
     printed = CliRunner().invoke(main, words)
     assert printed.exit_code == 0, printed.output
     assert "false accepts per hour" in printed.stdout
@@ -114,7 +122,7 @@ def test_the_command_prints_and_writes_the_figures(folder: Path) -> None:
 
 
 def test_a_folder_is_one_stream_and_its_labels_and_events_are_on_each_files_clock(
-    folder: Path,
+    folder: Path, eager: Path
 ) -> None:
     """Words of the second file are found where its own labels say, after 9 s of the first."""
     (folder / "below").mkdir()
@@ -122,10 +130,10 @@ def test_a_folder_is_one_stream_and_its_labels_and_events_are_on_each_files_cloc
     for name in ("demo.flac", "demo.json"):
         (folder / name).rename(folder / "below" / name)
     (folder / "notes.txt").write_text("no audio")
-    result = evaluate_recordings([folder], "yes-4")
+    result = evaluate_recordings([folder], eager)
     assert result.files == 2
     assert list(result.sources) == [str(folder)]
-    spotter = kws_stream.KeywordSpotter("yes-4")
+    spotter = kws_stream.KeywordSpotter(eager)
     heard = [
         spotter.process(soundfile.read(f, dtype="int16")[0])
         for f in (folder / "a.wav", folder / "below" / "demo.flac")

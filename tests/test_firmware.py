@@ -225,14 +225,15 @@ def score_in(line: str) -> float:
 
 @needs_compiler
 def test_the_device_loop_wakes_once_a_frame_and_prints_what_the_example_does() -> None:
-    _, model = model_of("yes-4")
+    pack, model = model_of("yes-4")
     pcm = recording(20.0)
     with toolchain.program(model, flags=QUICK) as binary:
         wanted = toolchain.run_program(binary, pcm)
     with toolchain.program(model, "loop_main.c", QUICK) as binary:
         assert toolchain.run_program(binary, pcm) == wanted
         done = subprocess.run([binary], input=pcm.tobytes(), capture_output=True, check=True)
-        assert done.stderr.decode().split() == ["wakes", str(len(pcm) // 320)]
+        frame = round(features.build(pack.features).frame_s * 16_000)
+        assert done.stderr.decode().split() == ["wakes", str(len(pcm) // frame)]
         flooded = toolchain.run_program(binary, pcm, "4096")
     assert flooded.startswith("lost 3072 samples\n")
 

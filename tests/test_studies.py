@@ -94,7 +94,7 @@ def test_the_same_numbers_for_1_2_and_7_workers(pack: Pack, utterances: Utteranc
         return [one, two]
 
     first = study(1)
-    assert first[0]["accuracy"]["std"] > 0
+    assert first[0]["frame_flips"]["std"] > 0
     assert study(2) == first
     assert study(7) == first
 
@@ -123,10 +123,10 @@ def test_yield_is_the_share_of_chips_that_reach_the_accuracy(
 
 def test_more_chips_of_a_seed_contain_the_fewer(pack: Pack, utterances: Utterances) -> None:
     few = utterances.first(8)
-    many = studies.montecarlo(pack, few, NOISY, 70).accuracies
-    assert np.array_equal(studies.montecarlo(pack, few, NOISY, 60).accuracies, many[:60])
+    many = studies.montecarlo(pack, few, NOISY, 70).frame_flips
+    assert np.array_equal(studies.montecarlo(pack, few, NOISY, 60).frame_flips, many[:60])
     assert not np.array_equal(
-        studies.montecarlo(pack, few, NOISY, 60, seed=1).accuracies, many[:60]
+        studies.montecarlo(pack, few, NOISY, 60, seed=1).frame_flips, many[:60]
     )
 
 
@@ -172,9 +172,12 @@ def test_noise_factor_is_the_ratio_of_errors_and_lies_in_its_interval(
 def test_candidate_error_of_the_first_block_is_the_noise_itself(
     pack: Pack, utterances: Utterances
 ) -> None:
-    """Mean of |normal| is sqrt(2/pi) sigma; less where the candidate is near 0 and cut."""
-    study = studies.noise(pack, utterances.first(12), ChipSettings(), levels=[1e-4])
-    assert study.rows[0].candidate_na == pytest.approx(1e-4 * np.sqrt(2 / np.pi), rel=0.15)
+    """Mean of |normal| is sqrt(2/pi) sigma where a candidate is above 0, and 0 where it is cut."""
+    few = utterances.first(12)
+    study = studies.noise(pack, few, ChipSettings(), levels=[1e-4])
+    traces = [pack.network.run(few.frames_of(clip)) for clip in range(len(few))]
+    share = np.mean([trace.candidates[0] > 0 for trace in traces])
+    assert study.rows[0].candidate_na == pytest.approx(1e-4 * np.sqrt(2 / np.pi) * share, rel=0.1)
 
 
 def test_what_makes_no_study_is_refused(pack: Pack, utterances: Utterances, tmp_path: Path) -> None:
@@ -272,8 +275,7 @@ def test_robustness_compares_chips_of_all_networks(
         if one["mismatch_percent"] == 0:
             assert one["mean"] == one["exact"]
             assert one["std"] == one["loss"] == 0
-        else:
-            assert one["std"] > 0
+    assert any(one["std"] > 0 for one in figures["populations"] if one["mismatch_percent"])
     assert study(2, (0.0, 15.0)) == figures
 
 
@@ -344,7 +346,9 @@ def test_scaling_counts_linear_cells_and_quadratic_mirrors(
     large = packs.load("commands-12")
     heard = [(pack, utterances.first(5)), (large, load_utterances(large, clips=5))]
     study = studies.scaling(heard)
-    assert [size.d for size in study.sizes] == [4, 64, 128, 256, 512, 1024]
+    widths = [one.network.parameters.blocks[0].cells for one, _ in heard]
+    beyond = [d for d in (128, 256, 512, 1024) if d > max(widths)]
+    assert [size.d for size in study.sizes] == [*widths, *beyond]
     found = study.exponents
     assert found["cells_nw_counted"] is not None
     assert found["cells_nw_counted"].value == pytest.approx(1)
@@ -353,7 +357,8 @@ def test_scaling_counts_linear_cells_and_quadratic_mirrors(
     small, wide = study.sizes[:2]
     trained = found["cells_nw_trained"]
     assert trained is not None
-    assert trained.value == pytest.approx(np.log(wide.cells_nw / small.cells_nw) / np.log(16))
+    grown = np.log(wide.cells_nw / small.cells_nw) / np.log(wide.d / small.d)
+    assert trained.value == pytest.approx(grown)
     assert small.parameters == pack.network.parameters.parameter_count
     with pytest.raises(ParameterError, match="two sizes"):
         studies.scaling(heard[:1])

