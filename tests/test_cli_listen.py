@@ -15,6 +15,7 @@ from kws_stream import KeywordSpotter, WakeEvent
 from kws_stream.audio import MicrophoneSource
 from kws_stream.cli import main
 from kws_stream.cli.screen import Around, decibels, screen
+from kws_stream.cli.screen_cells import cell_lines
 from kws_stream.live import Cells, Hearing, Moment, Monitor, Score
 from tests.pack_factory import build_pack
 from tests.test_audio_microphone import UNPLUG, FakeSounddevice
@@ -268,6 +269,23 @@ def test_cells_of_a_small_model_have_a_gauge_with_both_thresholds():
         assert f"1.{cell}" in text
         assert f"2.{cell}" in text
     assert text.count("]") >= 8
+
+
+def test_where_there_is_room_every_cell_has_a_bar_that_covers_the_thresholds_it_reached():
+    blocks = make_moment().blocks
+    lines = cell_lines(blocks, 132, 17, plain=False, colour=True)
+    assert len(lines) == 1 + 3 * (4 + 1)
+    console = Console()
+    for block, top in zip(blocks, (1, 6, 11), strict=True):
+        start = lines[top].plain.index("/64") + 6
+        reached = {"=": block.candidates >= block.beta2, "-": block.candidates >= block.beta1}
+        for line in lines[top : top + 4]:
+            for cell, mark in enumerate(line.plain[start:]):
+                covered = bool(line.get_style_at_offset(console, start + cell).reverse)
+                assert mark == " " or covered == reached[mark][cell]
+        bits = lines[top + 4].plain[start:]
+        assert bits == "".join("●" if bit else "·" for bit in block.bits)
+    assert "holds" in cell_lines(blocks, 132, 17, plain=True, colour=True)[0].plain
 
 
 def test_the_latest_events_are_the_ones_that_stay():

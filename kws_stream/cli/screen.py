@@ -56,7 +56,7 @@ def screen(moment: "Moment", around: Around) -> RenderableType:
     heat_room = _HEAT_LINES if around.height < 2 * HEIGHT - 8 else 2 * _HEAT_LINES
     right = heat_lines(moment.heat, width - left_width, heat_room, around.plain, around.colour)
     upper = max(len(scores), len(right) + 1 + _LEAST_EVENTS)
-    cells = cell_lines(moment.blocks, width, room - upper, around.plain)
+    cells = cell_lines(moment.blocks, width, room - upper, around.plain, around.colour)
     upper = room - len(cells)
     right.append(_line(f"events: {moment.event_count}", "bold"))
     for event in moment.events[len(right) - upper :]:

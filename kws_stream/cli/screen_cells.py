@@ -1,13 +1,15 @@
 """Every cell in a terminal: its candidate between two thresholds, and its bit.
 
-Few cells have a gauge each; many have one sign each, which tells where the candidate is and, where
-it lies between the thresholds, what the cell holds; too many are counted in groups.
+Few cells have a gauge each; more have a bar each where there is room; many have one sign each,
+which tells where the candidate is and, where it lies between the thresholds, what the cell holds;
+too many are counted in groups.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -16,12 +18,19 @@ if TYPE_CHECKING:
 _GAUGE_COLUMNS = 40  # for one cell: its name, bit and gauge
 _SIGNS = "·○●█"  # reset; holds 0; holds 1; set
 _PLAIN_SIGNS = ".oO#"
+_STYLES = ("dim", "yellow", "cyan", "green")  # of the signs
+_LEAST_ROWS, _MOST_ROWS = 3, 8  # of a bar
 _GROUPS = " ▁▂▃▄▅▆▇█"
 _PLAIN_GROUPS = " .:-=+*#@"
 
 
-def cell_lines(blocks: "Sequence[Cells]", width: int, room: int, plain: bool) -> list[Text]:
-    """The cells of all blocks in `room` lines at most: gauges, else signs, else groups."""
+def cell_lines(
+    blocks: "Sequence[Cells]", width: int, room: int, plain: bool, colour: bool
+) -> list[Text]:
+    """The cells of all blocks in `room` lines at most: gauges, else bars, signs or groups.
+
+    plain: with ASCII alone. colour: the terminal has colours, which bars need.
+    """
     if not blocks or room < 1:
         return []
     columns = max(1, width // _GAUGE_COLUMNS)
@@ -29,6 +38,10 @@ def cell_lines(blocks: "Sequence[Cells]", width: int, room: int, plain: bool) ->
     if gauges + 1 <= room:
         return _gauges(blocks, columns, width // columns, plain)
     inner = width - len(_start(len(blocks), blocks[-1]))
+    rows = (room - 1) // len(blocks) - 1
+    bars = colour and not plain
+    if bars and rows >= _LEAST_ROWS and all(len(block.bits) <= inner for block in blocks):
+        return _bar_lines(blocks, min(rows, _MOST_ROWS))
     signs = sum(-(-len(block.bits) // inner) for block in blocks)
     if signs + 1 <= room:
         return _sign_lines(blocks, inner, plain)
@@ -78,6 +91,42 @@ def _gauge(name: str, block: "Cells", cell: int, width: int, plain: bool) -> Tex
     return text.append("   ")
 
 
+def _which(block: "Cells") -> NDArray[np.int64]:
+    """Of each cell: 0 its candidate resets it, 1 it holds 0, 2 it holds 1, 3 it is set."""
+    above = block.candidates >= block.beta2
+    holds = (block.candidates >= block.beta1) & ~above
+    return np.where(above, 3, np.where(holds, 1 + block.bits, 0))
+
+
+def _bar_lines(blocks: "Sequence[Cells]", rows: int) -> list[Text]:
+    """A column for each cell: its candidate as a bar of `rows` lines, and the bit below it.
+
+    A bar covers the mark of a threshold when, and only when, the candidate has reached it.
+    """
+    title = "cells: candidate as a bar, = beta2, - beta1; below it the bit"
+    lines = [Text(title, "dim", no_wrap=True)]
+    for number, block in enumerate(blocks, 1):
+        which = _which(block)
+        scale = rows / np.maximum(1.6 * block.beta2, 1e-9)
+        low, high = (
+            np.clip(beta * scale, 0, rows - 1).astype(int) for beta in (block.beta1, block.beta2)
+        )
+        height = np.rint(np.minimum(block.candidates * scale, rows)).astype(int)
+        height = np.where(which == 0, np.minimum(height, low), np.maximum(height, low + 1))
+        height = np.where(which == 3, np.maximum(height, high + 1), np.minimum(height, high))
+        start = _start(number, block)
+        for row in range(rows - 1, -1, -1):
+            line = Text(start if row == rows - 1 else " " * len(start), no_wrap=True)
+            for cell, kind in enumerate(which):
+                mark = "=" if row == high[cell] else "-" if row == low[cell] else " "
+                covered = " reverse" if row < height[cell] else ""
+                line.append(mark, _STYLES[kind] + covered)
+            lines.append(line)
+        bits = "".join("●" if bit else "·" for bit in block.bits)
+        lines.append(Text(" " * len(start), no_wrap=True).append(bits, "cyan"))
+    return lines
+
+
 def _sign_lines(blocks: "Sequence[Cells]", inner: int, plain: bool) -> list[Text]:
     signs = _PLAIN_SIGNS if plain else _SIGNS
     reset, off, on, sets = tuple(signs)
@@ -85,14 +134,12 @@ def _sign_lines(blocks: "Sequence[Cells]", inner: int, plain: bool) -> list[Text
     title.append(f"cells set   {reset} reset   {off} holds 0   {on} holds 1   {sets} set")
     lines = [title]
     for number, block in enumerate(blocks, 1):
-        above = block.candidates >= block.beta2
-        holds = (block.candidates >= block.beta1) & ~above
-        which = np.where(above, 3, np.where(holds, 1 + block.bits, 0))
+        which = _which(block)
         for at in range(0, len(which), inner):
             text = Text(_start(number, block) if at == 0 else "", no_wrap=True)
             text.pad_right(len(_start(number, block)) - len(text))
             for sign in which[at : at + inner]:
-                text.append(signs[sign], ("dim", "yellow", "cyan", "green")[sign])
+                text.append(signs[sign], _STYLES[sign])
             lines.append(text)
     return lines
 
