@@ -365,6 +365,34 @@ def test_a_client_too_many_is_refused_clearly_and_the_others_go_on(pack, pcm):
     run(test())
 
 
+def test_every_model_that_a_client_hears_takes_a_place(pack, pcm, tmp_path):
+    other = packs.load(build_pack(tmp_path / "other", graphs=False, seed=9))
+    both = [pack.name, other.name]
+
+    async def test():
+        async with (
+            serving(pack, other, max_clients=2) as (server, port),
+            AsyncTcpClient("127.0.0.1", port) as greedy,
+        ):
+            await greedy.write_event(Detect(names=both).event())
+            await greedy.write_event(Ping(text="chosen").event())
+            assert Pong.is_type((await greedy.read_event()).type)
+            (refusal,) = await listen(port, pcm[:1600])
+            assert Error.from_event(refusal).code == "busy"
+            await greedy.disconnect()
+            while server.clients:
+                await asyncio.sleep(0.01)
+            async with AsyncTcpClient("127.0.0.1", port) as quiet:
+                await quiet.write_event(Ping(text="here").event())
+                await quiet.read_event()
+                error, *told = await listen(port, pcm, names=both)
+                assert Error.from_event(error).code == "busy"
+                assert "other" in Error.from_event(error).text
+                assert detections(told) == detections_of(pack, pcm)
+
+    run(test())
+
+
 def test_unknown_messages_are_dropped(pack, pcm):
     async def test():
         async with serving(pack) as (_, port), AsyncTcpClient("127.0.0.1", port) as client:

@@ -97,6 +97,7 @@ class WyomingServer:
         self._on_event = on_event
         self._on_message = on_message
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sessions: set[Session] = set()
         self._server: asyncio.Server | None = None
         self._path = ""
 
@@ -144,7 +145,7 @@ class WyomingServer:
         client = _client_name(writer)
         writer.transport.set_write_buffer_limits(self._limits.line_bytes)
         try:
-            if self.clients >= self.max_clients:
+            if self._free() < 1:
                 await self._refuse(client, reader, writer)
                 return
             self.clients += 1
@@ -156,6 +157,10 @@ class WyomingServer:
             pass  # the client went away
         finally:
             writer.transport.abort()  # never waits for a client that does not read
+
+    def _free(self) -> int:
+        """Places that are left: a client takes one, and one for each further pack it hears."""
+        return self.max_clients - self.clients - sum(s.extra for s in self._sessions)
 
     async def _refuse(
         self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -171,7 +176,9 @@ class WyomingServer:
             self._catalogue,
             lambda pack, keywords: self._make_hearing(pack, keywords, client),
             lambda event: self._on_event(client, event),
+            self._free,
         )
+        self._sessions.add(session)
         try:
             while (message := await read_message(reader, self._limits)) is not None:
                 async for reply in session.answer(message):
@@ -181,6 +188,7 @@ class WyomingServer:
             self._on_message(f"ended {client}: {error}")
             await self._say_last(Error(text=str(error), code="bad-message"), reader, writer)
         finally:
+            self._sessions.discard(session)
             session.close()
 
     async def _say_last(

@@ -34,17 +34,27 @@ class Session:
         catalogue: Catalogue,
         make_hearing: MakeHearing,
         on_event: Callable[[WakeEvent], None] = lambda event: None,
+        free: Callable[[], int] = lambda: MOST_NAMES,
     ) -> None:
-        """make_hearing: called for each pack that the client wants to hear. on_event: told too."""
+        """make_hearing: called for each pack that the client wants to hear. on_event: told too.
+
+        free: places that the server has left; each pack beyond the first takes one.
+        """
         self._catalogue = catalogue
         self._make_hearing = make_hearing
         self._on_event = on_event
+        self._free = free
         self._decoder = ChunkDecoder()
         self._hearings: dict[int, Hearing] = {}
         self._wanted: dict[int, frozenset[str]] | None = None
         self._start_ms = 0
         self._running = False
         self._detected = False
+
+    @property
+    def extra(self) -> int:
+        """Packs that this client hears beyond its first."""
+        return max(0, len(self._wanted or ()) - 1)
 
     def close(self) -> None:
         """The client is gone."""
@@ -86,16 +96,25 @@ class Session:
         if names is not None and not (good and all(isinstance(name, str) for name in names)):
             raise InputError(f"names: need a list of names, got {names!r:.80}")
         choice = self._catalogue.choose(names)
+        numbers = list(choice.keywords)
+        refused = numbers[1 + self.extra + max(0, self._free()) :]
+        for number in refused:
+            del choice.keywords[number]
         self._wanted = choice.keywords
         for number, hearing in list(self._hearings.items()):
             if number in choice.keywords:
                 hearing.keywords = choice.keywords[number]
             else:
                 self._hearings.pop(number).close()
-        if not choice.unknown:
-            return ()
-        text = f"need names from the info, got {', '.join(choice.unknown):.200}; ask `describe`"
-        return (Error(text=text, code="unknown-name").event(),)
+        errors = []
+        if choice.unknown:
+            text = f"need names from the info, got {', '.join(choice.unknown):.200}; ask `describe`"
+            errors.append(Error(text=text, code="unknown-name").event())
+        if refused:
+            models = ", ".join(self._catalogue.packs[number].name for number in refused)
+            text = f"need fewer models at once, got no place for {models:.200}; try again later"
+            errors.append(Error(text=text, code="busy").event())
+        return errors
 
     def _begin(self, timestamp: Any) -> None:
         """A new stream; timestamp: its time in ms on the client's clock."""
