@@ -393,6 +393,26 @@ def test_every_model_that_a_client_hears_takes_a_place(pack, pcm, tmp_path):
     run(test())
 
 
+def test_a_model_that_costs_more_takes_more_places(pack, pcm, tmp_path, monkeypatch):
+    heavy = packs.load(build_pack(tmp_path / "heavy", graphs=False, seed=9))
+    module = "kws_stream.integrations.wyoming.server.measure_capacity"
+    monkeypatch.setattr(module, {pack: 2, heavy: 1}.get)
+
+    async def test():
+        async with (
+            serving(pack, heavy, max_clients=None) as (server, port),
+            AsyncTcpClient("127.0.0.1", port) as client,
+        ):
+            assert server.max_clients == 2
+            await client.write_event(Detect(names=["heavy"]).event())
+            await client.write_event(Ping(text="chosen").event())
+            assert Pong.is_type((await client.read_event()).type)
+            (refusal,) = await listen(port, pcm[:1600])
+            assert Error.from_event(refusal).code == "busy"
+
+    run(test())
+
+
 def test_unknown_messages_are_dropped(pack, pcm):
     async def test():
         async with serving(pack) as (_, port), AsyncTcpClient("127.0.0.1", port) as client:

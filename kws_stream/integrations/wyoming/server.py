@@ -57,14 +57,18 @@ class Address:
 
 
 def measure_capacity(pack: Pack, seconds: float = 2.0) -> int:
-    """How many clients this machine serves in real time, from the cost of one at 48 kHz."""
+    """How many clients this machine serves in real time with this pack."""
+    return int(min(max(1, _SHARE / max(measure_cost(pack, seconds), 1e-6)), _MOST_CLIENTS))
+
+
+def measure_cost(pack: Pack, seconds: float = 2.0) -> float:
+    """The share of a core that one client at 48 kHz needs, measured on so much sound."""
     hearing, decoder = Hearing(KeywordSpotter(pack)), ChunkDecoder()
     noise = np.random.default_rng(0).integers(-3000, 3000, 960, np.int16).tobytes()
     began = time.process_time()
     for _ in range(round(seconds * 50)):
         hearing.hear(decoder.decode(noise, 48_000, 2, 1))
-    share = (time.process_time() - began) / seconds
-    return int(min(max(1, _SHARE / max(share, 1e-6)), _MOST_CLIENTS))
+    return (time.process_time() - began) / seconds
 
 
 MakeHearing = Callable[[Pack, frozenset[str], str], Hearing]
@@ -85,11 +89,16 @@ class WyomingServer:
     ) -> None:
         """The first pack serves clients that give no names.
 
-        make_hearing: a plain one by default. max_clients: None
-        measures this machine. on_event: told the client and each event that it is sent.
-        on_message: told what people should know, in sentences.
+        make_hearing: a plain one by default. max_clients: of the first pack; None measures this
+        machine, and lets a pack that costs more take more places. on_event: told the client and
+        each event that it is sent. on_message: told what people should know, in sentences.
         """
-        self.max_clients = max_clients or min(measure_capacity(pack) for pack in packs)
+        self._places = [1] * len(packs)
+        if max_clients is None:
+            capacities = [measure_capacity(pack) for pack in packs]
+            max_clients = capacities[0]
+            self._places = [max(1, round(max_clients / capacity)) for capacity in capacities]
+        self.max_clients = max_clients
         self.clients = 0
         self._catalogue = Catalogue(packs)
         self._make_hearing = make_hearing or _plain_hearing
@@ -159,7 +168,7 @@ class WyomingServer:
             writer.transport.abort()  # never waits for a client that does not read
 
     def _free(self) -> int:
-        """Places that are left: a client takes one, and one for each further pack it hears."""
+        """Places that are left: a client takes one, or those of all packs that it hears."""
         return self.max_clients - self.clients - sum(s.extra for s in self._sessions)
 
     async def _refuse(
@@ -177,6 +186,7 @@ class WyomingServer:
             lambda pack, keywords: self._make_hearing(pack, keywords, client),
             lambda event: self._on_event(client, event),
             self._free,
+            self._places,
         )
         self._sessions.add(session)
         try:

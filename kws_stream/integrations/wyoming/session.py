@@ -35,15 +35,17 @@ class Session:
         make_hearing: MakeHearing,
         on_event: Callable[[WakeEvent], None] = lambda event: None,
         free: Callable[[], int] = lambda: MOST_NAMES,
+        places: Sequence[int] = (),
     ) -> None:
         """make_hearing: called for each pack that the client wants to hear. on_event: told too.
 
-        free: places that the server has left; each pack beyond the first takes one.
+        free: places that the server has left. places: how many each pack takes, 1 by default.
         """
         self._catalogue = catalogue
         self._make_hearing = make_hearing
         self._on_event = on_event
         self._free = free
+        self._places = places or [1] * len(catalogue.packs)
         self._decoder = ChunkDecoder()
         self._hearings: dict[int, Hearing] = {}
         self._wanted: dict[int, frozenset[str]] | None = None
@@ -53,8 +55,8 @@ class Session:
 
     @property
     def extra(self) -> int:
-        """Packs that this client hears beyond its first."""
-        return max(0, len(self._wanted or ()) - 1)
+        """Places that this client takes beyond its first."""
+        return max(0, sum(self._places[number] for number in self._wanted or ()) - 1)
 
     def close(self) -> None:
         """The client is gone."""
@@ -96,14 +98,17 @@ class Session:
         if names is not None and not (good and all(isinstance(name, str) for name in names)):
             raise InputError(f"names: need a list of names, got {names!r:.80}")
         choice = self._catalogue.choose(names)
-        numbers = list(choice.keywords)
-        refused = numbers[1 + self.extra + max(0, self._free()) :]
-        for number in refused:
-            del choice.keywords[number]
-        self._wanted = choice.keywords
+        room = 1 + self.extra + max(0, self._free())
+        self._wanted, refused = {}, []
+        for number, keywords in choice.keywords.items():
+            room -= self._places[number]
+            if room >= 0:
+                self._wanted[number] = keywords
+            else:
+                refused.append(number)
         for number, hearing in list(self._hearings.items()):
-            if number in choice.keywords:
-                hearing.keywords = choice.keywords[number]
+            if number in self._wanted:
+                hearing.keywords = self._wanted[number]
             else:
                 self._hearings.pop(number).close()
         errors = []
