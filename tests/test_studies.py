@@ -166,7 +166,7 @@ def test_noise_factor_is_the_ratio_of_errors_and_lies_in_its_interval(
             assert row.interval is not None
             assert row.interval[0] <= row.factor
             assert row.interval[1] is None or row.factor <= row.interval[1]
-    assert "suppression" in study.verdict
+    assert "suppression" in study.verdict or "no state differs" in study.verdict
 
 
 def test_candidate_error_of_the_first_block_is_the_noise_itself(
@@ -177,7 +177,8 @@ def test_candidate_error_of_the_first_block_is_the_noise_itself(
     study = studies.noise(pack, few, ChipSettings(), levels=[1e-4])
     traces = [pack.network.run(few.frames_of(clip)) for clip in range(len(few))]
     share = np.mean([trace.candidates[0] > 0 for trace in traces])
-    assert study.rows[0].candidate_na == pytest.approx(1e-4 * np.sqrt(2 / np.pi) * share, rel=0.1)
+    whole = 1e-4 * np.sqrt(2 / np.pi)
+    assert 0.9 * share * whole < study.rows[0].candidate_na < 1.1 * whole
 
 
 def test_what_makes_no_study_is_refused(pack: Pack, utterances: Utterances, tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def peers() -> studies.Peers:
 
 @pytest.fixture(scope="module")
 def peer_clips(pack: Pack, peers: studies.Peers) -> Utterances:
-    return load_utterances(replace(pack, features=peers.about["features"]), clips=20)
+    return load_utterances(pack, clips=20, front_end=peers.about["features"])
 
 
 def test_peers_have_the_size_of_the_network(pack: Pack, peers: studies.Peers) -> None:
@@ -277,6 +278,21 @@ def test_robustness_compares_chips_of_all_networks(
             assert one["std"] == one["loss"] == 0
     assert any(one["std"] > 0 for one in figures["populations"] if one["mismatch_percent"])
     assert study(2, (0.0, 15.0)) == figures
+
+
+def test_peers_keep_their_own_front_end_whatever_the_model_s(
+    tmp_path: Path, peers: studies.Peers
+) -> None:
+    other = build_pack(
+        tmp_path / "other",
+        classes=("yes", "other"),
+        keywords=("yes",),
+        feature_settings={"hops_per_frame": 1, "slow_s": [0.1]},
+    )
+    heard = load_utterances(packs.load(other), clips=4, front_end=peers.about["features"])
+    inputs = peers.of("mingru")["pre.weight"].shape[0]
+    assert heard.features.shape == (4, 50, inputs)
+    assert heard.frame_s == 0.02
 
 
 def test_an_error_of_the_radius_multiplies_it(peers: studies.Peers) -> None:

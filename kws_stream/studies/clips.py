@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,7 @@ def load_utterances(
     split: str = "validation",
     clips: int | None = DEFAULT_CLIPS,
     seed: int = 0,
+    front_end: Mapping[str, Any] | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Utterances:
@@ -71,7 +73,8 @@ def load_utterances(
 
     data: a folder that `evaluation.select` reads; None: the packaged clips, which are synthetic.
     clips: how many at most, drawn by `seed` in equal shares of the classes where a folder has more;
-    None: all. A word that is none of the pack's classes is its `unknown` or `other`.
+    None: all. A word that is none of the pack's classes is its `unknown` or `other`. front_end:
+    settings of another front end, for a network that is compared with the pack's.
 
     Raises TaskError for a pack that has none of the commands and what `select` raises.
     """
@@ -83,16 +86,17 @@ def load_utterances(
             f"{', '.join(pack.classes)}; choose another model"
         )
     spotter = KeywordSpotter(pack)
+    settings = pack.features if front_end is None else front_end
     if data is None:
         samples, words = _packaged(clips)
-        rows = [_of_samples(pack.features, clip) for clip in samples]
+        rows = [_of_samples(settings, clip) for clip in samples]
         labels, source = _labels(pack, words), "packaged synthetic clips"
     else:
         selection = select(data, _task(pack), split, seed)
         every = _labels(pack, [clip.word for clip in selection.clips])
         chosen = _drawn(every, clips, seed)
         workers = workers or Workers(1)
-        read = partial(_of_clip, pack.features)
+        read = partial(_of_clip, settings)
         wanted = [selection.clips[row] for row in chosen]
         rows = list(workers.map(read, wanted, at_once=FILES_AT_ONCE, progress=progress))
         labels, source = every[chosen], f"{os.fspath(data)}, split {selection.split}"
@@ -102,7 +106,7 @@ def load_utterances(
         labels=labels,
         classes=pack.classes,
         window=decision_frames(spotter, stacked.shape[1]),
-        frame_s=spotter.frame_s,
+        frame_s=features.build(settings).frame_s,
         source=source,
     )
 
@@ -156,11 +160,11 @@ def _drawn(labels: NDArray[np.int64], clips: int | None, seed: int) -> list[int]
     return [int(row) for row in by_place[:clips]]
 
 
-def _of_clip(settings: dict[str, object], clip: Clip) -> FloatArray:
+def _of_clip(settings: Mapping[str, Any], clip: Clip) -> FloatArray:
     return _of_samples(settings, read_clip(clip))
 
 
-def _of_samples(settings: dict[str, object], samples: NDArray[np.float32]) -> FloatArray:
+def _of_samples(settings: Mapping[str, Any], samples: NDArray[np.float32]) -> FloatArray:
     frames: FloatArray = features.build(settings).process(samples)
     return frames
 

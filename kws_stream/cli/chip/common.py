@@ -133,8 +133,10 @@ class Study:
         with Workers(self.jobs, self.cluster) as workers:
             yield workers
 
-    def utterances(self, pack: "Pack", workers: "Workers") -> "Utterances":
-        """The clips, and their features for this model."""
+    def utterances(
+        self, pack: "Pack", workers: "Workers", front_end: dict[str, Any] | None = None
+    ) -> "Utterances":
+        """The clips, and their features for this model, or for a front end of other settings."""
         from kws_stream import studies
 
         with progress("clips") as heard:
@@ -144,6 +146,7 @@ class Study:
                 split=self.split,
                 clips=self.clips,
                 seed=self.seed,
+                front_end=front_end,
                 workers=workers,
                 progress=heard,
             )

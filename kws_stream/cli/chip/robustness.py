@@ -1,6 +1,5 @@
 """`kws-stream chip robustness`: mismatch on a BMRU network, a minGRU and an LRU."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ def robustness(
     peers = studies.load_peers(peers_file or PACKAGED_PEERS)
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)
-        theirs = study.utterances(replace(pack, features=peers.about["features"]), workers)
+        theirs = study.utterances(pack, workers, peers.about["features"])
         with progress("chips, in groups") as heard:
             result = studies.robustness(
                 pack,
