@@ -50,7 +50,7 @@ ALLOWED_FOR_TYPES = {"power": {"network"}, "__init__": {"network", "pipeline", "
 NUMPY_ALONE = {"errors", "constants", "parameters", "network", "bmru", "detector", "power"}
 HEAVY = {
     *("sounddevice", "soundfile", "soxr", "librosa", "onnxruntime", "scipy", "rich"),
-    *("torch", "onnx", "matplotlib", "numba", "sklearn", "dask", "distributed", "pooch"),
+    *("torch", "onnx", "matplotlib", "numba", "sklearn", "dask", "distributed", "pooch", "optuna"),
 }
 
 

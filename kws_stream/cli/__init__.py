@@ -25,6 +25,7 @@ from kws_stream.cli.options import json_option, model_option, power_figure_optio
         "data": "kws_stream.cli.data",
         "train": "kws_stream.cli.train",
         "teach": "kws_stream.cli.teach",
+        "search": "kws_stream.cli.search",
         "model": "kws_stream.cli.model",
         "power": "kws_stream.cli.power",
         "spice": "kws_stream.cli.spice",

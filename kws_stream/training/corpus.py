@@ -165,8 +165,11 @@ def _load(
         cached: Envelopes = np.load(path, allow_pickle=False)
         return cached
     compute = partial(_joined if whole else _clips, settings=settings)
-    with ProcessPoolExecutor(jobs) as pool:
-        parts = list(pool.map(compute, _groups(files)))
+    if jobs == 1:  # a worker of a cluster may not have processes of its own
+        parts = list(map(compute, _groups(files)))
+    else:
+        with ProcessPoolExecutor(jobs) as pool:
+            parts = list(pool.map(compute, _groups(files)))
     envelopes = np.concatenate(parts)
     cache.mkdir(parents=True, exist_ok=True)
     # A name of its own: two trainings may fill the cache at once.

@@ -1,0 +1,138 @@
+"""`kws-stream search`: many short trainings that look for accuracy at little power."""
+
+import os
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kws_stream.cli.files import write_file
+from kws_stream.cli.options import check_workers, workers_options
+from kws_stream.cli.output import complain
+
+if TYPE_CHECKING:
+    from kws_stream.training.space import Space
+    from kws_stream.training.trial_table import Table, TriedRecipe
+
+FILE = click.Path(path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+CACHE = Path("runs") / "cache"
+
+
+@click.command()
+@click.argument("recipe", metavar="CONFIG.toml", type=FILE)
+@click.option("--space", type=FILE, required=True, help="Settings to search, with their ranges.")
+@click.option("--data", type=FOLDER, required=True, help="Folder that holds speech_commands.")
+@click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
+@click.option("--trials", type=click.IntRange(1), required=True, help="Trainings in all.")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the table and best recipes.")
+@click.option(
+    "--power-budget",
+    type=click.FloatRange(0, min_open=True),
+    metavar="NW",
+    help="The most accurate within so much core power. Default: the front of both.",
+)
+@click.option("--steps", type=click.IntRange(1), help="Steps of a trial. Default: the recipe's.")
+@click.option(
+    "--generation",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Trials that are chosen together, from the outcomes of all before them.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the trials."
+)
+@click.option("--resume", is_flag=True, help="Go on from the table in --out.")
+@workers_options
+def search(
+    recipe: Path,
+    space: Path,
+    data: Path,
+    synthetic: Path | None,
+    trials: int,
+    out: Path,
+    power_budget: float | None,
+    steps: int | None,
+    generation: int,
+    seed: int,
+    resume: bool,
+    jobs: int | None,
+    cluster: str | None,
+) -> None:
+    """Search for better settings of a recipe.
+
+    Writes DIR/trials.csv and trials.json after each trial and, at the end, recipes of the best. The
+    same seed gives the same trials for any number of workers. Ctrl-C loses what is being trained
+    alone: --resume goes on."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from kws_stream.training.recipe import Recipe
+    from kws_stream.training.search import Search
+    from kws_stream.training.search import search as run_search
+    from kws_stream.training.space import Space
+    from kws_stream.training.trial import Train
+    from kws_stream.training.trial_table import Table
+    from kws_stream.workers import Workers
+
+    check_workers(jobs, cluster)
+    searched = Space.from_toml(space, Recipe.from_toml(recipe))
+    what = Search(searched, seed, generation, power_budget, steps)
+    table = Table(out, what.as_dict(), resume)
+    train = Train(data, synthetic, CACHE.resolve())
+    train.corpus(searched.base.features, jobs or os.cpu_count() or 1)  # once, before all workers
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+        Workers(jobs, cluster) as workers,
+    ):
+        done = bar.add_task("trials", total=trials, completed=len(table.trials))
+
+        def report(tried: "TriedRecipe") -> None:
+            bar.update(done, completed=len(table.trials))
+            console.print(
+                f"trial {len(table.trials) - 1}: {_told(tried)}", highlight=False, soft_wrap=True
+            )
+
+        run_search(what, train, trials, table, workers, report)
+    click.echo(_best(table))
+    _write_recipes(table, searched, out)
+    complain(f"wrote {shlex.quote(str(out))}")
+
+
+def _told(tried: "TriedRecipe") -> str:
+    """A trial's outcome in a line."""
+    outcome = tried.outcome
+    if outcome.error is not None:
+        return f"failed: {outcome.error}"
+    return (
+        f"balanced accuracy on validation clips {outcome.fresh:.4f} fresh, {outcome.carried:.4f} "
+        f"carried, core {outcome.core_power_nw:.1f} nW ({outcome.seconds:.0f} s)"
+    )
+
+
+def _best(table: "Table") -> str:
+    """The best trials, with what was searched, in lines of name=value."""
+    lines = [f"{'trial':>5}{'accuracy':>10}{'fresh':>8}{'carried':>9}{'core':>11}  settings"]
+    rows = table.rows()
+    for row in (rows[number] for number in table.best()):
+        settings = " ".join(f"{name}={value}" for name, value in row["settings"].items())
+        lines.append(
+            f"{row['trial']:>5}{100 * row['accuracy']:>8.2f} %{100 * row['fresh']:>8.2f}"
+            f"{100 * row['carried']:>9.2f}{row['core_power_nw']:>8.1f} nW  {settings}"
+        )
+    return "\n".join(lines) if len(lines) > 1 else "no trial is within what was asked for"
+
+
+def _write_recipes(table: "Table", space: "Space", folder: Path) -> None:
+    """trial-N.toml of the best trials: with the steps of the recipe, not those of a trial."""
+    from kws_stream.training.space import recipe_toml
+
+    for number in table.best():
+        found = space.recipe(table.trials[number].settings)
+        named = replace(found, name=f"{found.name}-trial-{number}")
+        write_file(folder / f"trial-{number}.toml", recipe_toml(named))

@@ -1,0 +1,128 @@
+"""One trial of a search: a recipe in, its validation accuracy and core power out."""
+
+import math
+import threading
+import time
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from kws_stream.errors import DataError, KwsStreamError, MissingExtraError
+from kws_stream.features import FeatureSettings
+from kws_stream.features.conditioning import ConditioningSettings
+from kws_stream.training.corpus import Corpus
+from kws_stream.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kws_stream.training.model import SpottingNetwork
+
+CLIPS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Balanced accuracy fresh and carried, 0..1, as `training.loop.validate` gives it, and the mean
+    core power over the validation clips in nW at 1 nA; or, of a trial that failed, why."""
+
+    seconds: float
+    fresh: float | None = None
+    carried: float | None = None
+    core_power_nw: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Train:
+    """Trains a recipe on the recordings of these folders; the same outcome wherever it is called.
+
+    data, synthetic: as of `Corpus.from_folders`; cache: where envelopes are kept. Each trial has
+    one thread, since the order of PyTorch's sums depends on their number.
+
+    Raises MissingExtraError without PyTorch, DataError where recordings are missing: no other
+    recipe would change that. What a recipe cannot do is told by its outcome.
+    """
+
+    data: Path
+    synthetic: Path | None
+    cache: Path
+
+    def __call__(self, recipe: Recipe) -> Outcome:
+        try:
+            import torch
+        except ImportError as error:
+            raise MissingExtraError(
+                f"need PyTorch for training, got: {error}; pip install 'kws-stream[train]'"
+            ) from error
+        with _one_at_a_time:  # PyTorch's global random numbers are those of the process
+            began = time.monotonic()
+            corpus = self.corpus(recipe.features)
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+            try:
+                fresh, carried, core_nw = _train(recipe, corpus)
+            except (DataError, MissingExtraError):
+                raise
+            except Exception as error:  # whatever settings do to PyTorch: the next are others
+                return Outcome(time.monotonic() - began, error=_sentence(error))
+            finally:
+                torch.set_num_threads(threads)
+        return Outcome(time.monotonic() - began, fresh, carried, core_nw)
+
+    def corpus(self, features: FeatureSettings, jobs: int = 1) -> Corpus:
+        """The recordings' envelopes; kept for the next trial with the same filterbank."""
+        conditioning = {f.name for f in fields(ConditioningSettings)}
+        names = [f.name for f in fields(features) if f.name not in conditioning]
+        bank = FeatureSettings(**{name: getattr(features, name) for name in names})
+        return _corpus(self.data, self.synthetic, bank, self.cache, jobs)
+
+
+_one_at_a_time = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _corpus(
+    data: Path, synthetic: Path | None, bank: FeatureSettings, cache: Path, jobs: int
+) -> Corpus:
+    return Corpus.from_folders(data, synthetic, bank, cache, jobs)
+
+
+def _sentence(error: Exception) -> str:
+    kind = "" if isinstance(error, KwsStreamError) else f"{type(error).__name__}: "
+    return f"{' '.join(f'{kind}{error}'.split()):.300}"
+
+
+def _train(recipe: Recipe, corpus: Corpus) -> tuple[float, float, float]:
+    """Accuracy fresh and carried, and core power in nW, of a network trained to the end."""
+    from kws_stream.training.loop import Training, validate
+    from kws_stream.training.sampling import validation_clips
+
+    with TemporaryDirectory() as folder:
+        training = Training(recipe, corpus, Path(folder))
+        for _ in range(recipe.steps):
+            training.advance()
+    network = training.network.eval()
+    clips, labels = validation_clips(corpus, recipe)
+    fresh, carried = validate(network, clips, labels, recipe)
+    core_nw = core_power_nw(network, clips, recipe)
+    if not math.isfinite(core_nw):
+        raise ArithmeticError(f"training diverged: core power {core_nw} nW")
+    return fresh, carried, core_nw
+
+
+def core_power_nw(network: "SpottingNetwork", clips: "Tensor", recipe: Recipe) -> float:
+    """Mean core power in nW at 1 nA over clips (n, hops, channels), each from silence."""
+    import torch
+
+    from kws_stream.training.augment import condition
+
+    total = 0.0
+    with torch.no_grad():
+        for part in torch.split(clips, CLIPS_AT_ONCE):
+            features = condition(part, recipe.features)
+            power_nw = network.with_power(features, current_scale=recipe.current_scale)[1]
+            total += float(power_nw) * len(part)
+    return total / len(clips)
