@@ -338,6 +338,7 @@ def test_the_command_trains_a_pack_that_hears_and_resumes(
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     assert f"{figure}_carried: " in done.stdout
+    assert Path("runs/tiny/curves.png").exists()
     pack = packs.load("pack")
     assert pack.manifest["metrics"][figure]["command"].startswith("kws-stream evaluate")
     first = Path("pack/network.npz").read_bytes()

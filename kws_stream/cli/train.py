@@ -55,6 +55,7 @@ def train(
     from rich.console import Console
     from rich.progress import Progress
 
+    from kws_stream.cli.curves import draw_curves
     from kws_stream.training.corpus import Corpus
     from kws_stream.training.packing import record_metrics, write_pack
     from kws_stream.training.recipe import Recipe
@@ -83,6 +84,10 @@ def train(
             )
 
         training.run(report, lambda step: bar.update(task, completed=step))
+    try:
+        draw_curves(training.folder / "log.csv", training.folder / "curves.png")
+    except MissingExtraError as error:
+        console.print(f"no curves.png: {error}", highlight=False, soft_wrap=True)
     write_pack(training.network, settings, corpus, out)
     for name, metric in record_metrics(out, data / "speech_commands").items():
         click.echo(f"{name}: {metric['value']}")
