@@ -1,4 +1,4 @@
-"""Evaluations on a cluster of several processes: the JSON of this machine, to the bit."""
+"""Evaluations and studies on a cluster of several processes: the JSON of one here, to the bit."""
 
 import json
 import os
@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from kws_stream import packs
+from kws_stream.bmru.chip import ChipSettings
 from kws_stream.cli import main
 from kws_stream.evaluation import TASKS, evaluate
+from kws_stream.studies import load_utterances, montecarlo
+from kws_stream.workers import Workers
 from tests.clip_folders import COMMANDS, build_words
 from tests.pack_factory import build_pack
 
@@ -57,6 +61,24 @@ def test_evaluate_stream_prints_the_same_json(cluster: Any, words: Path, pack: P
     assert printed(*command, *options, "--cluster", cluster.scheduler_address) == here
 
 
+@pytest.mark.parametrize(
+    "study",
+    [
+        ("montecarlo", "--chips", 120, "--mismatch", 10),
+        ("noise", "--draws", 2, "--level", 0.05),
+        ("robustness", "--chips", 2),
+        ("pvt", "--chips", 2),
+        ("quantise", "--weights", 5),
+        ("scaling", "--also", "yes-8"),
+    ],
+    ids=lambda study: study[0],
+)
+def test_studies_of_chips_print_the_same_json(cluster: Any, study: tuple[object, ...]) -> None:
+    command = ("chip", *study, "--clips", 6)
+    here = printed(*command, "--jobs", 1)
+    assert printed(*command, "--cluster", cluster.scheduler_address) == here
+
+
 def test_a_worker_killed_during_an_evaluation_changes_nothing(
     cluster: Any, words: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,3 +94,24 @@ def test_a_worker_killed_during_an_evaluation_changes_nothing(
     there = evaluate(words, "v2-12", model=pack, progress=kill, cluster=cluster.scheduler_address)
     assert killed
     assert there == here
+
+
+def test_a_worker_killed_during_a_study_of_chips_changes_nothing(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kws_stream.studies.simulation.CHIPS_AT_ONCE", 4)
+    pack = packs.load("yes-4")
+    utterances = load_utterances(pack, clips=6)
+    settings = ChipSettings(mismatch_percent=10, candidate_noise_na=0.02)
+    here = montecarlo(pack, utterances, settings, 80)
+    killed: list[int] = []
+
+    def kill(done: int, total: int) -> None:
+        if not killed:
+            killed.append(cluster.workers[2].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    with Workers(cluster=cluster.scheduler_address) as there:
+        found = montecarlo(pack, utterances, settings, 80, workers=there, progress=kill)
+    assert killed
+    assert found.as_dict() == here.as_dict()
