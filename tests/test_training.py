@@ -117,7 +117,8 @@ def test_written_network_equals_the_trained_one_in_every_bit(scale: float) -> No
     assert any(bits.any() and not bits.all() for bits in trace.bits)
 
 
-def test_the_power_in_the_loss_is_the_power_of_the_written_network() -> None:
+@pytest.mark.parametrize("lowest_beta1", [0.25, -2.0])
+def test_the_power_in_the_loss_is_the_power_of_the_written_network(lowest_beta1: float) -> None:
     recipe = small_recipe(current_scale=0.25)
     torch.manual_seed(3)
     module = new_network(recipe).double()
@@ -127,6 +128,8 @@ def test_the_power_in_the_loss_is_the_power_of_the_written_network() -> None:
     )
     batch = torch.from_numpy(features)[:, None]
     centre_candidates(module, batch)
+    for block in module.typed_blocks:
+        block.beta1.data = torch.linspace(lowest_beta1, 0.75, recipe.cells).double()
     _, power_nw = module.with_power(batch, current_scale=recipe.current_scale)
     network = Network(module.parameters_on_grid(grid, recipe.current_scale))
     expected = power.estimate(network, network.run(features)).core_nw

@@ -232,8 +232,9 @@ class SpottingNetwork(nn.Module):
             candidate = _product(inputs, *into, half=half)
             first = x.new_zeros(x.shape[1], self.cells) if start is None else start[index]
             state = cell_currents(candidate, beta2 - delta, delta, alpha, first, eps, slope)
+            bias_currents = (alpha, torch.relu(beta2), delta)  # beta2 < 0: always on, as with 0
             scaled_na, constant_na = _branches_na(
-                inputs, into, candidate, (alpha, beta2, delta), state, out_of
+                inputs, into, candidate, bias_currents, state, out_of
             )
             power = power + formulas.VDD_V * (current_scale * scaled_na + constant_na)
             if dropout:  # a cell is left out for a whole sequence
