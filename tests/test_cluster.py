@@ -69,7 +69,7 @@ def test_evaluate_stream_prints_the_same_json(cluster: Any, words: Path, pack: P
         ("robustness", "--chips", 2),
         ("pvt", "--chips", 2),
         ("quantise", "--weights", 5),
-        ("scaling", "--also", "yes-8"),
+        ("scaling", "--also", "commands-12"),
     ],
     ids=lambda study: study[0],
 )
