@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 pytest.importorskip("optuna", reason="needs the extra search (Optuna)")
 
 from kws_stream.cli import main  # noqa: E402
-from kws_stream.errors import DataError, ParameterError  # noqa: E402
+from kws_stream.errors import DataError, MissingExtraError, ParameterError  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
 from kws_stream.training.search import Search, search  # noqa: E402
 from kws_stream.training.space import Space, recipe_toml  # noqa: E402
@@ -318,6 +319,18 @@ def test_missing_recordings_end_the_search(space: Space, tmp_path: Path) -> None
     train = Train(tmp_path, None, tmp_path / "cache")
     with pytest.raises(DataError, match="need a folder speech_commands"):
         tried(Search(space), tmp_path / "a", train=train)
+
+
+def test_without_optuna_the_extra_is_named(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingExtraError, match=r"kws-stream\[search\]"):
+        Search(space).as_dict()
+
+
+def test_a_search_for_nothing_is_refused(space: Space) -> None:
+    for wrong in ({"generation": 0}, {"steps": 0}, {"power_budget_nw": 0.0}):
+        with pytest.raises(ParameterError, match="need"):
+            Search(space, **wrong)
 
 
 def test_the_command_refuses_an_existing_table_before_the_work(
