@@ -21,6 +21,7 @@ from kws_stream.errors import DataError, MissingExtraError, ParameterError  # no
 from kws_stream.training.recipe import Recipe  # noqa: E402
 from kws_stream.training.search import Search, search  # noqa: E402
 from kws_stream.training.space import Space, recipe_toml  # noqa: E402
+from kws_stream.training.teacher import new_teacher, save_teacher  # noqa: E402
 from kws_stream.training.trial import Outcome, Train  # noqa: E402
 from kws_stream.training.trial_table import Table, TriedRecipe  # noqa: E402
 from kws_stream.workers import Workers  # noqa: E402
@@ -313,6 +314,15 @@ def test_a_trial_leaves_the_threads_of_the_process_as_they_were(data: Path, tmp_
     outcome = Train(data, None, tmp_path / "cache")(replace(BASE, steps=1))
     assert outcome.error is None
     assert torch.get_num_threads() == threads
+
+
+def test_trials_learn_from_a_teacher_or_tell_that_there_is_none(data: Path, tmp_path: Path) -> None:
+    taught = replace(BASE, steps=1, teacher_weight=0.5)
+    alone = Train(data, None, tmp_path / "cache")(taught)
+    assert "need one, got none" in str(alone.error)
+    save_teacher(new_teacher(taught, taught.classes), taught, tmp_path / "teacher")
+    train = Train(data, None, tmp_path / "cache", tmp_path / "teacher")
+    assert train(taught).error is None
 
 
 def test_missing_recordings_end_the_search(space: Space, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from kws_stream.errors import DataError, KwsStreamError, MissingExtraError
+from kws_stream.errors import KwsStreamError, MissingExtraError
 from kws_stream.features import FeatureSettings
 from kws_stream.features.conditioning import ConditioningSettings
 from kws_stream.training.corpus import Corpus
@@ -39,8 +39,9 @@ class Outcome:
 class Train:
     """Trains a recipe on the recordings of these folders; the same outcome wherever it is called.
 
-    data, synthetic: as of `Corpus.from_folders`; cache: where envelopes are kept. Each trial has
-    one thread, since the order of PyTorch's sums depends on their number.
+    data, synthetic: as of `Corpus.from_folders`; cache: where envelopes are kept; teacher: the
+    folder of one, for recipes that learn from it. Each trial has one thread, since the order of
+    PyTorch's sums depends on their number.
 
     Raises MissingExtraError without PyTorch, DataError where recordings are missing: no other
     recipe would change that. What a recipe cannot do is told by its outcome.
@@ -49,6 +50,7 @@ class Train:
     data: Path
     synthetic: Path | None
     cache: Path
+    teacher: Path | None = None
 
     def __call__(self, recipe: Recipe) -> Outcome:
         try:
@@ -63,8 +65,8 @@ class Train:
             threads = torch.get_num_threads()
             torch.set_num_threads(1)
             try:
-                fresh, carried, core_nw = _train(recipe, corpus)
-            except (DataError, MissingExtraError):
+                fresh, carried, core_nw = _train(recipe, corpus, self.teacher)
+            except MissingExtraError:
                 raise
             except Exception as error:  # whatever settings do to PyTorch: the next are others
                 return Outcome(time.monotonic() - began, error=_sentence(error))
@@ -95,13 +97,15 @@ def _sentence(error: Exception) -> str:
     return f"{' '.join(f'{kind}{error}'.split()):.300}"
 
 
-def _train(recipe: Recipe, corpus: Corpus) -> tuple[float, float, float]:
+def _train(recipe: Recipe, corpus: Corpus, teacher: Path | None) -> tuple[float, float, float]:
     """Accuracy fresh and carried, and core power in nW, of a network trained to the end."""
     from kws_stream.training.loop import Training, validate
     from kws_stream.training.sampling import validation_clips
+    from kws_stream.training.teacher import load_teacher
 
+    taught_by = load_teacher(teacher, recipe) if teacher and recipe.teacher_weight else None
     with TemporaryDirectory() as folder:
-        training = Training(recipe, corpus, Path(folder))
+        training = Training(recipe, corpus, Path(folder), taught_by)
         for _ in range(recipe.steps):
             training.advance()
     network = training.network.eval()
