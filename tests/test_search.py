@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 pytest.importorskip("optuna", reason="needs the extra search (Optuna)")
 
 from kws_stream.cli import main  # noqa: E402
-from kws_stream.errors import DataError, MissingExtraError, ParameterError  # noqa: E402
+from kws_stream.errors import DataError, MissingExtraError, ParameterError, WorkerError  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
 from kws_stream.training.search import Search, search  # noqa: E402
 from kws_stream.training.space import Space, recipe_toml  # noqa: E402
@@ -119,6 +119,18 @@ def test_the_same_trials_on_a_cluster_whose_worker_is_killed(
     train = DieOnce(tmp_path / "died")
     assert tried(what, tmp_path / "there", train=train, workers=there) == one
     assert (tmp_path / "died").exists()
+
+
+def test_a_process_that_dies_here_loses_no_trial_that_was_done(
+    space: Space, tmp_path: Path
+) -> None:
+    what = Search(space, generation=4)
+    whole = tried(what, tmp_path / "whole", 6)
+    tried(what, tmp_path / "parts", 4)
+    train = DieOnce(tmp_path / "died")
+    with pytest.raises(WorkerError, match="fewer processes"):
+        tried(what, tmp_path / "parts", 6, train, Workers(2), resume=True)
+    assert tried(what, tmp_path / "parts", 6, train, resume=True) == whole
 
 
 @pytest.mark.parametrize("ended_after", [2, 5, 7])
