@@ -133,7 +133,7 @@ def test_the_power_in_the_loss_is_the_power_of_the_written_network(lowest_beta1:
     _, power_nw = module.with_power(batch, current_scale=recipe.current_scale)
     network = Network(module.parameters_on_grid(grid, recipe.current_scale))
     expected = power.estimate(network, network.run(features)).core_nw
-    assert float(power_nw) == pytest.approx(expected, rel=1e-9)
+    assert power_nw.item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_mismatch_draws_another_chip_each_time_and_none_at_zero() -> None:
