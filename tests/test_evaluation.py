@@ -306,7 +306,7 @@ def test_a_model_of_other_classes_asked_for_all_words_is_wrong_use(yes_pack: Pat
         evaluate("missing", "v2-35", model=yes_pack)
     assert str(raised.value) == (
         "task v2-35: need a model with the classes backward, bed, bird and 32 more words, but yes "
-        "has yes, other; choose another model or task"
+        "has yes, other; choose another model or task, or evaluate-stream"
     )
 
 

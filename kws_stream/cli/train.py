@@ -3,10 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kws_stream.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kws_stream.training.corpus import Corpus
+    from kws_stream.training.loop import Check, Training
+    from kws_stream.training.recipe import Recipe
+    from kws_stream.training.teacher import Teacher
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 CACHE = Path("runs") / "cache"
@@ -24,8 +33,20 @@ def training_extra() -> Iterator[None]:
 
 
 @click.command()
-@click.argument("recipe", metavar="CONFIG.toml", type=click.Path(path_type=Path))
-@click.option("--data", type=FOLDER, required=True, help="Folder that holds speech_commands.")
+@click.argument("recipe", metavar="[CONFIG.toml]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--wake-phrase",
+    metavar="WORDS",
+    help="Train for these words, from synthetic speech; CONFIG.toml may change the recipe.",
+)
+@click.option(
+    "--positives", type=FOLDER, help="Own recordings of the wake phrase, any files at any rate."
+)
+@click.option(
+    "--data",
+    type=FOLDER,
+    help="Folder that holds speech_commands. For --wake-phrase: real speech without it.",
+)
 @click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the new model pack.")
 @click.option("--run", type=FOLDER, help="Folder of log and checkpoint. Default: runs/NAME.")
@@ -34,8 +55,10 @@ def training_extra() -> Iterator[None]:
 @click.option("--teacher", type=FOLDER, help="Teacher made by `kws-stream teach`.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
 def train(
-    recipe: Path,
-    data: Path,
+    recipe: Path | None,
+    wake_phrase: str | None,
+    positives: Path | None,
+    data: Path | None,
     synthetic: Path | None,
     out: Path,
     run: Path | None,
@@ -44,29 +67,71 @@ def train(
     teacher: Path | None,
     resume: bool,
 ) -> None:
-    """Train a model pack from a recipe.
+    """Train a model pack from a recipe, or for a wake phrase.
 
     Ctrl-C loses the steps since the last checkpoint alone: --resume goes on from it."""
+    from kws_stream import packs
+
+    if wake_phrase is None:
+        if recipe is None or data is None:
+            raise click.UsageError("need CONFIG.toml and --data, or --wake-phrase.")
+        if positives is not None:
+            raise click.UsageError("--positives is for --wake-phrase: give both.")
+    elif synthetic is not None:
+        raise click.UsageError("--synthetic is not for --wake-phrase, which makes its own speech.")
+    elif teacher is not None:
+        raise click.UsageError("--teacher is not for --wake-phrase.")
+    packs.check_replaceable(out)
     with training_extra():
         import torch
 
-        from kws_stream.training.loop import Check, Training
+        import kws_stream.training.loop  # noqa: F401
         from kws_stream.training.teacher import load_teacher
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if wake_phrase is not None:
+        from kws_stream.cli.train_phrase import train_phrase
+
+        train_phrase(wake_phrase, recipe, positives, data, out, run, start_from, resume)
+        return
     from rich.console import Console
+
+    from kws_stream.training.corpus import Corpus
+    from kws_stream.training.packing import record_metrics, write_pack
+    from kws_stream.training.recipe import WAKE_PHRASE, Recipe
+
+    assert recipe is not None
+    assert data is not None
+    console = Console(stderr=True)
+    settings = Recipe.from_toml(recipe)
+    if settings.task == WAKE_PHRASE:
+        raise click.UsageError(f"{recipe} is for a wake phrase: add --wake-phrase WORDS.")
+    corpus = Corpus.from_folders(data, synthetic, settings.features, CACHE, torch.get_num_threads())
+    taught_by = load_teacher(teacher, settings) if teacher is not None else None
+    run = run or Path("runs") / settings.name
+    training = run_training(settings, corpus, run, start_from, resume, console, taught_by)
+    write_pack(training.network, settings, corpus, out)
+    for name, metric in record_metrics(out, data / "speech_commands").items():
+        click.echo(f"{name}: {metric['value']}")
+    console.print(f"wrote {out}")
+
+
+def run_training(
+    settings: "Recipe",
+    corpus: "Corpus",
+    run: Path,
+    start_from: Path | None,
+    resume: bool,
+    console: "Console",
+    teacher: "Teacher | None" = None,
+) -> "Training":
+    """Train to the end, telling of each validation."""
     from rich.progress import Progress
 
     from kws_stream.cli.curves import draw_curves
-    from kws_stream.training.corpus import Corpus
-    from kws_stream.training.packing import record_metrics, write_pack
-    from kws_stream.training.recipe import Recipe
+    from kws_stream.training.loop import Training
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    console = Console(stderr=True)
-    settings = Recipe.from_toml(recipe)
-    corpus = Corpus.from_folders(data, synthetic, settings.features, CACHE, torch.get_num_threads())
-    taught_by = load_teacher(teacher, settings) if teacher is not None else None
-    training = Training(settings, corpus, run or Path("runs") / settings.name, taught_by)
+    training = Training(settings, corpus, run, teacher)
     if start_from is not None:
         training.start_from(start_from)
     if resume:
@@ -75,7 +140,7 @@ def train(
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(settings.name, total=settings.steps, completed=training.step)
 
-        def report(check: Check) -> None:
+        def report(check: "Check") -> None:
             console.print(
                 f"step {check.step}: loss {check.loss:.3f}, core {check.power_nw:.0f} nW, "
                 f"balanced accuracy on validation clips {check.fresh:.4f} fresh, "
@@ -88,7 +153,4 @@ def train(
         draw_curves(training.folder / "log.csv", training.folder / "curves.png")
     except MissingExtraError as error:
         console.print(f"no curves.png: {error}", highlight=False, soft_wrap=True)
-    write_pack(training.network, settings, corpus, out)
-    for name, metric in record_metrics(out, data / "speech_commands").items():
-        click.echo(f"{name}: {metric['value']}")
-    console.print(f"wrote {out}")
+    return training

@@ -147,7 +147,7 @@ def check_task(pack: packs.Pack, task: str) -> None:
     if missing:
         raise TaskError(
             f"task {task}: need a model with the classes {_some(needed)}, but {pack.name} has "
-            f"{_some(pack.classes)}; choose another model or task"
+            f"{_some(pack.classes)}; choose another model or task, or evaluate-stream"
         )
 
 

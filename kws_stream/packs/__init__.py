@@ -6,7 +6,16 @@ is read once; its bytes are hashed and those same bytes are parsed.
 """
 
 from kws_stream.packs.loading import Pack, list_packs, load, models_dir
-from kws_stream.packs.saving import save, save_copy
+from kws_stream.packs.saving import check_replaceable, save, save_copy
 from kws_stream.packs.verifying import verify
 
-__all__ = ["Pack", "list_packs", "load", "models_dir", "save", "save_copy", "verify"]
+__all__ = [
+    "Pack",
+    "check_replaceable",
+    "list_packs",
+    "load",
+    "models_dir",
+    "save",
+    "save_copy",
+    "verify",
+]

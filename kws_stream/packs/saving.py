@@ -42,6 +42,15 @@ def _contents(
     return contents
 
 
+def check_replaceable(directory: str | os.PathLike[str]) -> None:
+    """Raises PackError for a place that holds anything but a pack: it would not be overwritten."""
+    target = Path(directory).resolve()
+    if not target.exists() or (target / MANIFEST).is_file():
+        return
+    if not target.is_dir() or any(target.iterdir()):
+        raise PackError(f"{target} holds no pack; need a new directory or a pack to replace")
+
+
 def save(
     directory: str | os.PathLike[str],
     manifest: Mapping[str, Any],
@@ -59,11 +68,9 @@ def save(
     overwrite: one that holds anything but a pack) and where nothing can be written.
     """
     target = Path(directory).resolve()
-    if target.exists():
-        if not overwrite:
-            raise PackError(f"{target} exists; need overwrite=True to replace it")
-        if not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
-            raise PackError(f"{target} holds no pack; need a new directory or a pack to replace")
+    if target.exists() and not overwrite:
+        raise PackError(f"{target} exists; need overwrite=True to replace it")
+    check_replaceable(target)
     contents = _contents(manifest, parameters, graphs)
     new = target.with_name(f".{target.name}.{os.getpid()}.new")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")

@@ -32,7 +32,7 @@ Envelopes = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips of one second: envelopes (n, 100, channels), their words, their official splits."""
+    """Clips of one length: envelopes (n, hops, channels), their words, their official splits."""
 
     envelopes: Envelopes
     words: NDArray[np.str_]
@@ -69,14 +69,14 @@ class Corpus:
                 f"{data}: need a folder speech_commands with one folder a word, found none; "
                 "give the folder above it"
             )
-        load = partial(_load, settings=settings, cache=cache, jobs=jobs)
+        load = partial(load_envelopes, settings=settings, cache=cache, jobs=jobs)
         clip_folders = {"speech_commands": data / "speech_commands"}
         for name, folder in (("other_words", data / "other_words"), ("synthetic", synthetic)):
             if folder is not None and folder.is_dir():
                 clip_folders[name] = folder
         clips = {}
         for name, folder in clip_folders.items():
-            files = [f for f in _files(folder) if not f.parent.name.startswith("_")]
+            files = [f for f in audio_files(folder) if not f.parent.name.startswith("_")]
             if not files:
                 raise DataError(f"{folder}: need clips in one folder a word, found none")
             clips[name] = Clips(
@@ -91,7 +91,7 @@ class Corpus:
         }
         for name, folders in stream_folders.items():
             # a few recordings may all be of other splits: then there is nothing to hold out
-            files = [f for folder in folders for f in _files(folder)]
+            files = [f for folder in folders for f in audio_files(folder)]
             files = [f for f in files if split_of(f.name) == "training"] or files
             if files:
                 streams[name] = load(files, whole=True)
@@ -103,7 +103,8 @@ class Corpus:
         return cls(clips, streams)
 
 
-def _files(folder: Path) -> list[Path]:
+def audio_files(folder: Path) -> list[Path]:
+    """The recordings in a folder and below; none where there is no folder."""
     return sorted(f for f in folder.rglob("*") if f.suffix in SUFFIXES)
 
 
@@ -112,20 +113,24 @@ def _read(path: Path) -> NDArray[np.float32]:
         return np.concatenate([np.asarray(b, np.float32) for b in source.blocks()])
 
 
-def _clips(files: Sequence[Path], settings: FeatureSettings) -> Envelopes:
-    """Each file padded at both ends, or cut, to one second."""
-    samples = np.zeros((len(files), SAMPLE_RATE_HZ))
+def _clips(
+    files: Sequence[Path], settings: FeatureSettings, length: int = SAMPLE_RATE_HZ
+) -> Envelopes:
+    """Each file padded at both ends, or cut, to `length` samples."""
+    samples = np.zeros((len(files), length))
     for row, path in zip(samples, files, strict=True):
-        audio = _read(path)[:SAMPLE_RATE_HZ]
-        start = (SAMPLE_RATE_HZ - len(audio)) // 2
+        audio = _read(path)[:length]
+        start = (length - len(audio)) // 2
         row[start : start + len(audio)] = audio
     return _envelopes(samples, settings)
 
 
-def _joined(files: Sequence[Path], settings: FeatureSettings) -> Envelopes:
+def _joined(
+    files: Sequence[Path], settings: FeatureSettings, row_hops: int = STREAM_HOPS
+) -> Envelopes:
     """The files one after another, cut into rows that are worked on side by side."""
     audio = np.concatenate([_read(path) for path in files])
-    rows = max(1, len(audio) // (STREAM_HOPS * HOP_SAMPLES))
+    rows = max(1, len(audio) // (row_hops * HOP_SAMPLES))
     hops = len(audio) // rows // HOP_SAMPLES
     samples = audio[: rows * hops * HOP_SAMPLES].reshape(rows, -1).astype(np.float64)
     envelopes = _envelopes(samples, settings)
@@ -144,14 +149,20 @@ def _envelopes(samples: NDArray[np.float64], settings: FeatureSettings) -> Envel
     return envelopes
 
 
-def _load(
+def load_envelopes(
     files: Sequence[Path],
     settings: FeatureSettings,
     cache: Path,
     jobs: int,
     whole: bool = False,
+    clip_s: float = 1.0,
+    row_hops: int = STREAM_HOPS,
 ) -> Envelopes:
-    """Envelopes of `files`, from the cache if nothing that they depend on has changed."""
+    """Envelopes of `files`, from the cache if nothing that they depend on has changed.
+
+    Clips (n, hops, channels) of clip_s, or with `whole` the files joined, (hops, channels). These
+    are worked on in rows of row_hops side by side: short ones are quicker, but each begins anew.
+    """
     bank_settings = {
         key: value
         for key, value in asdict(settings).items()
@@ -159,12 +170,17 @@ def _load(
         or key in ("lowpass_s", "half_wave")
     }
     listing = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
-    key = json.dumps([bank_settings, whole, listing], sort_keys=True)
+    size = row_hops if whole else clip_s
+    usual = size == (STREAM_HOPS if whole else 1)
+    key = json.dumps([bank_settings, whole, listing, *([] if usual else [size])], sort_keys=True)
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
     if path.exists():
         cached: Envelopes = np.load(path, allow_pickle=False)
         return cached
-    compute = partial(_joined if whole else _clips, settings=settings)
+    if whole:
+        compute = partial(_joined, settings=settings, row_hops=row_hops)
+    else:
+        compute = partial(_clips, settings=settings, length=round(clip_s * SAMPLE_RATE_HZ))
     if jobs == 1:  # a worker of a cluster may not have processes of its own
         parts = list(map(compute, _groups(files)))
     else:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from kws_stream.errors import DataError
 from kws_stream.training.augment import condition
 from kws_stream.training.batches import Batches
-from kws_stream.training.corpus import CLIP_HOPS, Corpus
+from kws_stream.training.corpus import Corpus
 from kws_stream.training.model import Grid, Mismatch, SpottingNetwork, state_currents
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.sampling import validation_clips
@@ -112,7 +112,7 @@ def sequence_loss(
     batch, joined = labels.shape
     classes = logits.shape[-1]
     per_clip = len(logits) // joined
-    start, stop = (round(s * per_clip) for s in recipe.decision_s)
+    start, stop = (round(s / recipe.clip_s * per_clip) for s in recipe.decision_s)
     decisions = logits.view(joined, per_clip, batch, classes)[:, start:stop].mean(1)
     loss = functional.cross_entropy(
         decisions.flatten(0, 1), labels.t().flatten(), label_smoothing=recipe.label_smoothing
@@ -152,8 +152,8 @@ def validate(
     chain_count = min(CHAINS, len(order))
     order = order[: len(order) // chain_count * chain_count]
     clips, labels = clips[order], labels[order]
-    per_clip = CLIP_HOPS // recipe.features.hops_per_frame
-    start, stop = (round(s * per_clip) for s in recipe.decision_s)
+    per_clip = clips.shape[1] // recipe.features.hops_per_frame
+    start, stop = (round(s / recipe.clip_s * per_clip) for s in recipe.decision_s)
     fresh = torch.cat(
         [
             network(condition(part, recipe.features))[start:stop].mean(0)

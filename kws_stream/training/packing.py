@@ -43,8 +43,16 @@ SOURCES = {
 }
 
 
-def write_pack(network: SpottingNetwork, recipe: Recipe, corpus: Corpus, folder: Path) -> Path:
+def write_pack(
+    network: SpottingNetwork,
+    recipe: Recipe,
+    corpus: Corpus,
+    folder: Path,
+    data: list[dict[str, str]] | None = None,
+) -> Path:
     """Write the quantised network as a model pack; an older pack in `folder` is replaced.
+
+    data: what it was trained on, as a manifest says it; by default what the corpus holds.
 
     Raises PackError if the network is not exact on its grid.
     """
@@ -64,7 +72,7 @@ def write_pack(network: SpottingNetwork, recipe: Recipe, corpus: Corpus, folder:
         "grid": {"step": step, "low": low, "high": high},
         "detector": recipe.detector.as_dict(),
         "clip": {"from_s": start, "to_s": stop},
-        "data": [SOURCES[name] for name in SOURCES if name in used],
+        "data": [SOURCES[name] for name in SOURCES if name in used] if data is None else data,
         "recipe": recipe.training_settings() | {"decision_s": list(recipe.decision_s)},
         "metrics": {},
     }
@@ -91,10 +99,15 @@ def record_metrics(folder: Path, data: Path) -> dict[str, Any]:
         for name, value in figures.items():
             label = f"{name}_carried" if carry else name
             metrics[label] = {"value": round(value, 4), "command": command}
+    write_metrics(folder, metrics)
+    return metrics
+
+
+def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """Put metrics into the manifest of a pack, in place of those there."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text("utf-8")) | {"metrics": metrics}
     partial = folder / "manifest.part"
     partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
     partial.replace(path)
     packs.load(folder)
-    return metrics

@@ -5,12 +5,15 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.detector import DetectorSettings
 from kws_stream.errors import ParameterError
 from kws_stream.evaluation.speech_commands import TASKS
 from kws_stream.features import FeatureSettings
+from kws_stream.training.phrase import OTHER, Phrase
 
 CLASSES = TASKS  # a model's classes are those of the task that it is trained for
+WAKE_PHRASE = "wake-phrase"  # the task of a phrase of one's own: its classes are it and the rest
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Recipe:
     limits: word = how many real clips of it training hears at most; with 0 it is left out whole, to
     see what becomes of words never heard. shares: how often each kind of clip is drawn (see
     `Sampler`).
+
+    clip_s: length of a clip, in tenths of a second. For the task wake-phrase alone: phrase, the
+    words to listen for, and speech, how much of it is synthesised (see `phrase_speech.Amounts`).
     """
 
     name: str
@@ -71,48 +77,99 @@ class Recipe:
     half: bool = False
     limits: dict[str, int] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
+    clip_s: float = 1.0
+    phrase: str = ""
+    speech: dict[str, float] = field(default_factory=dict)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
 
     def __post_init__(self) -> None:
-        if self.task not in CLASSES:
+        if self.task not in CLASSES and self.task != WAKE_PHRASE:
             raise ParameterError(
                 f"recipe task: need one of {', '.join(CLASSES)}, got {self.task!r}"
             )
-        start, stop = self.decision_s
-        if not 0 <= start < stop <= 1:
+        if self.task == WAKE_PHRASE:
+            Phrase.parse(self.phrase)
+        elif self.clip_s != 1:
             raise ParameterError(
-                f"recipe decision_s: need 0 <= from < to <= 1, got {start}, {stop}"
+                f"recipe clip_s: need 1 for the task {self.task}, got {self.clip_s}; a recipe for "
+                "--wake-phrase leaves the task out"
+            )
+        hops = 100 * self.clip_s
+        if not 0.5 <= self.clip_s <= 5 or abs(hops - 10 * round(hops / 10)) > 1e-6:
+            raise ParameterError(
+                f"recipe clip_s: need 0.5 to 5 s in tenths of a second, got {self.clip_s}"
+            )
+        if self.clip_hops % self.features.hops_per_frame:
+            raise ParameterError(
+                f"recipe clip_s: need whole frames of {self.features.hops_per_frame} hops, got "
+                f"{self.clip_hops} hops"
+            )
+        start, stop = self.decision_s
+        if not 0 <= start < stop <= self.clip_s:
+            raise ParameterError(
+                f"recipe decision_s: need 0 <= from < to <= {self.clip_s:g}, got {start}, {stop}"
             )
 
     @classmethod
-    def from_toml(cls, path: str | Path) -> "Recipe":
-        """Recipe of a file; raises ParameterError that names the file and the setting."""
+    def from_toml(cls, path: str | Path, **defaults: Any) -> "Recipe":
+        """Recipe of a file; raises ParameterError that names the file and the setting.
+
+        defaults: what the file does not set, tables as dicts.
+        """
         try:
             values: dict[str, Any] = tomllib.loads(Path(path).read_text("utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ParameterError(f"{path}: need a recipe in TOML, got: {error}") from error
+        try:
+            return cls.from_settings(_over(defaults, values))
+        except (TypeError, ValueError) as error:
+            raise ParameterError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> "Recipe":
+        """Recipe of settings with plain tables; raises ParameterError, also for unknown names."""
+        values = dict(settings)
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
-            raise ParameterError(f"{path}: unknown settings {unknown}")
+            raise ParameterError(f"unknown settings {unknown}")
         try:
             values["features"] = FeatureSettings.from_dict(values.get("features", {}))
             values["detector"] = DetectorSettings.from_dict(values.get("detector", {}))
             if "decision_s" in values:
                 values["decision_s"] = tuple(values["decision_s"])
             return cls(**values)
-        except (TypeError, ValueError) as error:
-            raise ParameterError(f"{path}: {error}") from error
+        except TypeError as error:
+            raise ParameterError(str(error)) from error
 
     @property
     def classes(self) -> tuple[str, ...]:
+        if self.task == WAKE_PHRASE:
+            return (Phrase.parse(self.phrase).keyword, OTHER)
         return CLASSES[self.task]
 
     @property
+    def clip_hops(self) -> int:
+        return round(self.clip_s * SAMPLE_RATE_HZ) // HOP_SAMPLES
+
+    @property
     def keywords(self) -> tuple[str, ...]:
+        if self.task == WAKE_PHRASE:
+            return self.classes[:1]
         return tuple(c for c in self.classes if c not in ("unknown", "silence", "other"))
 
     def training_settings(self) -> dict[str, Any]:
         """What a manifest tells of the recipe: all but what stands elsewhere in it."""
-        elsewhere = ("name", "description", "version", "features", "detector")
+        elsewhere = ["name", "description", "version", "features", "detector"]
+        if self.task != WAKE_PHRASE:
+            elsewhere += ["phrase", "speech", "clip_s"]
         return {key: value for key, value in asdict(self).items() if key not in elsewhere}
+
+
+def _over(defaults: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Values in place of defaults, table by table."""
+    merged = defaults | values
+    for name, default in defaults.items():
+        if isinstance(default, dict) and isinstance(values.get(name), dict):
+            merged[name] = default | values[name]
+    return merged

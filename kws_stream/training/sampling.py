@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kws_stream.training.corpus import CLIP_HOPS, Corpus
-from kws_stream.training.recipe import CLASSES, Recipe
+from kws_stream.training.corpus import Corpus
+from kws_stream.training.recipe import WAKE_PHRASE, Recipe
 
 # How often each kind of clip is drawn where a recipe does not say; keywords have 1.0 each.
 SHARES = {
@@ -33,7 +33,19 @@ SHARES = {
         "noise": 0.4,
     },
     "v2-35": {"keyword_synthetic": 0.07, "rare_keyword_synthetic": 0.65},
+    WAKE_PHRASE: {
+        "phrase": 1.0,
+        "recordings": 1.0,  # a person's own, of the phrase
+        "near": 1.0,
+        "words": 0.3,
+        "running": 1.0,
+        "noise": 0.3,
+        "speech_commands": 0.4,  # the rest are real recordings, where there are any
+        "other_words": 0.3,
+        "running_speech": 1.0,
+    },
 }
+OF_PHRASE = ("phrase", "recordings")
 RARE = 100
 TASK_WORDS = ("no", "up", "down", "left", "right")  # against yes, in arXiv:2605.15216
 
@@ -59,6 +71,7 @@ class Sampler:
 
     def __init__(self, corpus: Corpus, recipe: Recipe) -> None:
         self.classes = recipe.classes
+        self._hops = recipe.clip_hops
         shares = SHARES[recipe.task] | recipe.shares
         tensors = {name: torch.from_numpy(c.envelopes) for name, c in corpus.clips.items()}
         self._groups: list[_Group] = []
@@ -68,6 +81,25 @@ class Sampler:
             if len(rows) and share > 0:
                 self._groups.append(_Group(label, share, tensors[source], torch.from_numpy(rows)))
 
+        if recipe.task == WAKE_PHRASE:
+            self._add_phrase(corpus, shares, add)
+        else:
+            self._add_words(corpus, recipe, shares, add)
+        self._shares = torch.tensor([group.share for group in self._groups])
+
+    def _add_phrase(self, corpus: Corpus, shares: dict[str, float], add: _Add) -> None:
+        """A wake phrase and the rest: each source with its share."""
+        for source, clips in corpus.clips.items():
+            label = int(source not in OF_PHRASE)
+            add(label, shares[source], source, clips.splits == "training")
+        for source, envelopes in corpus.streams.items():
+            stream = torch.from_numpy(envelopes)
+            self._groups.append(_Group(1, shares[source], stream, None))
+
+    def _add_words(
+        self, corpus: Corpus, recipe: Recipe, shares: dict[str, float], add: _Add
+    ) -> None:
+        """The words of the task, and what is none of them."""
         real = corpus.clips["speech_commands"]
         training = real.splits == "training"
         for word, limit in recipe.limits.items():
@@ -87,7 +119,6 @@ class Sampler:
                 add(label, weight * made, "synthetic", synthetic.words == word)
         if recipe.task != "v2-35":
             self._add_others(corpus, recipe, shares, training, add)
-        self._shares = torch.tensor([group.share for group in self._groups])
 
     def _add_others(
         self,
@@ -130,7 +161,7 @@ class Sampler:
         """Clips (count, hops, channels) and labels (count,)."""
         chosen = torch.multinomial(self._shares, count, True, generator=generator)
         channels = self._groups[0].envelopes.shape[-1]
-        clips = torch.empty(count, CLIP_HOPS, channels)
+        clips = torch.empty(count, self._hops, channels)
         labels = torch.empty(count, dtype=torch.long)
         for index, group in enumerate(self._groups):
             rows = torch.nonzero(chosen == index).flatten()
@@ -141,9 +172,9 @@ class Sampler:
                 picked = torch.randint(0, len(group.members), (len(rows),), generator=generator)
                 clips[rows] = group.envelopes[group.members[picked]]
                 continue
-            last = len(group.envelopes) - CLIP_HOPS
+            last = len(group.envelopes) - self._hops
             starts = torch.randint(0, last, (len(rows),), generator=generator)
-            second = group.envelopes[starts[:, None] + torch.arange(CLIP_HOPS)]
+            second = group.envelopes[starts[:, None] + torch.arange(self._hops)]
             if self.classes[group.label] == "silence":
                 level_db = 60 * torch.rand(len(rows), 1, 1, generator=generator) - 50
                 second = second * 10 ** (level_db / 20)
@@ -161,8 +192,8 @@ class Sampler:
         streams = [g for g in self._groups if g.members is None]
         if not streams:
             channels = self._groups[0].envelopes.shape[-1]
-            return torch.empty(0, clips * CLIP_HOPS, channels), torch.empty(0, clips).long()
-        hops = clips * CLIP_HOPS
+            return torch.empty(0, clips * self._hops, channels), torch.empty(0, clips).long()
+        hops = clips * self._hops
         sequences, labels = [], []
         for index in range(count):
             group = streams[index % len(streams)]
@@ -175,13 +206,25 @@ class Sampler:
 
 def validation_clips(corpus: Corpus, recipe: Recipe) -> tuple[Tensor, Tensor]:
     """Envelopes and labels of the validation speakers' clips of the task, by official split."""
+    if recipe.task == WAKE_PHRASE:
+        return _validation_of_phrase(corpus)
     clips = corpus.clips["speech_commands"]
     rows = clips.splits == "validation"
     if recipe.task == "yes":
         rows &= np.isin(clips.words, ("yes", *TASK_WORDS))
-    classes = CLASSES[recipe.task]
+    classes = recipe.classes
     if recipe.task == "v2-35":
         rows &= np.isin(clips.words, classes)
     rest = "other" if "other" in classes else "unknown"
     labels = [classes.index(w if w in recipe.keywords else rest) for w in clips.words[rows]]
     return torch.from_numpy(clips.envelopes[rows]), torch.tensor(labels)
+
+
+def _validation_of_phrase(corpus: Corpus) -> tuple[Tensor, Tensor]:
+    """Clips of a wake phrase by held-out voices, and near misses and words by them."""
+    envelopes, labels = [], []
+    for source, clips in corpus.clips.items():
+        held_out = clips.envelopes[clips.splits == "validation"]
+        envelopes.append(torch.from_numpy(held_out))
+        labels += [int(source not in OF_PHRASE)] * len(held_out)
+    return torch.cat(envelopes), torch.tensor(labels)

@@ -93,7 +93,7 @@ def tool_versions() -> dict[str, str]:
     """
     versions = {}
     for tool in ("espeak-ng", "flite"):
-        words = _run([tool, "--version"], needs_success=False)
+        words = run_tool([tool, "--version"], needs_success=False)
         found = re.search(r"(?:text-to-speech:\s*|flite-)(\S+)", words)
         versions[tool] = found.group(1) if found else "unknown"
     return versions
@@ -114,14 +114,14 @@ def speak(text: str, voice: Voice, manner: Manner = Manner()) -> Samples:
         if voice.tool == "espeak-ng":
             rate = round(np.clip(160 / stretch, 80, 400))  # 160 words a minute is one clear word
             tone = round(np.clip(50 * pitch, 0, 99))
-            _run(
+            run_tool(
                 ["espeak-ng", "-v", voice.name, "-s", f"{rate}", "-p", f"{tone}", "-w", wav, spoken]
             )
         elif voice.tool == "flite":
             mean_hz = FLITE_VOICES.get(voice.name, 120.0) * pitch
             options = ["--setf", f"duration_stretch={stretch:.3f}"]
             options += ["--setf", f"int_f0_target_mean={mean_hz:.1f}"]
-            _run(["flite", "-voice", voice.name, *options, "-t", spoken, "-o", wav])
+            run_tool(["flite", "-voice", voice.name, *options, "-t", spoken, "-o", wav])
         else:
             raise ParameterError(f"need a voice of espeak-ng or flite, got tool {voice.tool!r}")
         samples, rate_hz = soundfile.read(wav, dtype="float32")
@@ -212,8 +212,11 @@ def _resample(samples: Samples, rate_hz: float) -> Samples:
     return out
 
 
-def _run(command: list[str], *, needs_success: bool = True) -> str:
-    """Run a tool and return what it said."""
+def run_tool(command: list[str], *, needs_success: bool = True) -> str:
+    """Run a tool and return what it said.
+
+    Raises MissingExtraError when it is not installed, AudioError when it failed.
+    """
     if shutil.which(command[0]) is None:
         raise MissingExtraError(
             f"need the program {command[0]} to synthesise speech, and it is not installed; "

@@ -1,0 +1,304 @@
+"""The recordings that a wake phrase is taught from: synthetic speech and noise, as files.
+
+    FOLDER/training/phrase, near, words   clips of one length, with other speech before and after
+    FOLDER/training/recordings            the same of a person's own recordings
+    FOLDER/training/running, noise        sentences and word lists, pauses between them; noises
+    FOLDER/held_out/...                   the same by other voices
+    FOLDER/held_out/clips/<keyword>       the phrase alone, to be put into streams
+    FOLDER/held_out/misses/near           near misses alone
+
+Every file comes from the seed, its kind and its number alone, so that an interrupted run goes on
+with the missing ones and any number of jobs writes the same files.
+"""
+
+import json
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.errors import DataError, ParameterError
+from kws_stream.evaluation.mixtures import read_whole
+from kws_stream.evaluation.sources import audio_below
+from kws_stream.evaluation.word_times import find_word
+from kws_stream.training.phrase import NearMisses, Phrase, sentences
+from kws_stream.training.phrase_noise import KINDS, Samples, in_room, noise
+from kws_stream.training.synthesis import Manner, Voice, espeak_voices, flite_voices, speak
+
+LAYOUT = 1  # raised when the same settings give other files
+MAX_S = 2.0  # a phrase said at a usual speed
+HELD_OUT = ("m4", "f3", "adam", "linda", "rob", "awb")  # variants of espeak-ng, a voice of flite
+FLITE_SHARE = 0.5
+TAIL_S = (0.1, 0.35)  # from the phrase's end to that of its clip
+NOISE_S = 20.0
+HELD_OUT_SHARE = 0.2  # of the clips
+POOL = 200  # utterances that speech before and after a phrase is cut from
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is made. Clips for training, a fifth as many held out; minutes of either."""
+
+    phrase: int = 1200
+    near: int = 1200
+    words: int = 400
+    recordings: int = 600
+    running_min: float = 30.0
+    held_out_min: float = 30.0
+    noise_min: float = 8.0
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Amounts":
+        """Raises ParameterError for unknown names and for numbers that are not above 0."""
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ParameterError(f"recipe speech: unknown settings {unknown}")
+        for name, value in values.items():
+            kind = int if name in ("phrase", "near", "words", "recordings") else int | float
+            if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value <= 100_000:
+                raise ParameterError(f"recipe speech {name}: need a number above 0, got {value!r}")
+        return cls(**values)
+
+
+def usual_length_s(phrase: Phrase) -> float:
+    """The median length in s of the phrase in a dozen voices.
+
+    Raises ParameterError if it is over `MAX_S`, MissingExtraError where a tool is missing.
+    """
+    voices = [*espeak_voices()[::34], *flite_voices()]
+    length_s = float(np.median([len(speak(phrase.text, v)) for v in voices])) / SAMPLE_RATE_HZ
+    if length_s > MAX_S:
+        raise ParameterError(
+            f"wake phrase: need one that takes {MAX_S:g} s at most, {phrase.text!r} takes about "
+            f"{length_s:.1f} s; choose a shorter one"
+        )
+    return length_s
+
+
+@lru_cache(maxsize=2)
+def voices_of(held_out: bool) -> list[list[Voice]]:
+    """The voices of espeak-ng and of flite that are held out, or all the others."""
+
+    def chosen(voice: Voice) -> bool:
+        return (voice.name.split("+")[-1] in HELD_OUT) == held_out
+
+    return [list(filter(chosen, espeak_voices())), list(filter(chosen, flite_voices()))]
+
+
+class Speech:
+    """Writes the files of a phrase to a folder."""
+
+    def __init__(
+        self,
+        phrase: Phrase,
+        clip_s: float,
+        amounts: Amounts,
+        seed: int,
+        folder: Path,
+        positives: Path | None = None,
+    ) -> None:
+        """positives: folder of a person's own recordings of the phrase.
+
+        Raises DataError for a folder without recordings and for one that is no short phrase,
+        AudioError for a file that cannot be read.
+        """
+        self.phrase, self.folder, self.amounts = phrase, folder, amounts
+        self._samples = round(clip_s * SAMPLE_RATE_HZ)
+        self._seed = seed
+        self._misses = NearMisses(phrase)
+        self._texts = [text for text in sentences() if not phrase.within(text)]
+        self._own = read_recordings(positives, self._samples) if positives is not None else {}
+        self._pool: list[Samples] = []
+        self._about = {
+            "layout": LAYOUT,
+            "phrase": phrase.text,
+            "clip_s": clip_s,
+            "seed": seed,
+            "amounts": asdict(amounts),
+            "recordings": [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in self._own],
+        }
+
+    def write(self, jobs: int, progress: Callable[[int, int], None]) -> None:
+        """Write what is not there yet; progress hears of the files done and of all.
+
+        Files of other settings are replaced. Raises DataError for a folder of something else.
+        """
+        self._begin()
+        stages = [list(self._of(stage)) for stage in (self._long, self._clips)]
+        total, done = sum(map(len, stages)), 0
+        for tasks in stages:
+            with ThreadPoolExecutor(jobs) as pool:
+                for _ in pool.map(lambda task: _write_missing(*task), tasks):
+                    done += 1
+                    progress(done, total)
+
+    def _begin(self) -> None:
+        about = self.folder / "speech.json"
+        if self.folder.exists() and any(self.folder.iterdir()):
+            if not about.is_file():
+                raise DataError(f"{self.folder}: need a folder of synthetic speech, got another")
+            if json.loads(about.read_text("utf-8")) != self._about:
+                shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        about.write_text(json.dumps(self._about, indent=2) + "\n", "utf-8")
+
+    def _of(self, stage: "_Stage") -> "Iterator[_Task]":
+        for held_out in (False, True):
+            yield from stage(self.folder / ("held_out" if held_out else "training"), held_out)
+
+    def _long(self, folder: Path, held_out: bool) -> "Iterator[_Task]":
+        """Running speech and noises. An utterance lasts about 3.5 s with its pause."""
+        minutes = self.amounts.held_out_min if held_out else self.amounts.running_min
+        for index in range(round(minutes * 60 / 3.5)):
+            path = folder / "running" / f"{index:05d}.flac"
+            yield path, partial(self._utterance, index, held_out)
+        for index in range(max(len(KINDS), round(self.amounts.noise_min * 60 / NOISE_S))):
+            kind = KINDS[index % len(KINDS)]
+            path = folder / "noise" / f"{kind}-{index:05d}.flac"
+            yield path, partial(noise, kind, NOISE_S, self._rng("noise", index, held_out))
+
+    def _clips(self, folder: Path, held_out: bool) -> "Iterator[_Task]":
+        share = HELD_OUT_SHARE if held_out else 1.0
+        for kind in ("phrase", "near", "words"):
+            for index in range(max(1, round(share * getattr(self.amounts, kind)))):
+                path = folder / kind / f"{index:05d}.flac"
+                yield path, partial(self._in_context, kind, index, held_out)
+                alone = {"phrase": ("clips", self.phrase.keyword), "near": ("misses", "near")}
+                if held_out and kind in alone:
+                    path = Path(folder, *alone[kind], f"{index:05d}.flac")
+                    yield path, partial(self._alone, kind, index)
+        own = [sound for i, sound in enumerate(self._own.values()) if (i % 5 == 4) == held_out]
+        for index in range(round(share * self.amounts.recordings) if own else 0):
+            path = folder / "recordings" / f"{index:05d}.flac"
+            rng = self._rng("own", index, held_out)
+            yield path, partial(self._placed, own[index % len(own)], rng, held_out)
+        for index, sound in enumerate(own if held_out else []):
+            path = folder / "clips" / self.phrase.keyword / f"recording-{index:05d}.flac"
+            yield path, partial(np.asarray, sound)
+
+    def _rng(self, kind: str, index: int, held_out: bool) -> np.random.Generator:
+        text = f"{self.phrase.text}/{kind}/{held_out}"
+        return np.random.default_rng([self._seed, zlib.crc32(text.encode()), index])
+
+    def _voice(self, rng: np.random.Generator, held_out: bool) -> tuple[Voice, Manner]:
+        voices = voices_of(held_out)[int(rng.random() < FLITE_SHARE)]
+        manner = Manner(
+            stretch=rng.uniform(0.75, 1.3),
+            pitch=rng.uniform(0.6, 1.5),
+            tract=rng.uniform(0.85, 1.15),
+            ending=str(rng.choice([".", "!", "?", ","])),
+        )
+        return voices[rng.integers(len(voices))], manner
+
+    def _said(self, kind: str, rng: np.random.Generator, held_out: bool) -> Samples:
+        voice, manner = self._voice(rng, held_out)
+        if kind == "phrase":
+            text = self.phrase.text
+        elif kind == "near":
+            text = self._misses.draw(rng, voice.tool == "espeak-ng")
+        else:
+            text = " ".join(self._misses.words(rng, int(rng.integers(1, 4))))
+        return speak(text, voice, manner)
+
+    def _alone(self, kind: str, index: int) -> Samples:
+        rng = self._rng(kind, index, True)
+        sound = self._said(kind, rng, True)
+        return _at_level(_perhaps_in_room(np.pad(sound, 800), rng), rng)
+
+    def _in_context(self, kind: str, index: int, held_out: bool) -> Samples:
+        rng = self._rng(kind, index, held_out)
+        return self._placed(self._said(kind, rng, held_out), rng, held_out)
+
+    def _placed(self, sound: Samples, rng: np.random.Generator, held_out: bool) -> Samples:
+        """A clip that ends soon after the sound; speech or nothing before it and after it."""
+        clip = np.zeros(self._samples, np.float32)
+        end = self._samples - round(rng.uniform(*TAIL_S) * SAMPLE_RATE_HZ)
+        sound = sound[-end:] / np.abs(sound).max()
+        start = end - len(sound)
+        clip[start:end] = sound
+        until = start - round(rng.uniform(0.0, 0.25) * SAMPLE_RATE_HZ)
+        if rng.random() < 0.5 and until > 0:
+            clip[:until] = _last(self._context(rng, held_out), until)
+        begin = end + round(rng.uniform(0.0, 0.25) * SAMPLE_RATE_HZ)
+        if rng.random() < 0.4 and begin < self._samples:
+            following = self._context(rng, held_out)[: self._samples - begin]
+            clip[begin : begin + len(following)] = following
+        return _at_level(_perhaps_in_room(clip, rng), rng)
+
+    def _context(self, rng: np.random.Generator, held_out: bool) -> Samples:
+        """Other speech, from 10 dB quieter than what is in its midst to 2 dB louder."""
+        side = "held_out" if held_out else "training"
+        running = sorted((self.folder / side / "running").glob("*.flac"))[:POOL]
+        sound = read_whole(running[rng.integers(len(running))])
+        spoken = np.trim_zeros(sound)
+        scaled: Samples = spoken / np.abs(spoken).max() * 10 ** (rng.uniform(-10, 2) / 20)
+        return scaled.astype(np.float32)
+
+    def _utterance(self, index: int, held_out: bool) -> Samples:
+        """A sentence, or some words that make none, and a pause."""
+        rng = self._rng("running", index, held_out)
+        voice, manner = self._voice(rng, held_out)
+        if rng.random() < 0.5:
+            text = self._texts[rng.integers(len(self._texts))]
+        else:
+            text = " ".join(self._misses.words(rng, int(rng.integers(4, 12))))
+        sound = _at_level(_perhaps_in_room(speak(text, voice, manner), rng), rng)
+        return np.pad(sound, (0, round(rng.uniform(0.05, 0.9) * SAMPLE_RATE_HZ)))
+
+
+_Task = tuple[Path, Callable[[], Samples]]
+_Stage = Callable[[Path, bool], Iterator[_Task]]
+
+
+def read_recordings(folder: Path, clip_samples: int) -> dict[Path, Samples]:
+    """The phrase in each recording of a folder, found by its energy; float32 (n,) at 16 kHz.
+
+    Raises DataError for a folder without recordings and for a phrase longer than a clip,
+    AudioError for a file that cannot be read.
+    """
+    found = {}
+    for path in audio_below(folder):
+        sound = read_whole(path)
+        start, end = (round(time_s * SAMPLE_RATE_HZ) for time_s in find_word(sound))
+        if not np.abs(sound).any():
+            raise DataError(f"{path}: need a recording of the phrase, got silence; remove it")
+        if end - start > clip_samples:
+            raise DataError(
+                f"{path}: need the phrase alone, {clip_samples / SAMPLE_RATE_HZ:.1f} s at most, "
+                f"got {(end - start) / SAMPLE_RATE_HZ:.1f} s of sound; cut or remove it"
+            )
+        found[path] = sound[start:end]
+    return found
+
+
+def _write_missing(path: Path, make: Callable[[], Samples]) -> None:
+    import soundfile
+
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    soundfile.write(partial, make(), SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")
+    partial.replace(path)
+
+
+def _last(sound: Samples, count: int) -> Samples:
+    """The last samples; zeros before them where there are too few."""
+    return np.pad(sound[-count:], (max(0, count - len(sound)), 0))
+
+
+def _perhaps_in_room(sound: Samples, rng: np.random.Generator) -> Samples:
+    return in_room(sound, rng) if rng.random() < 0.6 else sound
+
+
+def _at_level(sound: Sequence[float] | Samples, rng: np.random.Generator) -> Samples:
+    """With its loudest sample at 0.08 to 0.8 of full scale."""
+    values = np.asarray(sound, np.float32)
+    return values * np.float32(rng.uniform(0.08, 0.8) / np.abs(values).max())

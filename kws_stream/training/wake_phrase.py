@@ -1,0 +1,228 @@
+"""A wake phrase of one's own: from its words to a recipe, a corpus, a threshold and figures."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kws_stream import evaluation, packs
+from kws_stream.errors import DataError, ParameterError
+from kws_stream.evaluation import Stream, Tuning
+from kws_stream.evaluation.speech_commands import split_of
+from kws_stream.training.corpus import Clips, Corpus, Envelopes, audio_files, load_envelopes
+from kws_stream.training.model import SpottingNetwork
+from kws_stream.training.packing import SOURCES, write_metrics, write_pack
+from kws_stream.training.phrase import Phrase
+from kws_stream.training.phrase_speech import usual_length_s
+from kws_stream.training.recipe import WAKE_PHRASE, Recipe
+from kws_stream.training.synthesis import tool_versions
+from kws_stream.workers import Workers
+
+DECISION_S = 0.4  # the end of each clip; also the detector's window
+TARGET_PER_HOUR = 0.5  # false accepts in held-out speech and noise
+SNR_DB = 15.0  # of the held-out phrases over noise
+ROW_HOPS = 750  # of running speech and noise
+BABBLE_VOICES = 4
+BABBLE_HOPS = 60_000  # ten minutes
+
+
+def recipe_for(phrase: Phrase, config: Path | None = None) -> Recipe:
+    """The default recipe of a phrase, with the settings of a TOML file in place of its own.
+
+    Raises ParameterError for a phrase that is too long and a wrong file, MissingExtraError where
+    espeak-ng or flite is missing.
+    """
+    length_s = usual_length_s(phrase)
+    clip_s = max(1.0, round(1.15 * length_s + 0.5, 1))
+    defaults: dict[str, Any] = {
+        "name": phrase.pack,
+        "task": WAKE_PHRASE,
+        "phrase": phrase.text,
+        "description": f'The wake phrase "{phrase.text}"',
+        "width": 32,
+        "cells": 32,
+        "steps": 3000,
+        "sequences": 32,
+        "joined": 3,
+        "learning_rate": 5e-3,
+        "between_weight": 0.3,
+        "background_share": 0.2,
+        "eps_share": 0.5,
+        "current_scale": 0.5,
+        "power_weight": 0.1,
+        "augment": 0.5,
+        "clip_s": clip_s,
+        "decision_s": (round(clip_s - DECISION_S, 2), clip_s),
+        "features": {"hops_per_frame": 2, "selectivity": 1.7, "slow_s": [0.05, 0.16, 0.5]},
+        "detector": {
+            "window_s": DECISION_S,
+            "threshold": 0.8,
+            "rearm": 0.4,
+            "refractory_s": 1.0,
+            "onset_s": round(length_s, 2),
+        },
+    }
+    if config is None:
+        return Recipe.from_settings(defaults)
+    recipe = Recipe.from_toml(config, **defaults)
+    if (recipe.task, recipe.phrase) != (WAKE_PHRASE, phrase.text):
+        raise ParameterError(
+            f"{config}: need a recipe without task and phrase, which --wake-phrase gives, got "
+            f"{recipe.task} and {recipe.phrase!r}"
+        )
+    return recipe
+
+
+def corpus_of(
+    speech: Path, data: Path | None, recipe: Recipe, cache: Path, jobs: int = 1
+) -> Corpus:
+    """Envelopes of synthetic speech and, where `data` holds any, of real speech without the phrase.
+
+    Folders of `data` that are named after the phrase are left out, and all of wake_phrases.
+    """
+    load = partial(
+        load_envelopes, settings=recipe.features, cache=cache, jobs=jobs, clip_s=recipe.clip_s
+    )
+    sides = {"training": speech / "training", "validation": speech / "held_out"}
+    clips: dict[str, Clips] = {}
+    for kind in ("phrase", "recordings", "near", "words"):
+        files = {side: audio_files(folder / kind) for side, folder in sides.items()}
+        if files["training"]:
+            splits = [side for side, found in files.items() for _ in found]
+            everything = [f for found in files.values() for f in found]
+            clips[kind] = Clips(load(everything), np.full(len(splits), kind), np.array(splits))
+    load_long = partial(load, whole=True, row_hops=ROW_HOPS)
+    running = load_long(audio_files(sides["training"] / "running"))
+    noises = [load_long(audio_files(sides["training"] / "noise")), babble(running)]
+    streams = {"running": running}
+    if data is not None:
+        for name in ("speech_commands", "other_words"):
+            files_of = [f for f in audio_files(data / name) if _is_other(f, recipe)]
+            if files_of:
+                splits_of = np.array([split_of(f.name) for f in files_of])
+                words = np.array([f.parent.name for f in files_of])
+                clips[name] = Clips(load(files_of), words, splits_of)
+        for name, folders in REAL_STREAMS.items():
+            found = [f for folder in folders for f in audio_files(data / folder)]
+            found = [f for f in found if split_of(f.name) == "training"] or found
+            if found and name == "noise":
+                noises.append(load_long(found))
+            elif found:
+                streams[name] = load_long(found)
+    return Corpus(clips, streams | {"noise": np.concatenate(noises)})
+
+
+REAL_STREAMS = {
+    "running_speech": ["running_speech"],
+    "noise": ["noise", "speech_commands/_background_noise_"],
+}
+
+
+def _is_other(path: Path, recipe: Recipe) -> bool:
+    folder = path.parent.name
+    return not folder.startswith("_") and folder not in (recipe.classes[0], recipe.phrase)
+
+
+def babble(running: Envelopes) -> Envelopes:
+    """Several voices at once: envelopes of independent sounds add in power."""
+    parts = [np.roll(running, len(running) * i // BABBLE_VOICES, 0) for i in range(BABBLE_VOICES)]
+    power = np.sum([np.square(part[:BABBLE_HOPS]) for part in parts], axis=0)
+    mixed: Envelopes = np.sqrt(power).astype(np.float32)
+    return mixed
+
+
+def held_out_streams(speech: Path, keyword: str) -> list[Stream]:
+    """Running speech, noise, and the phrase over noise, by voices that training never heard."""
+    held_out = speech / "held_out"
+    noise = evaluation.background_in([held_out / "noise"])
+    clips = evaluation.word_clips(held_out / "clips", [keyword])
+    streams: list[Stream] = [
+        *evaluation.streams_of([held_out / "running", held_out / "noise"]),
+        *evaluation.synthesise(clips, noise, None, SNR_DB, 0, str(held_out / "clips")),
+    ]
+    return streams
+
+
+def finish(
+    network: SpottingNetwork,
+    recipe: Recipe,
+    corpus: Corpus,
+    speech: Path,
+    out: Path,
+    data: list[dict[str, str]],
+    jobs: int = 1,
+    progress: Callable[[float], None] = lambda seconds: None,
+) -> dict[str, Any]:
+    """Write the pack with the threshold that held-out streams ask for; returns its metrics.
+
+    progress: hears of the seconds of stream heard.
+    """
+    keyword = recipe.classes[0]
+    write_pack(network, recipe, corpus, out, data)
+    with Workers(jobs) as workers:
+        tuning = evaluation.tune(
+            held_out_streams(speech, keyword), out, TARGET_PER_HOUR, progress, workers
+        )
+        threshold = tuning.recommended.thresholds[keyword]
+        recipe = replace(recipe, detector=replace(recipe.detector, threshold=threshold))
+        write_pack(network, recipe, corpus, out, data)
+        misses = evaluation.word_clips(speech / "held_out" / "misses", [keyword])
+        noise = evaluation.background_in([speech / "held_out" / "noise"])
+        made = evaluation.synthesise(misses, noise, None, SNR_DB, 0, "near misses")
+        near = evaluation.evaluate_streams(made, out, workers=workers)
+    metrics = _metrics(tuning, near.point.false_accepts / len(misses), speech, out)
+    write_metrics(out, metrics)
+    return metrics
+
+
+def _metrics(tuning: Tuning, near: float, speech: Path, out: Path) -> dict[str, Any]:
+    """Each figure with the command that gives it, from where the speech was made."""
+    held_out, pack = shlex.quote(f"{speech}/held_out"), shlex.quote(packs.load(out).name)
+    noise = f"--background {held_out}/noise --snr {SNR_DB:g}"
+    tune = f"kws-stream tune {pack} {held_out}/running --positives {held_out}/clips {noise}"
+    stream = f"kws-stream evaluate-stream -m {pack} --synthesise {held_out}/misses {noise}"
+    counts = tuning.recommended.counts
+    values = {
+        "synthetic_false_reject_rate": (1 - counts.hits / counts.words, tune),
+        "synthetic_false_accepts_per_hour": (counts.false_accepts / counts.hours, tune),
+        "synthetic_near_misses_accepted": (near, stream),
+    }
+    return {k: {"value": round(v, 4), "command": command} for k, (v, command) in values.items()}
+
+
+def sources(phrase: Phrase, own_recordings: bool, data: Path | None) -> list[dict[str, str]]:
+    """What a manifest says of the data.
+
+    Raises MissingExtraError where a tool is missing, DataError where `data` holds nothing to use.
+    """
+    versions = ", ".join(f"{tool} {version}" for tool, version in tool_versions().items())
+    entries = [
+        {
+            "name": f"synthetic speech by {versions}; synthetic noise",
+            "licence": "made by this project; espeak-ng (GPL-3.0-or-later) and flite (a BSD-style "
+            "licence) were run as programs",
+            "source": f"kws-stream train --wake-phrase {shlex.quote(phrase.text)}",
+        }
+    ]
+    if own_recordings:
+        entries.append(
+            {
+                "name": "own recordings of the phrase",
+                "licence": "of whoever made them",
+                "source": "--positives",
+            }
+        )
+    if data is not None:
+        real = ("speech_commands", "other_words", "running_speech", "noise")
+        found = [SOURCES[name] for name in real if audio_files(data / name)]
+        if not found:
+            raise DataError(
+                f"{data}: need recordings in folders {', '.join(real[:3])} or {real[3]}, found "
+                "none; leave out --data to train on synthetic speech alone"
+            )
+        entries += found
+    return entries
