@@ -21,10 +21,10 @@ from kws_stream.training.phrase import (
     sentences,
 )
 from kws_stream.training.phrase_noise import KINDS, in_room, noise
+from kws_stream.training.phrase_recordings import read_recordings
 from kws_stream.training.phrase_speech import (
     Amounts,
     Speech,
-    read_recordings,
     usual_length_s,
     voices_of,
 )
