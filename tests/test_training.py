@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
+from safetensors.torch import load_file  # noqa: E402
+
 from kws_stream import bmru, packs, power  # noqa: E402
 from kws_stream.cli import main  # noqa: E402
 from kws_stream.errors import DataError, ParameterError  # noqa: E402
@@ -349,6 +351,29 @@ def test_the_command_trains_a_pack_that_hears_and_resumes(
     assert again.exit_code == 0, again.output
     assert "resumed at step 4" in again.stderr
     assert Path("pack/network.npz").read_bytes() == first
+
+
+def test_a_second_stage_begins_with_the_run_that_its_recipe_names(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = TINY_RECIPE.replace("TASK", "yes")
+    Path("tiny.toml").write_text(first)
+    second = first.replace('"tiny"', '"second"').replace("steps = 4", "steps = 1")
+    Path("second.toml").write_text('begins_with = "tiny"\nlearning_rate = 0.0\n' + second)
+    words = ["--data", str(data), "--out", "pack", "--threads", "1"]
+    missing = CliRunner().invoke(main, ["train", "second.toml", *words])
+    assert missing.exit_code == 1
+    assert "runs/tiny: need the folder of a run" in missing.stderr
+    for name in ("tiny", "second"):
+        done = CliRunner().invoke(main, ["train", f"{name}.toml", *words])
+        assert done.exit_code == 0, done.output
+    before, after = (
+        load_file(f"runs/{name}/checkpoint.safetensors") for name in ("tiny", "second")
+    )
+    # AdamW has no rate: what it holds is the first run's
+    name = "network.classifier.weight"
+    assert torch.equal(before[name], after[name])
 
 
 def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:

@@ -51,7 +51,11 @@ def training_extra() -> Iterator[None]:
 @click.option("--out", type=FOLDER, required=True, help="Folder of the new model pack.")
 @click.option("--run", type=FOLDER, help="Folder of log and checkpoint. Default: runs/NAME.")
 @click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
-@click.option("--start-from", type=FOLDER, help="Run whose network to begin with.")
+@click.option(
+    "--start-from",
+    type=FOLDER,
+    help="Run whose network to begin with. Default: what the recipe names, beside --run.",
+)
 @click.option("--teacher", type=FOLDER, help="Teacher made by `kws-stream teach`.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
 def train(
@@ -132,6 +136,8 @@ def run_training(
     from kws_stream.training.loop import Training
 
     training = Training(settings, corpus, run, teacher)
+    if start_from is None and settings.begins_with:
+        start_from = run.parent / settings.begins_with
     if start_from is not None:
         training.start_from(start_from)
     if resume:

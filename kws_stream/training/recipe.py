@@ -35,6 +35,7 @@ class Recipe:
     another virtual chip whose parameters are off by up to this fraction (three standard
     deviations). half: multiply in bfloat16 while training.
 
+    begins_with: the recipe whose trained network is the start; for a second stage at lower rates.
     limits: word = how many real clips of it training hears at most; with 0 it is left out whole, to
     see what becomes of words never heard. shares: how often each kind of clip is drawn (see
     `Sampler`).
@@ -75,6 +76,7 @@ class Recipe:
     power_weight: float = 0.0
     mismatch: float = 0.0
     half: bool = False
+    begins_with: str = ""
     limits: dict[str, int] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
     clip_s: float = 1.0

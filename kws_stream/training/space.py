@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 SECTIONS = ("features", "shares")  # tables of a recipe whose settings may be searched
-FIXED = ("name", "task", "description", "version", "seed", "limits", "detector", *SECTIONS)
+FIXED = (
+    "name",
+    "task",
+    "description",
+    "version",
+    "seed",
+    "begins_with",
+    "limits",
+    "detector",
+    *SECTIONS,
+)
 DIGITS = 4  # significant ones of a number that is drawn
 
 
