@@ -36,7 +36,7 @@ SHARES = {
     WAKE_PHRASE: {
         "phrase": 1.0,
         "recordings": 1.0,  # a person's own, of the phrase
-        "near": 0.7,
+        "near": 0.5,
         "words": 0.3,
         "running": 1.0,
         "noise": 0.3,
