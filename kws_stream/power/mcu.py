@@ -91,7 +91,10 @@ _COUNTED = "the C firmware of export-c on a simulated Cortex-M4 (QEMU, docs/firm
 # by its multiply-accumulates; without any count, by INSTRUCTIONS_PER_MAC.
 COUNTS = (
     Count("4 cells a block, 2 blocks", 264, 2114.0, _COUNTED),
-    Count("64 cells a block, 3 blocks", 28_416, 153_750.0, _COUNTED),
+    Count("16 cells a block, 2 blocks", 2848, 16_614.0, _COUNTED),
+    Count("64 cells a block, 3 blocks", 32_512, 181_160.0, _COUNTED),
+    Count("128 cells a block, 4 blocks", 146_944, 782_100.0, _COUNTED),
+    Count("192 cells a block, 4 blocks", 318_720, 1_664_194.0, _COUNTED),
 )
 
 # Instructions of the fixed-point front end for a sample of a channel: 149,482 for a frame of 320

@@ -93,9 +93,9 @@ def scaling(
 ) -> Scaling:
     """Power against d, per block; exponents are slopes of straight lines in log-log.
 
-    beyond: further d, with m = d; their power is the mean power of a cell, and of a mirror, of the
-    trained networks, times how many there are: a count, not a simulation. Raises ParameterError for
-    fewer than two sizes.
+    beyond: further d, with m = d, as far as they are above those trained; their power is the mean
+    power of a cell, and of a mirror, of the trained networks, times how many there are: a count,
+    not a simulation. Raises ParameterError for fewer than two sizes.
     """
     trained = sorted((measure(*one) for one in packs_heard), key=lambda size: (size.d, size.name))
     if len({size.d for size in trained}) < 2:
@@ -107,7 +107,7 @@ def scaling(
     per_mirror = float(np.mean([size.feedforward_nw / size.mirrors for size in trained]))
     blocks = trained[-1].blocks
     counted = []
-    for d in beyond:
+    for d in (d for d in beyond if d > trained[-1].d):
         mirrors = 2 * d * (d + 1)
         counted.append(
             Size(
