@@ -45,7 +45,7 @@ POOL = 200  # utterances that speech before and after a phrase is cut from
 class Amounts:
     """How much is made. Clips for training, a fifth as many held out; minutes of either."""
 
-    phrase: int = 1200
+    phrase: int = 3000
     near: int = 1200
     words: int = 400
     recordings: int = 600

@@ -36,8 +36,8 @@ SHARES = {
     WAKE_PHRASE: {
         "phrase": 1.0,
         "recordings": 1.0,  # a person's own, of the phrase
-        "near": 0.5,
-        "words": 0.3,
+        "near": 0.2,
+        "words": 0.4,
         "running": 1.0,
         "noise": 0.3,
         "speech_commands": 0.4,  # the rest are real recordings, where there are any
