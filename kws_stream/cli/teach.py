@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from kws_stream.cli.train import CACHE, FOLDER, training_extra
+from kws_stream.cli.train import CACHE, FOLDER
+from kws_stream.training import training_extra
 
 
 @click.command()

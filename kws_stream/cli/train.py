@@ -1,13 +1,12 @@
 """`kws-stream train`: a recipe and recordings in, a model pack out."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kws_stream.errors import MissingExtraError
+from kws_stream.training import training_extra
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,17 +18,6 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 CACHE = Path("runs") / "cache"
-
-
-@contextmanager
-def training_extra() -> Iterator[None]:
-    """Imports inside need the extra train; raises MissingExtraError that says so."""
-    try:
-        yield
-    except ImportError as error:
-        raise MissingExtraError(
-            f"need PyTorch for training, got: {error}; pip install 'kws-stream[train]'"
-        ) from error
 
 
 @click.command()

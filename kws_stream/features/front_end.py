@@ -91,6 +91,11 @@ class FeatureSettings(ConditioningSettings):
         return asdict(self) | {"slow_s": list(self.slow_s)}
 
     @property
+    def n_features(self) -> int:
+        """Features a frame: the channels and each slow copy of them."""
+        return self.channels * (1 + len(self.slow_s))
+
+    @property
     def input_grid(self) -> tuple[float, float, float]:
         """(step, low, high) of what the front end gives."""
         return self.step, 0.0, self.high

@@ -7,7 +7,7 @@ and depends on what a clip is joined to, so it is computed in every step.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -90,9 +90,7 @@ class Corpus:
             "noise": [data / "noise", data / "speech_commands" / "_background_noise_"],
         }
         for name, folders in stream_folders.items():
-            # a few recordings may all be of other splits: then there is nothing to hold out
-            files = [f for folder in folders for f in audio_files(folder)]
-            files = [f for f in files if split_of(f.name) == "training"] or files
+            files = training_files(f for folder in folders for f in audio_files(folder))
             if files:
                 streams[name] = load(files, whole=True)
         if "noise" not in streams:
@@ -106,6 +104,15 @@ class Corpus:
 def audio_files(folder: Path) -> list[Path]:
     """The recordings in a folder and below; none where there is no folder."""
     return sorted(f for f in folder.rglob("*") if f.suffix in SUFFIXES)
+
+
+def training_files(files: Iterable[Path]) -> list[Path]:
+    """Those of the training split by their names.
+
+    A few recordings may all be of other splits: then none is held out.
+    """
+    files = list(files)
+    return [f for f in files if split_of(f.name) == "training"] or files
 
 
 def _read(path: Path) -> NDArray[np.float32]:

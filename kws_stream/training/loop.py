@@ -44,7 +44,7 @@ class Check:
 
 def new_network(recipe: Recipe) -> SpottingNetwork:
     """An untrained network of the recipe's size and grid."""
-    features = recipe.features.channels * (1 + len(recipe.features.slow_s))
+    features = recipe.features.n_features
     grid = Grid(recipe.weight_bits, recipe.weight_step, recipe.current_bits, recipe.current_step)
     return SpottingNetwork(
         features, recipe.width, recipe.cells, recipe.blocks, len(recipe.classes), grid

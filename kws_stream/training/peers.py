@@ -133,7 +133,7 @@ def new_peer(kind: str, recipe: Recipe) -> PeerNetwork:
 
     minGRU has as many cells as the recipe; LRU half as many, since each is a complex number.
     """
-    features = recipe.features.channels * (1 + len(recipe.features.slow_s))
+    features = recipe.features.n_features
     make: Callable[[], MinGruBlock | LruBlock]
     if kind == "mingru":
         make = lambda: MinGruBlock(recipe.width, recipe.cells)  # noqa: E731

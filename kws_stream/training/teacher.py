@@ -63,7 +63,7 @@ class Teacher(nn.Module):
 
 def new_teacher(recipe: Recipe, classes: tuple[str, ...]) -> Teacher:
     """An untrained teacher of those classes, for the recipe's features."""
-    return Teacher(recipe.features.channels * (1 + len(recipe.features.slow_s)), classes)
+    return Teacher(recipe.features.n_features, classes)
 
 
 def in_classes(logits: Tensor, known: tuple[str, ...], wanted: tuple[str, ...]) -> Tensor:

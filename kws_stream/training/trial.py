@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kws_stream.errors import KwsStreamError, MissingExtraError
 from kws_stream.features import FeatureSettings
 from kws_stream.features.conditioning import ConditioningSettings
+from kws_stream.training import training_extra
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import Recipe
 
@@ -53,12 +54,8 @@ class Train:
     teacher: Path | None = None
 
     def __call__(self, recipe: Recipe) -> Outcome:
-        try:
+        with training_extra():
             import torch
-        except ImportError as error:
-            raise MissingExtraError(
-                f"need PyTorch for training, got: {error}; pip install 'kws-stream[train]'"
-            ) from error
         with _one_at_a_time:  # PyTorch's global random numbers are those of the process
             began = time.monotonic()
             corpus = self.corpus(recipe.features)

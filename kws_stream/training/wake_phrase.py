@@ -13,7 +13,14 @@ from kws_stream import evaluation, packs
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation import Stream, Tuning
 from kws_stream.evaluation.speech_commands import split_of
-from kws_stream.training.corpus import Clips, Corpus, Envelopes, audio_files, load_envelopes
+from kws_stream.training.corpus import (
+    Clips,
+    Corpus,
+    Envelopes,
+    audio_files,
+    load_envelopes,
+    training_files,
+)
 from kws_stream.training.model import SpottingNetwork
 from kws_stream.training.packing import SOURCES, write_metrics, write_pack
 from kws_stream.training.phrase import Phrase
@@ -115,8 +122,7 @@ def corpus_of(
                 words = np.array([f.parent.name for f in files_of])
                 clips[name] = Clips(load(files_of), words, splits_of)
         for name, folders in REAL_STREAMS.items():
-            found = [f for folder in folders for f in audio_files(data / folder)]
-            found = [f for f in found if split_of(f.name) == "training"] or found
+            found = training_files(f for folder in folders for f in audio_files(data / folder))
             if found and name == "noise":
                 noises.append(load_long(found))
             elif found:
