@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 from safetensors.torch import load_file  # noqa: E402
 
 from kws_stream import bmru, packs, power  # noqa: E402
+from kws_stream.bmru.chip import ChipSettings, simulate  # noqa: E402
 from kws_stream.cli import main  # noqa: E402
 from kws_stream.errors import DataError, ParameterError  # noqa: E402
 from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
@@ -117,6 +118,23 @@ def test_written_network_equals_the_trained_one_in_every_bit(scale: float) -> No
     trace = network.run(features)
     assert np.array_equal(trace.logits, logits)
     assert any(bits.any() and not bits.all() for bits in trace.bits)
+
+
+def test_leakage_in_training_is_the_leakage_of_the_chip() -> None:
+    recipe = small_recipe(current_scale=0.5)
+    torch.manual_seed(3)
+    module = new_network(recipe).double()
+    step, _, high = recipe.features.input_grid
+    features = np.random.default_rng(0).integers(0, round(high / step) + 1, (40, 48)) * step
+    batch = torch.from_numpy(features)[:, None].expand(-1, 2, -1)
+    centre_candidates(module, batch)
+    leakage = torch.tensor([0.0, 2.0**-5]).double()  # of two sequences, before current_scale
+    logits, _ = module.with_power(batch, leakage=leakage, current_scale=recipe.current_scale)
+    network = Network(module.parameters_on_grid(recipe.features.input_grid, recipe.current_scale))
+    for index, off_state_na in enumerate((0.0, 2.0**-6)):
+        trace = simulate(network, features, ChipSettings(off_state_na=off_state_na))
+        assert np.array_equal(trace.logits, logits[:, index].detach().numpy())
+    assert not torch.equal(logits[:, 0], logits[:, 1])
 
 
 @pytest.mark.parametrize("lowest_beta1", [0.25, -2.0])

@@ -228,6 +228,14 @@ class Training:
             for _ in range(recipe.blocks)
         ]
 
+    def _leakage(self, generator: torch.Generator) -> Tensor | None:
+        """Another chip's off-state output for each sequence, from none to the recipe's."""
+        recipe = self.recipe
+        if not recipe.leakage:
+            return None
+        most = recipe.leakage / recipe.current_scale
+        return most * torch.rand(recipe.sequences, generator=generator)
+
     def advance(self) -> None:
         """One step of the optimiser; its randomness depends on seed and step alone."""
         recipe = self.recipe
@@ -241,6 +249,7 @@ class Training:
             recipe.slope,
             dropout=recipe.dropout,
             mismatch=Mismatch(recipe.mismatch, generator),
+            leakage=self._leakage(generator),
             current_scale=recipe.current_scale,
             half=recipe.half,
         )

@@ -211,12 +211,14 @@ class SpottingNetwork(nn.Module):
         quantised: bool = True,
         dropout: float = 0.0,
         mismatch: Mismatch = EXACT,
+        leakage: Tensor | None = None,
         current_scale: float = 1.0,
         half: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Logits (T, batch, K), and the mean power of the core in nW at 1 nA, ().
 
         start: the bits before the first frame, (batch, d) for each block; default all zero.
+        leakage: what a cell gives out when it is off, (batch,); default nothing.
         current_scale: what every current will be multiplied by when the pack is written.
         half: multiply in bfloat16.
         """
@@ -240,6 +242,8 @@ class SpottingNetwork(nn.Module):
             if dropout:  # a cell is left out for a whole sequence
                 kept = nn.functional.dropout(torch.ones_like(first), dropout, self.training)
                 state = state * kept
+            if leakage is not None:
+                state = state + leakage[:, None] * (state == 0)
             x = x + torch.relu(_product(state, *out_of, half=half))
         logits = _product(x, *mismatch(*self.classifier.arrays(quantised)))
         return logits, power
