@@ -14,7 +14,7 @@ with the missing ones and any number of jobs writes the same files.
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache, partial
@@ -27,11 +27,18 @@ from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.training.phrase import NearMisses, Phrase, sentences
-from kws_stream.training.phrase_noise import KINDS, Samples, in_room, noise
+from kws_stream.training.phrase_noise import KINDS, Samples, noise, recorded
 from kws_stream.training.phrase_recordings import read_recordings
-from kws_stream.training.synthesis import Manner, Voice, espeak_voices, flite_voices, speak
+from kws_stream.training.synthesis import (
+    Manner,
+    Voice,
+    at_level,
+    espeak_voices,
+    flite_voices,
+    speak,
+)
 
-LAYOUT = 1  # raised when the same settings give other files
+LAYOUT = 2  # raised when the same settings give other files
 MAX_S = 2.0  # a phrase said at a usual speed
 HELD_OUT = ("m4", "f3", "adam", "linda", "rob", "awb")  # variants of espeak-ng, a voice of flite
 FLITE_SHARE = 0.5
@@ -209,7 +216,7 @@ class Speech:
     def _alone(self, kind: str, index: int) -> Samples:
         rng = self._rng(kind, index, True)
         sound = self._said(kind, rng, True)
-        return _at_level(_perhaps_in_room(np.pad(sound, 800), rng), rng)
+        return at_level(recorded(np.pad(sound, 800), rng), rng)
 
     def _in_context(self, kind: str, index: int, held_out: bool) -> Samples:
         rng = self._rng(kind, index, held_out)
@@ -229,7 +236,7 @@ class Speech:
         if rng.random() < 0.4 and begin < self._samples:
             following = self._context(rng, held_out)[: self._samples - begin]
             clip[begin : begin + len(following)] = following
-        return _at_level(_perhaps_in_room(clip, rng), rng)
+        return at_level(recorded(clip, rng), rng)
 
     def _context(self, rng: np.random.Generator, held_out: bool) -> Samples:
         """Other speech, from 10 dB quieter than what is in its midst to 2 dB louder."""
@@ -248,7 +255,7 @@ class Speech:
             text = self._texts[rng.integers(len(self._texts))]
         else:
             text = " ".join(self._misses.words(rng, int(rng.integers(4, 12))))
-        sound = _at_level(_perhaps_in_room(speak(text, voice, manner), rng), rng)
+        sound = at_level(recorded(speak(text, voice, manner), rng), rng)
         return np.pad(sound, (0, round(rng.uniform(0.05, 0.9) * SAMPLE_RATE_HZ)))
 
 
@@ -270,13 +277,3 @@ def _write_missing(path: Path, make: Callable[[], Samples]) -> None:
 def _last(sound: Samples, count: int) -> Samples:
     """The last samples; zeros before them where there are too few."""
     return np.pad(sound[-count:], (max(0, count - len(sound)), 0))
-
-
-def _perhaps_in_room(sound: Samples, rng: np.random.Generator) -> Samples:
-    return in_room(sound, rng) if rng.random() < 0.6 else sound
-
-
-def _at_level(sound: Sequence[float] | Samples, rng: np.random.Generator) -> Samples:
-    """With its loudest sample at 0.08 to 0.8 of full scale."""
-    values = np.asarray(sound, np.float32)
-    return values * np.float32(rng.uniform(0.08, 0.8) / np.abs(values).max())

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import AudioError, MissingExtraError, ParameterError
+from kws_stream.training.phrase_noise import recorded
 
 Samples = NDArray[np.float32]
 
@@ -158,13 +159,17 @@ def random_clip(word: str, index: int, seed: int = 0) -> tuple[Voice, Samples]:
         ending=str(rng.choice([".", "!", "?", ","])),
     )
     spoken = speak(word, voice, manner)
-    spoken *= rng.uniform(0.08, 0.8) / np.abs(spoken).max()
     room = SAMPLE_RATE_HZ - len(spoken)
     start = int(rng.integers(min(0, room), max(0, room) + 1))
     clip = np.zeros(SAMPLE_RATE_HZ, np.float32)
     kept = spoken[max(0, -start) :][: SAMPLE_RATE_HZ - max(0, start)]
     clip[max(0, start) :][: len(kept)] = kept
-    return voice, clip
+    return voice, at_level(recorded(clip, rng), rng)
+
+
+def at_level(sound: Samples, rng: np.random.Generator) -> Samples:
+    """With its loudest sample at 0.08 to 0.8 of full scale."""
+    return sound * np.float32(rng.uniform(0.08, 0.8) / np.abs(sound).max())
 
 
 def write_clips(
