@@ -23,7 +23,7 @@ from kws_stream.network import Network  # noqa: E402
 from kws_stream.training.augment import add_noise, change_clips, condition  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
 from kws_stream.training.loop import Training, centre_candidates, new_network, sequence_loss  # noqa: E402
-from kws_stream.training.model import Mismatch  # noqa: E402
+from kws_stream.training.model import Mismatch, PartOfChip  # noqa: E402
 from kws_stream.training.packing import write_pack  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
 from kws_stream.training.sampling import Sampler, validation_clips  # noqa: E402
@@ -120,21 +120,24 @@ def test_written_network_equals_the_trained_one_in_every_bit(scale: float) -> No
     assert any(bits.any() and not bits.all() for bits in trace.bits)
 
 
-def test_leakage_in_training_is_the_leakage_of_the_chip() -> None:
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_chip_in_training_is_the_typical_chip(share: float) -> None:
     recipe = small_recipe(current_scale=0.5)
     torch.manual_seed(3)
     module = new_network(recipe).double()
     step, _, high = recipe.features.input_grid
     features = np.random.default_rng(0).integers(0, round(high / step) + 1, (40, 48)) * step
-    batch = torch.from_numpy(features)[:, None].expand(-1, 2, -1)
+    batch = torch.from_numpy(features)[:, None]
     centre_candidates(module, batch)
-    leakage = torch.tensor([0.0, 2.0**-5]).double()  # of two sequences, before current_scale
-    logits, _ = module.with_power(batch, leakage=leakage, current_scale=recipe.current_scale)
+    unit_na = 0.7
+    chip = PartOfChip(unit_na * recipe.current_scale, transfer=share, leakage=share)
+    logits, _ = module.with_power(batch, chip=chip)
+    exact, _ = module.with_power(batch)
     network = Network(module.parameters_on_grid(recipe.features.input_grid, recipe.current_scale))
-    for index, off_state_na in enumerate((0.0, 2.0**-6)):
-        trace = simulate(network, features, ChipSettings(off_state_na=off_state_na))
-        assert np.array_equal(trace.logits, logits[:, index].detach().numpy())
-    assert not torch.equal(logits[:, 0], logits[:, 1])
+    settings = ChipSettings.typical(unit_na=unit_na, mirror_current=False) if share else None
+    trace = simulate(network, features, settings)
+    np.testing.assert_allclose(logits[:, 0].detach().numpy(), trace.logits, rtol=0, atol=1e-9)
+    assert torch.equal(logits, exact) == (share == 0)
 
 
 @pytest.mark.parametrize("lowest_beta1", [0.25, -2.0])

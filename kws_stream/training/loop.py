@@ -16,7 +16,13 @@ from kws_stream.errors import DataError
 from kws_stream.training.augment import condition
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
-from kws_stream.training.model import Grid, Mismatch, SpottingNetwork, state_currents
+from kws_stream.training.model import (
+    Grid,
+    Mismatch,
+    PartOfChip,
+    SpottingNetwork,
+    state_currents,
+)
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.sampling import validation_clips
 from kws_stream.training.teacher import Teacher, in_classes
@@ -228,13 +234,13 @@ class Training:
             for _ in range(recipe.blocks)
         ]
 
-    def _leakage(self, generator: torch.Generator) -> Tensor | None:
-        """Another chip's off-state output for each sequence, from none to the recipe's."""
-        recipe = self.recipe
-        if not recipe.leakage:
+    def _chip(self, generator: torch.Generator) -> PartOfChip | None:
+        """Any part of the way to the recipe's typical chip."""
+        unit_na = self.recipe.chip_unit_na
+        if not unit_na:
             return None
-        most = recipe.leakage / recipe.current_scale
-        return most * torch.rand(recipe.sequences, generator=generator)
+        shares = torch.rand(2, generator=generator).tolist()
+        return PartOfChip(unit_na * self.recipe.current_scale, *shares)
 
     def advance(self) -> None:
         """One step of the optimiser; its randomness depends on seed and step alone."""
@@ -249,7 +255,7 @@ class Training:
             recipe.slope,
             dropout=recipe.dropout,
             mismatch=Mismatch(recipe.mismatch, generator),
-            leakage=self._leakage(generator),
+            chip=self._chip(generator),
             current_scale=recipe.current_scale,
             half=recipe.half,
         )

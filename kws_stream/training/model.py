@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kws_stream.bmru.chip_settings import OFF_STATE_NA
+from kws_stream.bmru.fabricate import GAIN_FIT, THRESHOLD_FIT, WIDTH_FIT
 from kws_stream.parameters import FloatArray, NetworkParameters
 from kws_stream.power import formulas
 from kws_stream.training.scan import cells as cell_currents
@@ -112,6 +114,32 @@ class Mismatch:
 EXACT = Mismatch(0.0, torch.Generator())
 
 
+@dataclass(frozen=True)
+class PartOfChip:
+    """Some of what sets the typical chip's cells apart from exact ones, both in nA of its sweeps.
+
+    unit_na: current that stands for 1 in the network. transfer: share of the way from what is
+    programmed to what is effective. leakage: share of the current that a cell gives when it is off.
+    """
+
+    unit_na: float
+    transfer: float
+    leakage: float
+
+    def cells(self, beta2: Tensor, delta: Tensor, alpha: Tensor) -> list[Tensor]:
+        """Their effective values, by the fits of `kws_stream.bmru.ChipSettings`."""
+        effective = []
+        fits = (THRESHOLD_FIT, WIDTH_FIT, GAIN_FIT)
+        for value, (slope, offset, _) in zip((beta2, delta, alpha), fits, strict=True):
+            change = (slope - 1) * value + offset / self.unit_na
+            effective.append(value + self.transfer * change)
+        return [effective[0], torch.relu(effective[1]), torch.relu(effective[2])]
+
+    def state(self, state: Tensor) -> Tensor:
+        """State currents with the leakage of cells that are off."""
+        return state + self.leakage * OFF_STATE_NA / self.unit_na * (state == 0)
+
+
 class _Block(nn.Module):
     def __init__(self, width: int, cells: int, grid: Grid) -> None:
         super().__init__()
@@ -211,14 +239,14 @@ class SpottingNetwork(nn.Module):
         quantised: bool = True,
         dropout: float = 0.0,
         mismatch: Mismatch = EXACT,
-        leakage: Tensor | None = None,
+        chip: PartOfChip | None = None,
         current_scale: float = 1.0,
         half: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Logits (T, batch, K), and the mean power of the core in nW at 1 nA, ().
 
         start: the bits before the first frame, (batch, d) for each block; default all zero.
-        leakage: what a cell gives out when it is off, (batch,); default nothing.
+        chip: what cells differ in from exact ones; default nothing.
         current_scale: what every current will be multiplied by when the pack is written.
         half: multiply in bfloat16.
         """
@@ -227,6 +255,8 @@ class SpottingNetwork(nn.Module):
         for index, block in enumerate(self.typed_blocks):
             beta1, delta, alpha = block.cell_values(quantised)
             beta2, delta, alpha = mismatch(beta1 + delta, delta, alpha)
+            if chip is not None:
+                beta2, delta, alpha = chip.cells(beta2, delta, alpha)
             into, out_of = (
                 mismatch(*layer.arrays(quantised)) for layer in (block.candidate, block.post)
             )
@@ -242,8 +272,8 @@ class SpottingNetwork(nn.Module):
             if dropout:  # a cell is left out for a whole sequence
                 kept = nn.functional.dropout(torch.ones_like(first), dropout, self.training)
                 state = state * kept
-            if leakage is not None:
-                state = state + leakage[:, None] * (state == 0)
+            if chip is not None:
+                state = chip.state(state)
             x = x + torch.relu(_product(state, *out_of, half=half))
         logits = _product(x, *mismatch(*self.classifier.arrays(quantised)))
         return logits, power

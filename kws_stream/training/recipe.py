@@ -33,9 +33,9 @@ class Recipe:
     teacher_weight: share of the decisions' loss that a teacher's posteriors take (see `teacher`).
     power_weight: loss per uW of core power at 1 nA, times 1 - eps. mismatch: every step trains
     another virtual chip whose parameters are off by up to this fraction (three standard
-    deviations). leakage: what a cell gives out when it is off, in units of the unit current: every
-    sequence meets another, from none to this (0.0046 nA at a unit of 0.75 nA are 0.0061). half:
-    multiply in bfloat16 while training.
+    deviations). chip_unit_na: unit current of a typical chip whose leakage and transfer
+    every step meets a random part of, from none to all; 0: exact cells alone. half: multiply in
+    bfloat16 while training.
 
     begins_with: the recipe whose trained network is the start; for a second stage at lower rates.
     limits: word = how many real clips of it training hears at most; with 0 it is left out whole, to
@@ -77,7 +77,7 @@ class Recipe:
     teacher_weight: float = 0.0
     power_weight: float = 0.0
     mismatch: float = 0.0
-    leakage: float = 0.0
+    chip_unit_na: float = 0.0
     half: bool = False
     begins_with: str = ""
     limits: dict[str, int] = field(default_factory=dict)
