@@ -20,7 +20,7 @@ from kws_stream.training.phrase import (
     phonemes,
     sentences,
 )
-from kws_stream.training.phrase_noise import KINDS, in_room, noise
+from kws_stream.training.phrase_noise import KINDS, in_room, noise, recorded
 from kws_stream.training.phrase_recordings import read_recordings
 from kws_stream.training.phrase_speech import (
     Amounts,
@@ -115,6 +115,16 @@ def test_a_room_adds_echoes_after_the_sound() -> None:
     assert wet[1000] == pytest.approx(1, abs=0.01)
     assert np.abs(wet[:1000]).max() < 1e-5
     assert np.abs(wet[1100:3000]).max() > 1e-3
+
+
+def test_a_recording_is_as_long_as_its_sound_and_another_each_time() -> None:
+    sound = np.random.default_rng(0).standard_normal(8_000).astype(np.float32)
+    heard = [recorded(sound, np.random.default_rng(seed)) for seed in range(20)]
+    assert {(h.shape, h.dtype) for h in heard} == {(sound.shape, sound.dtype)}
+    unchanged = sum(np.array_equal(h, sound) for h in heard)
+    assert 0 < unchanged < 10  # two in ten are as spoken
+    assert len({h.tobytes() for h in heard}) == 21 - unchanged
+    assert np.array_equal(recorded(sound, np.random.default_rng(3)), heard[3])
 
 
 def test_no_voice_is_both_taught_and_held_out() -> None:
