@@ -78,7 +78,7 @@ def table(result: "NoiseStudy") -> str:
 
 
 def _line(row: "BlockErrors", block: str) -> str:
-    factor, interval = "no state differs", ""
+    factor, interval = "none differ", ""
     if row.factor is not None and row.interval is not None:
         low, high = row.interval
         factor = f"{row.factor:.3g}"
