@@ -78,8 +78,8 @@ def draw(axes: Any, task: str, ours: list[Point], others: list[Point]) -> None:
         axes.annotate(
             point.name,
             (point.power_nw, 100 * point.accuracy),
-            xytext=(7, -3),
-            va="top",
+            xytext=(7, -3 if mine else 3),
+            va="top" if mine else "bottom",
             textcoords="offset points",
             fontsize=8,
             fontweight="bold" if mine else "normal",
