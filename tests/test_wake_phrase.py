@@ -20,7 +20,6 @@ from kws_stream.training.phrase import (
     phonemes,
     sentences,
 )
-from kws_stream.training.phrase_noise import KINDS, in_room, noise, recorded
 from kws_stream.training.phrase_recordings import read_recordings
 from kws_stream.training.phrase_speech import (
     Amounts,
@@ -28,6 +27,7 @@ from kws_stream.training.phrase_speech import (
     usual_length_s,
     voices_of,
 )
+from kws_stream.training.surroundings import KINDS, in_room, noise, recorded
 
 needs_tools = pytest.mark.skipif(
     not (shutil.which("espeak-ng") and shutil.which("flite")),

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.audio import FileSource
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
+from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.speech_commands import split_of
 from kws_stream.features import FeatureSettings, build_bank
 
@@ -115,18 +115,13 @@ def training_files(files: Iterable[Path]) -> list[Path]:
     return [f for f in files if split_of(f.name) == "training"] or files
 
 
-def _read(path: Path) -> NDArray[np.float32]:
-    with FileSource(path) as source:
-        return np.concatenate([np.asarray(b, np.float32) for b in source.blocks()])
-
-
 def _clips(
     files: Sequence[Path], settings: FeatureSettings, length: int = SAMPLE_RATE_HZ
 ) -> Envelopes:
     """Each file padded at both ends, or cut, to `length` samples."""
     samples = np.zeros((len(files), length))
     for row, path in zip(samples, files, strict=True):
-        audio = _read(path)[:length]
+        audio = read_whole(path)[:length]
         start = (length - len(audio)) // 2
         row[start : start + len(audio)] = audio
     return _envelopes(samples, settings)
@@ -136,7 +131,7 @@ def _joined(
     files: Sequence[Path], settings: FeatureSettings, row_hops: int = STREAM_HOPS
 ) -> Envelopes:
     """The files one after another, cut into rows that are worked on side by side."""
-    audio = np.concatenate([_read(path) for path in files])
+    audio = np.concatenate([read_whole(path) for path in files])
     rows = max(1, len(audio) // (row_hops * HOP_SAMPLES))
     hops = len(audio) // rows // HOP_SAMPLES
     samples = audio[: rows * hops * HOP_SAMPLES].reshape(rows, -1).astype(np.float64)

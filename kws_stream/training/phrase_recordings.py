@@ -9,7 +9,7 @@ from kws_stream.errors import DataError
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.sources import audio_below
 from kws_stream.evaluation.word_times import find_word
-from kws_stream.training.phrase_noise import Samples
+from kws_stream.training.surroundings import Samples
 
 
 def read_recordings(folder: Path, clip_samples: int) -> dict[Path, Samples]:

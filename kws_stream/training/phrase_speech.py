@@ -27,8 +27,8 @@ from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.training.phrase import NearMisses, Phrase, sentences
-from kws_stream.training.phrase_noise import KINDS, Samples, noise, recorded
 from kws_stream.training.phrase_recordings import read_recordings
+from kws_stream.training.surroundings import KINDS, Samples, noise, recorded
 from kws_stream.training.synthesis import (
     Manner,
     Voice,

@@ -16,11 +16,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, MissingExtraError, ParameterError
+from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.speech_commands import split_of
-from kws_stream.training.phrase_noise import recorded
+from kws_stream.training.surroundings import recorded
 from kws_stream.training.synthesis import at_level
 
 Samples = NDArray[np.float32]
@@ -81,8 +81,7 @@ class Recordings:
             for path in sorted((self.folder / word).glob("*_nohash_*")):
                 if split_of(path.name) != "training":
                     continue
-                with FileSource(path) as source:
-                    samples = np.concatenate([np.asarray(b, np.float32) for b in source.blocks()])
+                samples = read_whole(path)
                 recording = Recording(samples, aligner.spans(samples, word))
                 by.setdefault(path.name.split("_nohash_")[0], []).append(recording)
             self._words[word] = by

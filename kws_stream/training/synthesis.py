@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import AudioError, MissingExtraError, ParameterError
-from kws_stream.training.phrase_noise import recorded
+from kws_stream.training.surroundings import recorded
 
 Samples = NDArray[np.float32]
 
