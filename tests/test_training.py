@@ -1,8 +1,10 @@
 """Training computes what the chip computes, sees training speakers alone, and can be resumed."""
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -331,6 +333,38 @@ def test_a_run_begins_with_the_network_of_another(corpus: Corpus, tmp_path: Path
         wider.start_from(tmp_path / "first")
 
 
+def test_a_run_begins_with_the_network_of_a_pack(corpus: Corpus, tmp_path: Path) -> None:
+    recipe = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    first = Training(recipe, corpus, tmp_path / "first")
+    first.advance()
+    pack = write_pack(first.network, recipe, corpus, tmp_path / "pack")
+    other_seed = small_recipe(current_scale=0.25, steps=6, sequences=4, seed=5)
+    second = Training(other_seed, corpus, tmp_path / "second")
+    second.start_from(pack)
+    again = write_pack(second.network, recipe, corpus, tmp_path / "again")
+    assert (again / "network.npz").read_bytes() == (pack / "network.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"width": 8}, "size"),
+        ({"blocks": 1}, "size"),
+        ({"task": "v2-35"}, "classes"),
+        ({"features": FeatureSettings(agc_s=0.5)}, "front end"),
+    ],
+)
+def test_a_pack_of_another_kind_is_no_start(
+    corpus: Corpus, tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    recipe = small_recipe(sequences=4)
+    training = Training(recipe, corpus, tmp_path / "first")
+    pack = write_pack(training.network, recipe, corpus, tmp_path / "pack")
+    other = Training(replace(recipe, **changed), corpus, tmp_path / "other")
+    with pytest.raises(DataError, match=message):
+        other.start_from(pack)
+
+
 def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: Path) -> None:
     recipe = small_recipe(cells=12, width=12, steps=200, sequences=16, learning_rate=0.02)
     training = Training(recipe, corpus, tmp_path / "run")
@@ -385,7 +419,7 @@ def test_a_second_stage_begins_with_the_run_that_its_recipe_names(
     words = ["--data", str(data), "--out", "pack", "--threads", "1"]
     missing = CliRunner().invoke(main, ["train", "second.toml", *words])
     assert missing.exit_code == 1
-    assert "runs/tiny: need the folder of a run" in missing.stderr
+    assert "runs/tiny: need the folder of a model pack, or of a run" in missing.stderr
     for name in ("tiny", "second"):
         done = CliRunner().invoke(main, ["train", f"{name}.toml", *words])
         assert done.exit_code == 0, done.output

@@ -42,7 +42,8 @@ CACHE = Path("runs") / "cache"
 @click.option(
     "--start-from",
     type=FOLDER,
-    help="Run whose network to begin with. Default: what the recipe names, beside --run.",
+    help="Run or model pack whose network to begin with. Default: the run that the recipe names, "
+    "beside --run.",
 )
 @click.option("--teacher", type=FOLDER, help="Teacher made by `kws-stream teach`.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kws_stream.errors import DataError
+from kws_stream import packs
+from kws_stream.errors import DataError, PackError, ParameterError
+from kws_stream.features import FeatureSettings
+from kws_stream.packs.manifest import MANIFEST
 from kws_stream.training.augment import condition
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
@@ -348,21 +351,48 @@ class Training:
         return True
 
     def start_from(self, folder: Path) -> None:
-        """Begin with the network of another run of the same size, in place of an untrained one.
+        """Begin with the network of another run, or of a model pack, in place of an untrained one.
 
-        Raises DataError if there is no such checkpoint there.
+        Raises DataError if there is neither, or if its size, front end or classes are others.
         """
         from safetensors.torch import load_file
 
+        if (folder / MANIFEST).exists():
+            self._start_from_pack(folder)
+            return
         path = folder / "checkpoint.safetensors"
         if not path.exists():
-            raise DataError(f"{folder}: need the folder of a run with a checkpoint, found none")
+            raise DataError(
+                f"{folder}: need the folder of a model pack, or of a run with a checkpoint, "
+                "found neither"
+            )
         try:
             self.network.load_state_dict(_within(load_file(path), "network."))
         except RuntimeError as error:
             raise DataError(
                 f"{folder}: need a network of the recipe's size, got one of another"
             ) from error
+
+    def _start_from_pack(self, folder: Path) -> None:
+        recipe = self.recipe
+        try:
+            pack = packs.load(folder)
+        except PackError as error:
+            raise DataError(str(error)) from error
+        if FeatureSettings.from_dict(pack.features) != recipe.features:
+            raise DataError(
+                f"{folder}: need a pack with the recipe's front end, got one with another; "
+                "give the recipe its [features]"
+            )
+        if pack.classes != recipe.classes:
+            raise DataError(
+                f"{folder}: need a pack with the recipe's classes, {', '.join(recipe.classes)}, "
+                f"got {', '.join(pack.classes)}"
+            )
+        try:
+            self.network.take(pack.network.parameters, recipe.current_scale)
+        except ParameterError as error:
+            raise DataError(f"{folder}: need a network of the recipe's size: {error}") from error
 
     def _identity(self) -> dict[str, Any]:
         features = self.recipe.features.as_dict()

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from kws_stream.bmru.chip_settings import OFF_STATE_NA
 from kws_stream.bmru.fabricate import GAIN_FIT, THRESHOLD_FIT, WIDTH_FIT
-from kws_stream.parameters import FloatArray, NetworkParameters
+from kws_stream.errors import ParameterError
+from kws_stream.parameters import FloatArray, Layer, NetworkParameters
 from kws_stream.power import formulas
 from kws_stream.training.scan import cells as cell_currents
 
@@ -277,6 +278,36 @@ class SpottingNetwork(nn.Module):
             x = x + torch.relu(_product(state, *out_of, half=half))
         logits = _product(x, *mismatch(*self.classifier.arrays(quantised)))
         return logits, power
+
+    @torch.no_grad()
+    def take(self, parameters: NetworkParameters, current_scale: float = 1.0) -> None:
+        """Begin with the arrays of a written network: what `parameters_on_grid` gives, undone.
+
+        Raises ParameterError if they have other shapes.
+        """
+
+        def copy(own: Tensor, array: FloatArray, scale: float) -> None:
+            if own.shape != array.shape:
+                raise ParameterError(f"need arrays of {tuple(own.shape)}, got {array.shape}")
+            own.copy_(torch.tensor(array * scale))
+
+        def layer(affine: _Affine, written: Layer, weight: float, bias: float) -> None:
+            copy(affine.weight, written.weight, weight)
+            copy(affine.bias, written.bias, bias)
+
+        s = current_scale
+        if len(self.typed_blocks) != len(parameters.blocks):
+            raise ParameterError(
+                f"need {len(self.typed_blocks)} blocks, got {len(parameters.blocks)}"
+            )
+        layer(self.pre, parameters.pre, 1 / s, 1 / s)
+        for block, written in zip(self.typed_blocks, parameters.blocks, strict=True):
+            layer(block.candidate, written.candidate, 1.0, 1 / s)
+            layer(block.post, written.post, 1.0, 1 / s)
+            copy(block.beta1, written.beta1, 1 / s)
+            copy(block.delta, written.delta, 1 / s)
+            copy(block.alpha, written.alpha, 1 / s)
+        layer(self.classifier, parameters.classifier, s, 1.0)
 
     @torch.no_grad()
     def parameters_on_grid(
