@@ -26,6 +26,7 @@ def main(data: Path, out: Path) -> None:
                 continue
             link = out / path.relative_to(data)
             link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
             link.symlink_to(path.resolve())
             count += 1
     click.echo(f"{count} recordings in {out}")
