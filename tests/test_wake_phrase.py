@@ -240,7 +240,15 @@ def test_without_the_tools_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "values", [{"frase": 3}, {"near": 0}, {"near": 1.5}, {"noise_min": "ten"}, {"words": True}]
+    "values",
+    [
+        {"frase": 3},
+        {"near": 0},
+        {"near": 1.5},
+        {"noise_min": "ten"},
+        {"words": True},
+        {"kokoro": 1.5},
+    ],
 )
 def test_wrong_amounts_are_refused_by_name(values: dict[str, object]) -> None:
     with pytest.raises(ParameterError, match="recipe speech"):
@@ -258,6 +266,7 @@ def run(*words: str) -> tuple[int, str]:
         ([], 2, "need CONFIG.toml and --data, or --wake-phrase"),
         (["x.toml"], 2, "need CONFIG.toml and --data, or --wake-phrase"),
         (["x.toml", "--data", "d", "--positives", "p"], 2, "--positives is for --wake-phrase"),
+        (["x.toml", "--data", "d", "--kokoro", "k"], 2, "--kokoro is for --wake-phrase"),
         (["--wake-phrase", "hi", "--synthetic", "s"], 2, "--synthetic is not for --wake-phrase"),
     ],
 )

@@ -35,6 +35,7 @@ CACHE = Path("runs") / "cache"
     type=FOLDER,
     help="Folder that holds speech_commands. For --wake-phrase: real speech without it.",
 )
+@click.option("--kokoro", type=FOLDER, help="Files of Kokoro, to speak the wake phrase too.")
 @click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the new model pack.")
 @click.option("--run", type=FOLDER, help="Folder of log and checkpoint. Default: runs/NAME.")
@@ -52,6 +53,7 @@ def train(
     wake_phrase: str | None,
     positives: Path | None,
     data: Path | None,
+    kokoro: Path | None,
     synthetic: Path | None,
     out: Path,
     run: Path | None,
@@ -70,6 +72,8 @@ def train(
             raise click.UsageError("need CONFIG.toml and --data, or --wake-phrase.")
         if positives is not None:
             raise click.UsageError("--positives is for --wake-phrase: give both.")
+        if kokoro is not None:
+            raise click.UsageError("--kokoro is for --wake-phrase: give both.")
     elif synthetic is not None:
         raise click.UsageError("--synthetic is not for --wake-phrase, which makes its own speech.")
     elif teacher is not None:
@@ -85,7 +89,7 @@ def train(
     if wake_phrase is not None:
         from kws_stream.cli.train_phrase import train_phrase
 
-        train_phrase(wake_phrase, recipe, positives, data, out, run, start_from, resume)
+        train_phrase(wake_phrase, recipe, positives, data, out, run, start_from, resume, kokoro)
         return
     from rich.console import Console
 

@@ -16,6 +16,7 @@ def train_phrase(
     run: Path | None,
     start_from: Path | None,
     resume: bool,
+    kokoro: Path | None,
 ) -> None:
     """Synthesise, train, choose the threshold, write the pack."""
     import torch
@@ -30,10 +31,10 @@ def train_phrase(
     jobs = torch.get_num_threads()
     phrase = Phrase.parse(words)
     recipe = wake_phrase.recipe_for(phrase, config)
-    sources = wake_phrase.sources(phrase, positives is not None, data)
+    sources = wake_phrase.sources(phrase, positives is not None, data, kokoro is not None)
     run = run or Path("runs") / recipe.name
     amounts = Amounts.from_dict(recipe.speech)
-    speech = Speech(phrase, recipe.clip_s, amounts, recipe.seed, run / "speech", positives)
+    speech = Speech(phrase, recipe.clip_s, amounts, recipe.seed, run / "speech", positives, kokoro)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("synthesising", total=None)
         speech.write(jobs, lambda done, total: bar.update(task, completed=done, total=total))

@@ -35,12 +35,14 @@ from kws_stream.training.synthesis import (
     at_level,
     espeak_voices,
     flite_voices,
+    kokoro_voices,
     speak,
 )
 
 LAYOUT = 2  # raised when the same settings give other files
 MAX_S = 2.0  # a phrase said at a usual speed
 HELD_OUT = ("m4", "f3", "adam", "linda", "rob", "awb")  # variants of espeak-ng, a voice of flite
+KOKORO_HELD_OUT = ("af_bella", "af_river", "am_liam", "am_puck", "bf_emma", "bm_fable")
 FLITE_SHARE = 0.5
 TAIL_S = (0.1, 0.35)  # from the phrase's end to that of its clip
 NOISE_S = 20.0
@@ -50,7 +52,10 @@ POOL = 200  # utterances that speech before and after a phrase is cut from
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is made. Clips for training, a fifth as many held out; minutes of either."""
+    """How much is made. Clips for training, a fifth as many held out; minutes of either.
+
+    kokoro: share of the clips that Kokoro speaks, where its files are given.
+    """
 
     phrase: int = 3000
     near: int = 1200
@@ -59,6 +64,7 @@ class Amounts:
     running_min: float = 30.0
     held_out_min: float = 30.0
     noise_min: float = 8.0
+    kokoro: float = 0.3
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Amounts":
@@ -68,8 +74,11 @@ class Amounts:
             raise ParameterError(f"recipe speech: unknown settings {unknown}")
         for name, value in values.items():
             kind = int if name in ("phrase", "near", "words", "recordings") else int | float
-            if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value <= 100_000:
-                raise ParameterError(f"recipe speech {name}: need a number above 0, got {value!r}")
+            high = 1 if name == "kokoro" else 100_000
+            if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value <= high:
+                raise ParameterError(
+                    f"recipe speech {name}: need a number above 0, {high} at most, got {value!r}"
+                )
         return cls(**values)
 
 
@@ -98,6 +107,17 @@ def voices_of(held_out: bool) -> list[list[Voice]]:
     return [list(filter(chosen, espeak_voices())), list(filter(chosen, flite_voices()))]
 
 
+@lru_cache(maxsize=2)
+def kokoro_voices_of(folder: Path, held_out: bool) -> list[Voice]:
+    """Kokoro's voices that are means of held-out ones alone, or of none of them."""
+
+    def chosen(voice: Voice) -> bool:
+        known = [part in KOKORO_HELD_OUT for part in voice.name.split("+")]
+        return all(known) if held_out else not any(known)
+
+    return list(filter(chosen, kokoro_voices(folder)))
+
+
 class Speech:
     """Writes the files of a phrase to a folder."""
 
@@ -109,12 +129,17 @@ class Speech:
         seed: int,
         folder: Path,
         positives: Path | None = None,
+        kokoro: Path | None = None,
     ) -> None:
-        """positives: folder of a person's own recordings of the phrase.
+        """positives: folder of a person's own recordings of the phrase. kokoro: of Kokoro's files.
 
-        Raises DataError for a folder without recordings and for one that is no short phrase,
-        AudioError for a file that cannot be read.
+        Raises DataError for a folder without recordings, for one that is no short phrase and for
+        one without Kokoro's files, AudioError for a file that cannot be read, MissingExtraError
+        without Kokoro's package.
         """
+        if kokoro is not None:
+            kokoro_voices(kokoro)
+        self._kokoro = kokoro
         self.phrase, self.folder, self.amounts = phrase, folder, amounts
         self._samples = round(clip_s * SAMPLE_RATE_HZ)
         self._seed = seed
@@ -128,6 +153,7 @@ class Speech:
             "clip_s": clip_s,
             "seed": seed,
             "amounts": asdict(amounts),
+            "kokoro": kokoro is not None,
             "recordings": [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in self._own],
         }
 
@@ -193,8 +219,11 @@ class Speech:
         text = f"{self.phrase.text}/{kind}/{held_out}"
         return np.random.default_rng([self._seed, zlib.crc32(text.encode()), index])
 
-    def _voice(self, rng: np.random.Generator, held_out: bool) -> tuple[Voice, Manner]:
+    def _voice(self, rng: np.random.Generator, held_out: bool, clip: bool) -> tuple[Voice, Manner]:
+        """Any voice, and a manner; Kokoro, which is slow, says clips alone."""
         voices = voices_of(held_out)[int(rng.random() < FLITE_SHARE)]
+        if clip and self._kokoro is not None and rng.random() < self.amounts.kokoro:
+            voices = kokoro_voices_of(self._kokoro, held_out)
         manner = Manner(
             stretch=rng.uniform(0.75, 1.3),
             pitch=rng.uniform(0.6, 1.5),
@@ -204,7 +233,7 @@ class Speech:
         return voices[rng.integers(len(voices))], manner
 
     def _said(self, kind: str, rng: np.random.Generator, held_out: bool) -> Samples:
-        voice, manner = self._voice(rng, held_out)
+        voice, manner = self._voice(rng, held_out, clip=True)
         if kind == "phrase":
             text = self.phrase.text
         elif kind == "near":
@@ -250,7 +279,7 @@ class Speech:
     def _utterance(self, index: int, held_out: bool) -> Samples:
         """A sentence, or some words that make none, and a pause."""
         rng = self._rng("running", index, held_out)
-        voice, manner = self._voice(rng, held_out)
+        voice, manner = self._voice(rng, held_out, clip=False)
         if rng.random() < 0.5:
             text = self._texts[rng.integers(len(self._texts))]
         else:

@@ -1,8 +1,8 @@
-"""Spoken words from espeak-ng and flite: training clips for words that real recordings lack.
+"""Spoken words from espeak-ng, flite and Kokoro: training clips for words that recordings lack.
 
 A clip is drawn from (seed, word, index) alone: the same tools give the same clips in any order
-and for any number of jobs. Both tools run as programs; nothing of them becomes part of this
-project.
+and for any number of jobs. espeak-ng and flite run as programs, Kokoro as a package where its files
+are given (see `kokoro`); nothing of them becomes part of this project.
 """
 
 import re
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import AudioError, MissingExtraError, ParameterError
+from kws_stream.training import kokoro
 from kws_stream.training.surroundings import recorded
 
 Samples = NDArray[np.float32]
@@ -51,10 +52,14 @@ MARGIN_S = 0.02  # kept around a trimmed word, so that a soft onset stays
 
 @dataclass(frozen=True)
 class Voice:
-    """One voice of one tool: `tool` is "espeak-ng" or "flite", `name` what its -v option takes."""
+    """One voice of one tool.
+
+    tool: "espeak-ng", "flite" or "kokoro"; name: what the tool calls it; folder: of Kokoro's files.
+    """
 
     tool: str
     name: str
+    folder: Path | None = None
 
     @property
     def label(self) -> str:
@@ -68,6 +73,7 @@ class Manner:
 
     stretch, pitch, tract: length, pitch and length of the vocal tract, each against the voice's
     usual; a tract above 1 means lower formants. ending: punctuation, which sets the melody.
+    Kokoro's pitch follows the tract alone.
     """
 
     stretch: float = 1.0
@@ -85,6 +91,11 @@ def espeak_voices() -> list[Voice]:
 
 def flite_voices() -> list[Voice]:
     return [Voice("flite", name) for name in FLITE_VOICES]
+
+
+def kokoro_voices(folder: Path) -> list[Voice]:
+    """Raises DataError without Kokoro's files, MissingExtraError without its package."""
+    return [Voice("kokoro", name, folder) for name in kokoro.names_in(folder)]
 
 
 def tool_versions() -> dict[str, str]:
@@ -108,6 +119,10 @@ def speak(text: str, voice: Voice, manner: Manner = Manner()) -> Samples:
     import soundfile
 
     spoken = text + manner.ending
+    if voice.folder is not None:
+        speed = manner.tract / manner.stretch
+        samples, rate_hz = kokoro.speak(spoken, voice.name, speed, voice.folder)
+        return trim(_resample(samples, rate_hz / manner.tract))
     with tempfile.TemporaryDirectory(prefix="kws-stream-") as folder:
         wav = str(Path(folder) / "word.wav")
         # resampling by `tract` stretches time and lowers pitch too: ask for the reverse of both
@@ -144,13 +159,18 @@ def trim(samples: Samples) -> Samples:
     return samples[max(0, loud[0] * frame - margin) : (loud[-1] + 1) * frame + margin]
 
 
-def random_clip(word: str, index: int, seed: int = 0) -> tuple[Voice, Samples]:
+def random_clip(
+    word: str, index: int, seed: int = 0, kokoro_folder: Path | None = None
+) -> tuple[Voice, Samples]:
     """Clip `index` of a word: its voice and one second at 16 kHz, the word somewhere in it.
 
-    A word longer than a second loses what does not fit.
+    A word longer than a second loses what does not fit. kokoro_folder: Kokoro's voices in place of
+    those of espeak-ng and flite.
     """
     rng = np.random.default_rng([seed, zlib.crc32(word.encode()), index])
     voices = flite_voices() if rng.random() < FLITE_SHARE else espeak_voices()
+    if kokoro_folder is not None:
+        voices = kokoro_voices(kokoro_folder)
     voice = voices[rng.integers(len(voices))]
     manner = Manner(
         stretch=rng.uniform(0.75, 1.3),
@@ -179,14 +199,15 @@ def write_clips(
     *,
     seed: int = 0,
     jobs: int = 1,
+    kokoro_folder: Path | None = None,
 ) -> Iterator[Path]:
     """Write `count` clips of each word, FOLDER/<word>/<voice>_nohash_<n>.flac; yield each path.
 
     The layout is that of Speech Commands: its split by the name before `_nohash_` keeps all clips
-    of one voice on one side.
+    of one voice on one side. kokoro_folder: Kokoro's voices in place of those of the other tools.
 
     Raises ParameterError for a word that is not letters, hyphens or apostrophes, MissingExtraError
-    when a tool is not installed.
+    when a tool is not installed, DataError for a folder without Kokoro's files.
     """
     import soundfile
 
@@ -195,11 +216,14 @@ def write_clips(
             raise ParameterError(
                 f"need words made of letters, hyphens and apostrophes, got {word!r}"
             )
-    tool_versions()
+    if kokoro_folder is None:
+        tool_versions()
+    else:
+        kokoro_voices(kokoro_folder)
 
     def write(task: tuple[str, int]) -> Path:
         word, index = task
-        voice, clip = random_clip(word, index, seed)
+        voice, clip = random_clip(word, index, seed, kokoro_folder)
         path = folder / word / f"{voice.label}_nohash_{index}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, clip, SAMPLE_RATE_HZ, subtype="PCM_16")

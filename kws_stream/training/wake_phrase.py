@@ -208,7 +208,9 @@ def _metrics(tuning: Tuning, near: float, speech: Path, out: Path) -> dict[str, 
     return {k: {"value": round(v, 4), "command": command} for k, (v, command) in values.items()}
 
 
-def sources(phrase: Phrase, own_recordings: bool, data: Path | None) -> list[dict[str, str]]:
+def sources(
+    phrase: Phrase, own_recordings: bool, data: Path | None, kokoro: bool = False
+) -> list[dict[str, str]]:
     """What a manifest says of the data.
 
     Raises MissingExtraError where a tool is missing, DataError where `data` holds nothing to use.
@@ -222,6 +224,14 @@ def sources(phrase: Phrase, own_recordings: bool, data: Path | None) -> list[dic
             "source": f"kws-stream train --wake-phrase {shlex.quote(phrase.text)}",
         }
     ]
+    if kokoro:
+        entries.append(
+            {
+                "name": "synthetic speech by Kokoro-82M v1.0",
+                "licence": "made by this project; the synthesiser's weights: Apache-2.0",
+                "source": "--kokoro",
+            }
+        )
     if own_recordings:
         entries.append(
             {
