@@ -468,13 +468,32 @@ def test_every_recipe_reads(path: Path) -> None:
         ('name = "x"\ntask = "yes"\nwidht = 4', "widht"),
         ('name = "x"\ntask = "yes"\n[features]\nchannels = "16"', "channels"),
         ('name = "x"\ntask = "yes"\ndecision_s = [0.9, 0.4]', "decision_s"),
+        ('like = "recipe"', "in turn"),
+        ('like = "other"', "in turn"),
+        ('like = "../recipe"', "like"),
+        ("like = 4", "like"),
+        ('like = "nothing"', "nothing.toml"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_its_setting(text: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(text)
+    (tmp_path / "other.toml").write_text('like = "recipe"')
     with pytest.raises(ParameterError, match=says):
         Recipe.from_toml(path)
+
+
+def test_a_recipe_like_another_sets_what_it_names(tmp_path: Path) -> None:
+    files = {
+        "first": 'name = "a"\ntask = "yes"\nwidth = 9\nsteps = 7\n[features]\nagc_s = 0.5\nchannels = 12',
+        "second": 'like = "first"\nname = "b"\nsteps = 8\n[features]\nchannels = 13',
+        "third": 'like = "second"\nname = "c"\nwidth = 10',
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.toml").write_text(text)
+    recipe = Recipe.from_toml(tmp_path / "third.toml", steps=3, sequences=5)
+    assert (recipe.name, recipe.width, recipe.steps, recipe.sequences) == ("c", 10, 8, 5)
+    assert (recipe.features.agc_s, recipe.features.channels) == (0.5, 13)
 
 
 def test_recordings_of_other_splits_are_not_trained_on(data: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A training recipe: everything that makes a model, in one TOML file, checked before it is used."""
 
+import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from kws_stream.features import FeatureSettings
 from kws_stream.training.phrase import OTHER, Phrase
 
 CLASSES = TASKS  # a model's classes are those of the task that it is trained for
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 WAKE_PHRASE = "wake-phrase"  # the task of a phrase of one's own: its classes are it and the rest
 
 
@@ -120,14 +122,11 @@ class Recipe:
     def from_toml(cls, path: str | Path, **defaults: Any) -> "Recipe":
         """Recipe of a file; raises ParameterError that names the file and the setting.
 
-        defaults: what the file does not set, tables as dicts.
+        A file with `like = "NAME"` takes what it does not set from NAME.toml beside it. defaults:
+        what neither sets, tables as dicts.
         """
         try:
-            values: dict[str, Any] = tomllib.loads(Path(path).read_text("utf-8"))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ParameterError(f"{path}: need a recipe in TOML, got: {error}") from error
-        try:
-            return cls.from_settings(_over(defaults, values))
+            return cls.from_settings(_over(defaults, _settings_in(Path(path))))
         except (TypeError, ValueError) as error:
             raise ParameterError(f"{path}: {error}") from error
 
@@ -169,6 +168,23 @@ class Recipe:
         if self.task != WAKE_PHRASE:
             elsewhere += ["phrase", "speech", "clip_s"]
         return {key: value for key, value in asdict(self).items() if key not in elsewhere}
+
+
+def _settings_in(path: Path, users: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Settings of a recipe file over those of the one that it is like. users: who asks for it."""
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ParameterError(f"need a recipe in TOML at {path}, got: {error}") from error
+    like = values.pop("like", None)
+    if like is None:
+        return values
+    if not isinstance(like, str) or not NAME.fullmatch(like):
+        raise ParameterError(f"like: need the name of a recipe beside this one, got {like!r}")
+    base = path.with_name(f"{like}.toml")
+    if base in (*users, path):
+        raise ParameterError(f"like: need a recipe that is not like this one in turn, got {like!r}")
+    return _over(_settings_in(base, (*users, path)), values)
 
 
 def _over(defaults: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
