@@ -485,7 +485,7 @@ def test_a_wrong_recipe_is_refused_with_its_setting(text: str, says: str, tmp_pa
 
 def test_a_recipe_like_another_sets_what_it_names(tmp_path: Path) -> None:
     files = {
-        "first": 'name = "a"\ntask = "yes"\nwidth = 9\nsteps = 7\n[features]\nagc_s = 0.5\nchannels = 12',
+        "first": 'name = "a"\ntask = "yes"\nwidth = 9\n[features]\nagc_s = 0.5\nchannels = 12',
         "second": 'like = "first"\nname = "b"\nsteps = 8\n[features]\nchannels = 13',
         "third": 'like = "second"\nname = "c"\nwidth = 10',
     }
