@@ -36,9 +36,9 @@ SOURCES = {
         "Pete Warden, arXiv:1804.03209",
     },
     "synthetic": {
-        "name": "words spoken by espeak-ng and flite",
-        "licence": "made by this project",
-        "source": "scripts/synthesise_words.py",
+        "name": "clips made by espeak-ng, flite or Kokoro-82M, or joined from Speech Commands",
+        "licence": "made by this project; Kokoro's weights: Apache-2.0",
+        "source": "scripts/synthesise_words.py, scripts/splice_words.py",
     },
 }
 
