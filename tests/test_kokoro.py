@@ -105,13 +105,14 @@ def test_no_mixture_is_both_taught_and_held_out(folder: Path) -> None:
     assert parts[False] == set(NAMES) - parts[True]
 
 
-def test_a_share_of_the_clips_of_a_phrase_is_kokoros_and_no_running_speech(folder: Path) -> None:
+def test_kokoro_says_a_share_of_the_clips_each_utterance_once(folder: Path) -> None:
     amounts = Amounts(kokoro=0.5)
     speech = Speech(Phrase.parse("hey computer"), 1.5, amounts, 0, folder / "s", kokoro=folder)
     rng = np.random.default_rng(0)
-    said = [speech._voice(rng, False, clip=True)[0].tool for _ in range(400)]
-    assert 160 < said.count("kokoro") < 240
-    assert not any(speech._voice(rng, False, clip=False)[0].folder for _ in range(100))
+    monotone = Engine.heard
+    said = [speech._said("words", rng, True) for _ in range(60)]
+    assert 10 < len(monotone) <= 20  # a fifth of the utterances of words, drawn some 30 times
+    assert len({sound.tobytes() for sound in said}) == 60
 
 
 def test_missing_files_and_a_missing_package_are_named(

@@ -16,7 +16,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,16 @@ from kws_stream.training.synthesis import (
     flite_voices,
     kokoro_voices,
     speak,
+    with_tract,
 )
 
 LAYOUT = 2  # raised when the same settings give other files
 MAX_S = 2.0  # a phrase said at a usual speed
 HELD_OUT = ("m4", "f3", "adam", "linda", "rob", "awb")  # variants of espeak-ng, a voice of flite
+KOKORO_UTTERANCES = {"phrase": 300, "near": 200, "words": 100}  # Kokoro is slow: each serves often
 KOKORO_HELD_OUT = ("af_bella", "af_river", "am_liam", "am_puck", "bf_emma", "bm_fable")
 FLITE_SHARE = 0.5
+TRACT = (0.85, 1.15)
 TAIL_S = (0.1, 0.35)  # from the phrase's end to that of its clip
 NOISE_S = 20.0
 HELD_OUT_SHARE = 0.2  # of the clips
@@ -145,6 +148,7 @@ class Speech:
         self._seed = seed
         self._misses = NearMisses(phrase)
         self._texts = [text for text in sentences() if not phrase.within(text)]
+        self._kokoro_said = lru_cache(maxsize=None)(self._said_by_kokoro)
         self._own = read_recordings(positives, self._samples) if positives is not None else {}
         self._pool: list[Samples] = []
         self._about = {
@@ -219,28 +223,32 @@ class Speech:
         text = f"{self.phrase.text}/{kind}/{held_out}"
         return np.random.default_rng([self._seed, zlib.crc32(text.encode()), index])
 
-    def _voice(self, rng: np.random.Generator, held_out: bool, clip: bool) -> tuple[Voice, Manner]:
-        """Any voice, and a manner; Kokoro, which is slow, says clips alone."""
+    def _voice(self, rng: np.random.Generator, held_out: bool) -> tuple[Voice, Manner]:
         voices = voices_of(held_out)[int(rng.random() < FLITE_SHARE)]
-        if clip and self._kokoro is not None and rng.random() < self.amounts.kokoro:
-            voices = kokoro_voices_of(self._kokoro, held_out)
-        manner = Manner(
-            stretch=rng.uniform(0.75, 1.3),
-            pitch=rng.uniform(0.6, 1.5),
-            tract=rng.uniform(0.85, 1.15),
-            ending=str(rng.choice([".", "!", "?", ","])),
-        )
+        manner = _manner(rng)
         return voices[rng.integers(len(voices))], manner
 
-    def _said(self, kind: str, rng: np.random.Generator, held_out: bool) -> Samples:
-        voice, manner = self._voice(rng, held_out, clip=True)
+    def _text(self, kind: str, rng: np.random.Generator, phonetic: bool) -> str:
         if kind == "phrase":
-            text = self.phrase.text
-        elif kind == "near":
-            text = self._misses.draw(rng, voice.tool == "espeak-ng")
-        else:
-            text = " ".join(self._misses.words(rng, int(rng.integers(1, 4))))
-        return speak(text, voice, manner)
+            return self.phrase.text
+        if kind == "near":
+            return self._misses.draw(rng, phonetic)
+        return " ".join(self._misses.words(rng, int(rng.integers(1, 4))))
+
+    def _said(self, kind: str, rng: np.random.Generator, held_out: bool) -> Samples:
+        if self._kokoro is not None and rng.random() < self.amounts.kokoro:
+            share = HELD_OUT_SHARE if held_out else 1.0
+            index = int(rng.integers(round(share * KOKORO_UTTERANCES[kind])))
+            sound = self._kokoro_said(self._kokoro, kind, index, held_out)
+            return with_tract(sound, rng.uniform(*TRACT))
+        voice, manner = self._voice(rng, held_out)
+        return speak(self._text(kind, rng, voice.tool == "espeak-ng"), voice, manner)
+
+    def _said_by_kokoro(self, folder: Path, kind: str, index: int, held_out: bool) -> Samples:
+        rng = self._rng(f"kokoro/{kind}", index, held_out)
+        voices = kokoro_voices_of(folder, held_out)
+        manner = replace(_manner(rng), tract=1.0)
+        return speak(self._text(kind, rng, False), voices[rng.integers(len(voices))], manner)
 
     def _alone(self, kind: str, index: int) -> Samples:
         rng = self._rng(kind, index, True)
@@ -279,13 +287,22 @@ class Speech:
     def _utterance(self, index: int, held_out: bool) -> Samples:
         """A sentence, or some words that make none, and a pause."""
         rng = self._rng("running", index, held_out)
-        voice, manner = self._voice(rng, held_out, clip=False)
+        voice, manner = self._voice(rng, held_out)
         if rng.random() < 0.5:
             text = self._texts[rng.integers(len(self._texts))]
         else:
             text = " ".join(self._misses.words(rng, int(rng.integers(4, 12))))
         sound = at_level(recorded(speak(text, voice, manner), rng), rng)
         return np.pad(sound, (0, round(rng.uniform(0.05, 0.9) * SAMPLE_RATE_HZ)))
+
+
+def _manner(rng: np.random.Generator) -> Manner:
+    return Manner(
+        stretch=rng.uniform(0.75, 1.3),
+        pitch=rng.uniform(0.6, 1.5),
+        tract=rng.uniform(*TRACT),
+        ending=str(rng.choice([".", "!", "?", ","])),
+    )
 
 
 _Task = tuple[Path, Callable[[], Samples]]

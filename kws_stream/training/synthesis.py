@@ -144,6 +144,11 @@ def speak(text: str, voice: Voice, manner: Manner = Manner()) -> Samples:
     return trim(_resample(samples, rate_hz / manner.tract))
 
 
+def with_tract(samples: Samples, tract: float) -> Samples:
+    """Samples as by a vocal tract so much longer: lower and slower, in one resampling."""
+    return _resample(samples, SAMPLE_RATE_HZ / tract)
+
+
 def trim(samples: Samples) -> Samples:
     """Cut the silence before and after: what is `TRIM_DB` below the loudest 10 ms.
 
