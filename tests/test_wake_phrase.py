@@ -267,6 +267,7 @@ def run(*words: str) -> tuple[int, str]:
         (["x.toml"], 2, "need CONFIG.toml and --data, or --wake-phrase"),
         (["x.toml", "--data", "d", "--positives", "p"], 2, "--positives is for --wake-phrase"),
         (["x.toml", "--data", "d", "--kokoro", "k"], 2, "--kokoro is for --wake-phrase"),
+        (["x.toml", "--data", "d", "--target-fa-per-hour", "2"], 2, "is for --wake-phrase"),
         (["--wake-phrase", "hi", "--synthetic", "s"], 2, "--synthetic is not for --wake-phrase"),
     ],
 )
@@ -318,9 +319,11 @@ def test_one_command_trains_a_pack_for_any_words(
         assert metric["command"].startswith(("kws-stream tune", "kws-stream evaluate-stream"))
     assert 0 < manifest["detector"]["threshold"] < 1
     first = Path("pack/network.npz").read_bytes()
-    code, said = run(*words, "--threads", "1", "--resume")
+    code, said = run(*words, "--threads", "1", "--resume", "--target-fa-per-hour", "60")
     assert code == 0, said
     assert "resumed at step 3" in said
+    metrics = packs.load("pack").manifest["metrics"]
+    assert "--target-fa-per-hour 60" in metrics["synthetic_false_reject_rate"]["command"]
     assert Path("pack/network.npz").read_bytes() == first
     refused = CliRunner().invoke(main, ["evaluate", "data", "--task", "yes", "-m", "pack"])
     assert refused.exit_code == 2

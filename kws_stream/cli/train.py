@@ -36,6 +36,12 @@ CACHE = Path("runs") / "cache"
     help="Folder that holds speech_commands. For --wake-phrase: real speech without it.",
 )
 @click.option("--kokoro", type=FOLDER, help="Files of Kokoro, to speak the wake phrase too.")
+@click.option(
+    "--target-fa-per-hour",
+    "target",
+    type=click.FloatRange(0, min_open=True, max=1e6),
+    help="False accepts per hour that the threshold of a wake phrase is chosen for. Default: 0.5.",
+)
 @click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the new model pack.")
 @click.option("--run", type=FOLDER, help="Folder of log and checkpoint. Default: runs/NAME.")
@@ -54,6 +60,7 @@ def train(
     positives: Path | None,
     data: Path | None,
     kokoro: Path | None,
+    target: float | None,
     synthetic: Path | None,
     out: Path,
     run: Path | None,
@@ -74,6 +81,8 @@ def train(
             raise click.UsageError("--positives is for --wake-phrase: give both.")
         if kokoro is not None:
             raise click.UsageError("--kokoro is for --wake-phrase: give both.")
+        if target is not None:
+            raise click.UsageError("--target-fa-per-hour is for --wake-phrase: give both.")
     elif synthetic is not None:
         raise click.UsageError("--synthetic is not for --wake-phrase, which makes its own speech.")
     elif teacher is not None:
@@ -89,7 +98,9 @@ def train(
     if wake_phrase is not None:
         from kws_stream.cli.train_phrase import train_phrase
 
-        train_phrase(wake_phrase, recipe, positives, data, out, run, start_from, resume, kokoro)
+        train_phrase(
+            wake_phrase, recipe, positives, data, out, run, start_from, resume, kokoro, target
+        )
         return
     from rich.console import Console
 

@@ -17,6 +17,7 @@ def train_phrase(
     start_from: Path | None,
     resume: bool,
     kokoro: Path | None,
+    target: float | None,
 ) -> None:
     """Synthesise, train, choose the threshold, write the pack."""
     import torch
@@ -46,6 +47,7 @@ def train_phrase(
         metrics = wake_phrase.finish(
             *(training.network, recipe, corpus, speech.folder, out, sources, jobs),
             lambda seconds: bar.update(heard, completed=seconds),
+            wake_phrase.TARGET_PER_HOUR if target is None else target,
         )
     for name, metric in metrics.items():
         click.echo(f"{name}: {metric['value']}")
