@@ -1,6 +1,7 @@
 """Training computes what the chip computes, sees training speakers alone, and can be resumed."""
 
 import shutil
+import tomllib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -458,6 +459,17 @@ def test_every_recipe_reads(path: Path) -> None:
     recipe = Recipe.from_toml(path)
     assert recipe.name == path.stem
     assert set(recipe.keywords) < set(recipe.classes)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("phrases/*.toml")), ids=lambda p: p.stem)
+def test_the_recipe_of_a_phrase_is_what_its_pack_was_trained_with(path: Path) -> None:
+    recipe = packs.load(path.stem).manifest["recipe"]
+    phrase = {"name": path.stem, "task": "wake-phrase", "phrase": path.stem.replace("-", " ")}
+    set_here = tomllib.loads(path.read_text("utf-8"))
+    assert Recipe.from_toml(path, **phrase).version == packs.load(path.stem).version
+    assert {k: recipe[k] for k in set_here if k != "version"} == {
+        k: v for k, v in set_here.items() if k != "version"
+    }
 
 
 @pytest.mark.parametrize(
