@@ -1,7 +1,6 @@
 """Training computes what the chip computes, sees training speakers alone, and can be resumed."""
 
 import shutil
-import tomllib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from safetensors.torch import load_file  # noqa: E402
 from kws_stream import bmru, packs, power  # noqa: E402
 from kws_stream.bmru.chip import ChipSettings, simulate  # noqa: E402
 from kws_stream.cli import main  # noqa: E402
-from kws_stream.errors import DataError, ParameterError  # noqa: E402
+from kws_stream.errors import DataError  # noqa: E402
 from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
 from kws_stream.network import Network  # noqa: E402
@@ -31,8 +30,6 @@ from kws_stream.training.packing import write_pack  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
 from kws_stream.training.sampling import Sampler, validation_clips  # noqa: E402
 from kws_stream.training.scan import cells  # noqa: E402
-
-RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 def surrogate_step(x: torch.Tensor, slope: float) -> torch.Tensor:
@@ -448,64 +445,6 @@ def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
 def test_a_folder_without_speech_commands_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="speech_commands"):
         Corpus.from_folders(tmp_path, None, FeatureSettings(), tmp_path / "cache")
-
-
-@pytest.mark.parametrize(
-    "path",
-    sorted(set(RECIPES.glob("*.toml")) - set(RECIPES.glob("search-*.toml"))),
-    ids=lambda p: p.stem,
-)
-def test_every_recipe_reads(path: Path) -> None:
-    recipe = Recipe.from_toml(path)
-    assert recipe.name == path.stem
-    assert set(recipe.keywords) < set(recipe.classes)
-
-
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("phrases/*.toml")), ids=lambda p: p.stem)
-def test_the_recipe_of_a_phrase_is_what_its_pack_was_trained_with(path: Path) -> None:
-    recipe = packs.load(path.stem).manifest["recipe"]
-    phrase = {"name": path.stem, "task": "wake-phrase", "phrase": path.stem.replace("-", " ")}
-    set_here = tomllib.loads(path.read_text("utf-8"))
-    assert Recipe.from_toml(path, **phrase).version == packs.load(path.stem).version
-    assert {k: recipe[k] for k in set_here if k != "version"} == {
-        k: v for k, v in set_here.items() if k != "version"
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("name = 1 2", "TOML"),
-        ('name = "x"\ntask = "x"', "task"),
-        ('name = "x"\ntask = "yes"\nwidht = 4', "widht"),
-        ('name = "x"\ntask = "yes"\n[features]\nchannels = "16"', "channels"),
-        ('name = "x"\ntask = "yes"\ndecision_s = [0.9, 0.4]', "decision_s"),
-        ('like = "recipe"', "in turn"),
-        ('like = "other"', "in turn"),
-        ('like = "../recipe"', "like"),
-        ("like = 4", "like"),
-        ('like = "nothing"', "nothing.toml"),
-    ],
-)
-def test_a_wrong_recipe_is_refused_with_its_setting(text: str, says: str, tmp_path: Path) -> None:
-    path = tmp_path / "recipe.toml"
-    path.write_text(text)
-    (tmp_path / "other.toml").write_text('like = "recipe"')
-    with pytest.raises(ParameterError, match=says):
-        Recipe.from_toml(path)
-
-
-def test_a_recipe_like_another_sets_what_it_names(tmp_path: Path) -> None:
-    files = {
-        "first": 'name = "a"\ntask = "yes"\nwidth = 9\n[features]\nagc_s = 0.5\nchannels = 12',
-        "second": 'like = "first"\nname = "b"\nsteps = 8\n[features]\nchannels = 13',
-        "third": 'like = "second"\nname = "c"\nwidth = 10',
-    }
-    for name, text in files.items():
-        (tmp_path / f"{name}.toml").write_text(text)
-    recipe = Recipe.from_toml(tmp_path / "third.toml", steps=3, sequences=5)
-    assert (recipe.name, recipe.width, recipe.steps, recipe.sequences) == ("c", 10, 8, 5)
-    assert (recipe.features.agc_s, recipe.features.channels) == (0.5, 13)
 
 
 def test_recordings_of_other_splits_are_not_trained_on(data: Path, tmp_path: Path) -> None:

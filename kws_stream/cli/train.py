@@ -77,12 +77,10 @@ def train(
     if wake_phrase is None:
         if recipe is None or data is None:
             raise click.UsageError("need CONFIG.toml and --data, or --wake-phrase.")
-        if positives is not None:
-            raise click.UsageError("--positives is for --wake-phrase: give both.")
-        if kokoro is not None:
-            raise click.UsageError("--kokoro is for --wake-phrase: give both.")
-        if target is not None:
-            raise click.UsageError("--target-fa-per-hour is for --wake-phrase: give both.")
+        of_phrase = {"positives": positives, "kokoro": kokoro, "target-fa-per-hour": target}
+        for name, given in of_phrase.items():
+            if given is not None:
+                raise click.UsageError(f"--{name} is for --wake-phrase: give both.")
     elif synthetic is not None:
         raise click.UsageError("--synthetic is not for --wake-phrase, which makes its own speech.")
     elif teacher is not None:

@@ -30,12 +30,14 @@ from kws_stream.training.phrase import NearMisses, Phrase, sentences
 from kws_stream.training.phrase_recordings import read_recordings
 from kws_stream.training.surroundings import KINDS, Samples, noise, recorded
 from kws_stream.training.synthesis import (
+    TRACT,
     Manner,
     Voice,
     at_level,
     espeak_voices,
     flite_voices,
     kokoro_voices,
+    random_manner,
     speak,
     with_tract,
 )
@@ -46,7 +48,6 @@ HELD_OUT = ("m4", "f3", "adam", "linda", "rob", "awb")  # variants of espeak-ng,
 KOKORO_UTTERANCES = {"phrase": 300, "near": 200, "words": 100}  # Kokoro is slow: each serves often
 KOKORO_HELD_OUT = ("af_bella", "af_river", "am_liam", "am_puck", "bf_emma", "bm_fable")
 FLITE_SHARE = 0.5
-TRACT = (0.85, 1.15)
 TAIL_S = (0.1, 0.35)  # from the phrase's end to that of its clip
 NOISE_S = 20.0
 HELD_OUT_SHARE = 0.2  # of the clips
@@ -225,7 +226,7 @@ class Speech:
 
     def _voice(self, rng: np.random.Generator, held_out: bool) -> tuple[Voice, Manner]:
         voices = voices_of(held_out)[int(rng.random() < FLITE_SHARE)]
-        manner = _manner(rng)
+        manner = random_manner(rng)
         return voices[rng.integers(len(voices))], manner
 
     def _text(self, kind: str, rng: np.random.Generator, phonetic: bool) -> str:
@@ -247,7 +248,7 @@ class Speech:
     def _said_by_kokoro(self, folder: Path, kind: str, index: int, held_out: bool) -> Samples:
         rng = self._rng(f"kokoro/{kind}", index, held_out)
         voices = kokoro_voices_of(folder, held_out)
-        manner = replace(_manner(rng), tract=1.0)
+        manner = replace(random_manner(rng), tract=1.0)
         return speak(self._text(kind, rng, False), voices[rng.integers(len(voices))], manner)
 
     def _alone(self, kind: str, index: int) -> Samples:
@@ -294,15 +295,6 @@ class Speech:
             text = " ".join(self._misses.words(rng, int(rng.integers(4, 12))))
         sound = at_level(recorded(speak(text, voice, manner), rng), rng)
         return np.pad(sound, (0, round(rng.uniform(0.05, 0.9) * SAMPLE_RATE_HZ)))
-
-
-def _manner(rng: np.random.Generator) -> Manner:
-    return Manner(
-        stretch=rng.uniform(0.75, 1.3),
-        pitch=rng.uniform(0.6, 1.5),
-        tract=rng.uniform(*TRACT),
-        ending=str(rng.choice([".", "!", "?", ","])),
-    )
 
 
 _Task = tuple[Path, Callable[[], Samples]]

@@ -46,6 +46,7 @@ FLITE_VOICES = {"slt": 180.0, "rms": 110.0, "awb": 120.0, "kal": 105.0, "kal16":
 """flite's English voices and their usual mean pitch in Hz."""
 
 FLITE_SHARE = 0.4  # flite's diphone and cluster voices are few but nearer to people than formants
+TRACT = (0.85, 1.15)  # lengths of the vocal tract that training clips have
 TRIM_DB = 40.0  # below the loudest 10 ms: silence
 MARGIN_S = 0.02  # kept around a trimmed word, so that a soft onset stays
 
@@ -116,13 +117,19 @@ def speak(text: str, voice: Voice, manner: Manner = Manner()) -> Samples:
 
     Raises MissingExtraError when the tool is not installed, AudioError when it made no sound.
     """
-    import soundfile
-
     spoken = text + manner.ending
     if voice.folder is not None:
         speed = manner.tract / manner.stretch
         samples, rate_hz = kokoro.speak(spoken, voice.name, speed, voice.folder)
-        return trim(_resample(samples, rate_hz / manner.tract))
+    else:
+        samples, rate_hz = _run_voice(spoken, voice, manner)
+    return trim(_resample(samples, rate_hz / manner.tract))
+
+
+def _run_voice(spoken: str, voice: Voice, manner: Manner) -> tuple[Samples, int]:
+    """What a program says and its rate in Hz, before the resampling that makes the tract."""
+    import soundfile
+
     with tempfile.TemporaryDirectory(prefix="kws-stream-") as folder:
         wav = str(Path(folder) / "word.wav")
         # resampling by `tract` stretches time and lowers pitch too: ask for the reverse of both
@@ -141,7 +148,7 @@ def speak(text: str, voice: Voice, manner: Manner = Manner()) -> Samples:
         else:
             raise ParameterError(f"need a voice of espeak-ng or flite, got tool {voice.tool!r}")
         samples, rate_hz = soundfile.read(wav, dtype="float32")
-    return trim(_resample(samples, rate_hz / manner.tract))
+    return samples, rate_hz
 
 
 def with_tract(samples: Samples, tract: float) -> Samples:
@@ -164,6 +171,16 @@ def trim(samples: Samples) -> Samples:
     return samples[max(0, loud[0] * frame - margin) : (loud[-1] + 1) * frame + margin]
 
 
+def random_manner(rng: np.random.Generator) -> Manner:
+    """Any manner that training clips are said in."""
+    return Manner(
+        stretch=rng.uniform(0.75, 1.3),
+        pitch=rng.uniform(0.6, 1.5),
+        tract=rng.uniform(*TRACT),
+        ending=str(rng.choice([".", "!", "?", ","])),
+    )
+
+
 def random_clip(
     word: str, index: int, seed: int = 0, kokoro_folder: Path | None = None
 ) -> tuple[Voice, Samples]:
@@ -177,13 +194,7 @@ def random_clip(
     if kokoro_folder is not None:
         voices = kokoro_voices(kokoro_folder)
     voice = voices[rng.integers(len(voices))]
-    manner = Manner(
-        stretch=rng.uniform(0.75, 1.3),
-        pitch=rng.uniform(0.6, 1.5),
-        tract=rng.uniform(0.85, 1.15),
-        ending=str(rng.choice([".", "!", "?", ","])),
-    )
-    spoken = speak(word, voice, manner)
+    spoken = speak(word, voice, random_manner(rng))
     room = SAMPLE_RATE_HZ - len(spoken)
     start = int(rng.integers(min(0, room), max(0, room) + 1))
     clip = np.zeros(SAMPLE_RATE_HZ, np.float32)
