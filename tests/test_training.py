@@ -24,7 +24,13 @@ from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E
 from kws_stream.network import Network  # noqa: E402
 from kws_stream.training.augment import add_noise, change_clips, condition  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
-from kws_stream.training.loop import Training, centre_candidates, new_network, sequence_loss  # noqa: E402
+from kws_stream.training.loop import (  # noqa: E402
+    Training,
+    adjusted,
+    centre_candidates,
+    new_network,
+    sequence_loss,
+)  # noqa: E402
 from kws_stream.training.model import Mismatch, PartOfChip  # noqa: E402
 from kws_stream.training.packing import write_pack  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
@@ -243,6 +249,21 @@ def test_a_limited_word_is_heard_that_often_and_a_word_left_out_never(corpus: Co
     assert counts["cat"] == 0
 
 
+@pytest.mark.parametrize("task", ["yes", "v2-12"])
+def test_class_shares_are_how_often_each_class_is_drawn(corpus: Corpus, task: str) -> None:
+    recipe = Recipe(name="t", task=task, shares={"running_speech": 2.0})
+    sampler = Sampler(corpus, recipe)
+    generator = torch.Generator().manual_seed(0)
+    drawn = sampler.draw(20000, generator)[1]
+    behind = sampler.background(40, 2, generator)[1].flatten()
+    for share, labels in ((0.0, drawn), (1.0, behind)):
+        counts = torch.bincount(labels, minlength=len(recipe.classes)) / len(labels)
+        assert (sampler.class_shares(share) - counts).abs().max() < 0.01
+    both = sampler.class_shares(0.25)
+    expected = 0.75 * sampler.class_shares(0.0) + 0.25 * sampler.class_shares(1.0)
+    assert torch.allclose(both, expected)
+
+
 def test_validation_clips_are_those_of_validation_speakers(corpus: Corpus) -> None:
     clips = corpus.clips["speech_commands"]
     _, labels = validation_clips(corpus, small_recipe())
@@ -294,6 +315,18 @@ def test_loss_is_lowest_for_the_right_decision() -> None:
     right = loss(labels)
     assert right < 0.05
     assert all(loss(torch.tensor(wrong)) > 1 for wrong in ([[1, 3], [11, 2]], [[0, 3], [2, 11]]))
+
+
+@pytest.mark.parametrize("balance", [0.0, 1.0])
+def test_balance_leaves_what_is_heard_often_without_an_advantage(balance: float) -> None:
+    """With nothing to hear but how often a class comes, the best logits are equal with balance 1
+    and the logarithms of the shares with 0."""
+    shares = torch.tensor([0.75, 0.25])
+    labels = torch.tensor([0, 0, 0, 1])
+    best = ((1 - balance) * shares.log()).requires_grad_()
+    logits = adjusted(best.expand(4, 2), shares, balance)
+    (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, labels), best)
+    assert gradient.abs().max() < 1e-6
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(corpus: Corpus, tmp_path: Path) -> None:

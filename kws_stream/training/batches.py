@@ -17,6 +17,10 @@ class Batches:
         self._sampler = Sampler(corpus, recipe)
         self._noise = torch.from_numpy(corpus.streams["noise"])
 
+    def class_shares(self) -> Tensor:
+        """How often each class is heard, (K,), adding up to 1."""
+        return self._sampler.class_shares(self._recipe.background_share)
+
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Features (T, sequences, n_features) and labels (sequences, joined)."""
         recipe = self._recipe

@@ -108,6 +108,16 @@ def distilled(decisions: Tensor, taught: Tensor) -> Tensor:
     return TEMPERATURE**2 * divergence
 
 
+def adjusted(logits: Tensor, class_shares: Tensor, balance: float) -> Tensor:
+    """Logits (..., K) as the loss takes them: what is heard often gets its advantage there.
+
+    Logit adjustment, equation 10 of Menon et al., arXiv:2007.07314: with balance 1 the network's
+    own logits are left without the classes' shares (K,) in training, and decide as if all classes
+    were equally likely. A class that is never heard counts as heard once in a thousand times.
+    """
+    return logits + balance * class_shares.clamp(min=1e-3).log()
+
+
 def sequence_loss(
     logits: Tensor, labels: Tensor, recipe: Recipe, taught: Tensor | None = None
 ) -> Tensor:
@@ -203,6 +213,7 @@ class Training:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self._batches = Batches(corpus, recipe)
+        self._class_shares = self._batches.class_shares()
         self._validation = validation_clips(corpus, recipe)
         if not len(self._validation[0]):
             raise DataError(
@@ -267,6 +278,7 @@ class Training:
             with torch.no_grad():
                 said = self._teacher(features, recipe.joined)
             taught = in_classes(said, self._teacher.classes, recipe.classes)
+        logits = adjusted(logits, self._class_shares, recipe.balance)
         loss = sequence_loss(logits, labels, recipe, taught)
         # with eps the states pile up, and with them a power that no chip will have
         loss = loss + (1 - eps) * recipe.power_weight * power_nw / 1000

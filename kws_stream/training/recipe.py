@@ -37,7 +37,8 @@ class Recipe:
     another virtual chip whose parameters are off by up to this fraction (three standard
     deviations). chip_unit_na: unit current of a typical chip whose leakage and transfer
     every step meets a random part of, from none to all; 0: exact cells alone. half: multiply in
-    bfloat16 while training.
+    bfloat16 while training. balance: 1 decides as if all classes were equally likely, 0 as if each
+    were as likely as training hears it (see `loop.adjusted`).
 
     begins_with: the recipe whose trained network is the start; for a second stage at lower rates.
     limits: word = how many real clips of it training hears at most; with 0 it is left out whole, to
@@ -74,6 +75,7 @@ class Recipe:
     slope: float = 1.0
     augment: float = 0.3
     decision_s: tuple[float, float] = (0.4, 1.0)
+    balance: float = 0.0
     between_weight: float = 0.1
     background_share: float = 0.0
     teacher_weight: float = 0.0

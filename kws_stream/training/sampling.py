@@ -157,6 +157,17 @@ class Sampler:
                 stream = torch.from_numpy(corpus.streams[source])
                 self._groups.append(_Group(label, shares[source], stream, None))
 
+    def class_shares(self, background_share: float) -> Tensor:
+        """How often each class is heard, (K,), adding up to 1, with that share of `background`."""
+        labels = torch.tensor([group.label for group in self._groups])
+        heard = torch.zeros(len(self.classes)).index_add_(0, labels, self._shares)
+        heard /= heard.sum()
+        streams = torch.tensor([group.label for group in self._groups if group.members is None])
+        if not len(streams):
+            return heard
+        behind = torch.bincount(streams, minlength=len(self.classes)) / len(streams)
+        return (1 - background_share) * heard + background_share * behind
+
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Clips (count, hops, channels) and labels (count,)."""
         chosen = torch.multinomial(self._shares, count, True, generator=generator)
