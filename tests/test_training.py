@@ -22,7 +22,7 @@ from kws_stream.errors import DataError  # noqa: E402
 from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
 from kws_stream.network import Network  # noqa: E402
-from kws_stream.training.augment import add_noise, change_clips, condition  # noqa: E402
+from kws_stream.training.augment import add_noise, change_clips, condition, mask  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
 from kws_stream.training.loop import (  # noqa: E402
     Training,
@@ -30,7 +30,7 @@ from kws_stream.training.loop import (  # noqa: E402
     centre_candidates,
     new_network,
     sequence_loss,
-)  # noqa: E402
+)
 from kws_stream.training.model import Mismatch, PartOfChip  # noqa: E402
 from kws_stream.training.packing import write_pack  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
@@ -291,6 +291,23 @@ def test_augmentation_at_strength_zero_changes_nothing(corpus: Corpus) -> None:
     clips = torch.from_numpy(corpus.clips["speech_commands"].envelopes[:4])
     generator = torch.Generator().manual_seed(0)
     torch.testing.assert_close(change_clips(clips, 0.0, generator), clips, rtol=1e-5, atol=1e-9)
+
+
+def test_masks_silence_one_stretch_and_one_band_and_nothing_else() -> None:
+    clips = torch.rand(200, 100, 16, generator=torch.Generator().manual_seed(1)) + 1
+    quiet = clips.flatten(1).sort(1).values[:, 159, None, None]
+    assert torch.equal(mask(clips, 0.0, torch.Generator().manual_seed(0)), clips)
+    masked = mask(clips, 1.0, torch.Generator().manual_seed(0))
+    assert torch.equal(torch.where(masked == quiet, quiet, clips), masked)
+    silent = masked == quiet
+    hops, channels = silent.all(2).sum(1), silent.all(1).sum(1)
+    assert sorted(set(hops.tolist())) == list(range(21))
+    assert sorted(set(channels.tolist())) == list(range(4))
+    expected = 100 * 16 - (100 - hops) * (16 - channels)
+    by_itself = silent.sum((1, 2)) - expected  # the one value of a clip that is its quiet level
+    assert set(by_itself.tolist()) == {0, 1}
+    half = mask(clips, 0.5, torch.Generator().manual_seed(0)) != clips
+    assert 60 < half.flatten(1).any(1).sum() < 140
 
 
 def test_noise_only_adds_and_stays_under_its_loudest_level(corpus: Corpus) -> None:

@@ -3,6 +3,7 @@
 Ranges at strength 1: speed 0.85..1.15, shift 100 ms, the channel axis stretched by 3 % and shifted
 by half a channel (vocal tracts differ), level -16..+8 dB, spectral tilt 4 dB, noise at 3..43 dB
 under the clip's peaks in 7 of 10 sequences, and a noise floor of 1e-5..1e-3 of full scale in all.
+Masks, in a share of clips of their own: up to 200 ms and up to three channels fall silent.
 """
 
 import math
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from kws_stream.features import FeatureSettings
+
+MASKED_HOPS, MASKED_CHANNELS = 20, 3  # at most
 
 
 def _interpolate(values: Tensor, positions: Tensor, axis: int) -> Tensor:
@@ -27,6 +30,12 @@ def _interpolate(values: Tensor, positions: Tensor, axis: int) -> Tensor:
     return low + fraction * (high - low)
 
 
+def _quiet(clips: Tensor) -> Tensor:
+    """The quiet level (n, 1, 1) of clips: a tenth of what they hold lies below."""
+    values = clips.flatten(1)
+    return values.kthvalue(max(1, values.shape[1] // 10), dim=1).values[:, None, None]
+
+
 def change_clips(clips: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """Clips (n, hops, channels) at other speeds, places, voices, levels and colours."""
     n, hops, channels = clips.shape
@@ -35,8 +44,7 @@ def change_clips(clips: Tensor, strength: float, generator: torch.Generator) -> 
         return (torch.rand(*shape, generator=generator) * 2 - 1) * strength
 
     # what lies outside the clip is its own quiet level
-    quiet = clips.flatten(1).kthvalue(max(1, hops * channels // 10), dim=1).values
-    edge = quiet[:, None, None].expand(n, 1, channels)
+    edge = _quiet(clips).expand(n, 1, channels)
     padded = torch.cat([edge, clips, edge], 1)
     middle = hops / 2
     times = (torch.arange(hops) - middle) * (1 + 0.15 * uniform(n, 1)) + middle
@@ -47,6 +55,24 @@ def change_clips(clips: Tensor, strength: float, generator: torch.Generator) -> 
     level_db = 12 * uniform(n, 1, 1) - 4 * strength
     tilt_db = 4 * uniform(n, 1, 1) * torch.linspace(-1, 1, channels)
     return clips * 10 ** ((level_db + tilt_db) / 20)
+
+
+def mask(clips: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Clips (n, hops, channels) of which a share has a stretch and a band at their quiet level.
+
+    SpecAugment's time and frequency masks (Park et al., arXiv:1904.08779), one of each.
+    """
+    n, hops, channels = clips.shape
+    chosen = torch.rand(n, 1, generator=generator) < share
+
+    def masked(length: int, most: int) -> Tensor:
+        width = torch.randint(0, most + 1, (n, 1), generator=generator)
+        start = (torch.rand(n, 1, generator=generator) * (length - width + 1)).long()
+        place = torch.arange(length) - start
+        return (place >= 0) & (place < width) & chosen
+
+    silent = masked(hops, MASKED_HOPS)[:, :, None] | masked(channels, MASKED_CHANNELS)[:, None]
+    return torch.where(silent, _quiet(clips), clips)
 
 
 def add_noise(

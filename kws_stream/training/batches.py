@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from kws_stream.training.augment import add_noise, change_clips, condition
+from kws_stream.training.augment import add_noise, change_clips, condition, mask
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.sampling import Sampler
@@ -26,6 +26,8 @@ class Batches:
         recipe = self._recipe
         clips, labels = self._sampler.draw(recipe.sequences * recipe.joined, generator)
         clips = change_clips(clips, recipe.augment, generator)
+        if recipe.masks:
+            clips = mask(clips, recipe.masks, generator)
         sequences = clips.view(recipe.sequences, -1, clips.shape[-1])
         labels = labels.view(recipe.sequences, recipe.joined)
         count = round(recipe.background_share * recipe.sequences)
