@@ -10,7 +10,8 @@ from torch import Tensor
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import WAKE_PHRASE, Recipe
 
-# How often each kind of clip is drawn where a recipe does not say; keywords have 1.0 each.
+# How often each kind of clip is drawn where a recipe does not say; keywords have 1.0 each,
+# rare ones `rare_keyword` times that, and the two `_synthetic` lines tell what part of it is made.
 SHARES = {
     "v2-12": {
         "keyword_synthetic": 0.07,
@@ -113,7 +114,7 @@ class Sampler:
             made = shares["rare_keyword_synthetic" if rare else "keyword_synthetic"]
             if synthetic is None:
                 made = 0.0
-            weight = shares.get("keyword", 1.0)
+            weight = shares.get("keyword", 1.0) * (shares.get("rare_keyword", 1.0) if rare else 1)
             add(label, weight * (1 - made), "speech_commands", chosen)
             if synthetic is not None:
                 add(label, weight * made, "synthetic", synthetic.words == word)
