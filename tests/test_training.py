@@ -36,6 +36,7 @@ from kws_stream.training.packing import write_pack  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
 from kws_stream.training.sampling import Sampler, validation_clips  # noqa: E402
 from kws_stream.training.scan import cells  # noqa: E402
+from kws_stream.training.teacher import new_teacher  # noqa: E402
 
 
 def surrogate_step(x: torch.Tensor, slope: float) -> torch.Tensor:
@@ -413,6 +414,22 @@ def test_a_pack_of_another_kind_is_no_start(
         other.start_from(pack)
 
 
+def test_a_step_keeps_all_its_tensors_on_the_device_of_the_network(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device "meta" stands for a GPU: it computes nothing, and refuses mixed operands."""
+    recipe = small_recipe(
+        teacher_weight=0.5, mismatch=0.1, chip_unit_na=1.0, dropout=0.1, balance=0.5, half=True
+    )
+    teacher = new_teacher(recipe, recipe.classes)
+    training = Training(recipe, corpus, tmp_path, teacher, device="meta")
+    monkeypatch.setattr(torch.Tensor, "item", lambda self: 1.0)
+    training.advance()
+    assert {p.device.type for p in training.network.parameters()} == {"meta"}
+    assert {p.device.type for p in teacher.parameters()} == {"meta"}
+    assert all(p.grad is not None for p in training.network.parameters())
+
+
 def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: Path) -> None:
     recipe = small_recipe(cells=12, width=12, steps=200, sequences=16, learning_rate=0.02)
     training = Training(recipe, corpus, tmp_path / "run")
@@ -489,6 +506,20 @@ def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
     empty = CliRunner().invoke(main, ["train", str(recipe), *words])
     assert empty.exit_code == 1
     assert "need a folder speech_commands" in empty.stderr
+    assert not (tmp_path / "pack").exists()
+
+
+def test_a_gpu_that_is_not_there_is_refused(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (tmp_path / "tiny.toml").write_text(TINY_RECIPE.replace("TASK", "yes"))
+    words = [str(tmp_path / "tiny.toml"), "--data", str(data), "--out", str(tmp_path / "pack")]
+    refused = CliRunner().invoke(main, ["train", *words, "--device", "cuda"])
+    assert refused.exit_code == 1
+    assert (
+        "need a GPU and a build of PyTorch for it with --device cuda, found none" in refused.stderr
+    )
     assert not (tmp_path / "pack").exists()
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.errors import MissingExtraError
+from kws_stream.errors import MissingExtraError, ParameterError
 from kws_stream.training import training_extra
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ CACHE = Path("runs") / "cache"
 @click.option("--run", type=FOLDER, help="Folder of log and checkpoint. Default: runs/NAME.")
 @click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
 @click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where to train: the processor, or a GPU.",
+)
+@click.option(
     "--start-from",
     type=FOLDER,
     help="Run or model pack whose network to begin with. Default: the run that the recipe names, "
@@ -65,6 +72,7 @@ def train(
     out: Path,
     run: Path | None,
     threads: int | None,
+    device: str,
     start_from: Path | None,
     teacher: Path | None,
     resume: bool,
@@ -91,13 +99,28 @@ def train(
 
         import kws_stream.training.loop  # noqa: F401
         from kws_stream.training.teacher import load_teacher
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ParameterError(
+            "need a GPU and a build of PyTorch for it with --device cuda, found none; "
+            "leave --device out"
+        )
     if threads is not None:
         torch.set_num_threads(threads)
     if wake_phrase is not None:
         from kws_stream.cli.train_phrase import train_phrase
 
         train_phrase(
-            wake_phrase, recipe, positives, data, out, run, start_from, resume, kokoro, target
+            wake_phrase,
+            recipe,
+            positives,
+            data,
+            out,
+            run,
+            start_from,
+            resume,
+            kokoro,
+            target,
+            device,
         )
         return
     from rich.console import Console
@@ -115,7 +138,7 @@ def train(
     corpus = Corpus.from_folders(data, synthetic, settings.features, CACHE, torch.get_num_threads())
     taught_by = load_teacher(teacher, settings) if teacher is not None else None
     run = run or Path("runs") / settings.name
-    training = run_training(settings, corpus, run, start_from, resume, console, taught_by)
+    training = run_training(settings, corpus, run, start_from, resume, console, taught_by, device)
     write_pack(training.network, settings, corpus, out)
     for name, metric in record_metrics(out, data / "speech_commands").items():
         click.echo(f"{name}: {metric['value']}")
@@ -130,6 +153,7 @@ def run_training(
     resume: bool,
     console: "Console",
     teacher: "Teacher | None" = None,
+    device: str = "cpu",
 ) -> "Training":
     """Train to the end, telling of each validation."""
     from rich.progress import Progress
@@ -137,7 +161,7 @@ def run_training(
     from kws_stream.cli.curves import draw_curves
     from kws_stream.training.loop import Training
 
-    training = Training(settings, corpus, run, teacher)
+    training = Training(settings, corpus, run, teacher, device)
     if start_from is None and settings.begins_with:
         start_from = run.parent / settings.begins_with
     if start_from is not None:

@@ -18,6 +18,7 @@ def train_phrase(
     resume: bool,
     kokoro: Path | None,
     target: float | None,
+    device: str,
 ) -> None:
     """Synthesise, train, choose the threshold, write the pack."""
     import torch
@@ -40,7 +41,7 @@ def train_phrase(
         task = bar.add_task("synthesising", total=None)
         speech.write(jobs, lambda done, total: bar.update(task, completed=done, total=total))
     corpus = wake_phrase.corpus_of(speech.folder, data, recipe, CACHE, jobs)
-    training = run_training(recipe, corpus, run, start_from, resume, console)
+    training = run_training(recipe, corpus, run, start_from, resume, console, device=device)
     columns = (TextColumn("choosing the threshold: {task.completed:.0f} s heard"),)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         heard = bar.add_task("heard", total=None)

@@ -170,7 +170,8 @@ def validate(
     order = torch.randperm(len(clips), generator=torch.Generator().manual_seed(0))
     chain_count = min(CHAINS, len(order))
     order = order[: len(order) // chain_count * chain_count]
-    clips, labels = clips[order], labels[order]
+    device = network.classifier.bias.device
+    clips, labels = clips[order].to(device), labels[order].to(device)
     per_clip = clips.shape[1] // recipe.features.hops_per_frame
     start, stop = (round(s / recipe.clip_s * per_clip) for s in recipe.decision_s)
     fresh = torch.cat(
@@ -199,21 +200,33 @@ class Training:
     """One run in a folder: log.csv, checkpoint.safetensors and state.json; it can be resumed."""
 
     def __init__(
-        self, recipe: Recipe, corpus: Corpus, folder: Path, teacher: Teacher | None = None
+        self,
+        recipe: Recipe,
+        corpus: Corpus,
+        folder: Path,
+        teacher: Teacher | None = None,
+        device: str = "cpu",
     ) -> None:
-        """teacher: needed where the recipe has a teacher_weight; raises DataError without it."""
+        """teacher: needed where the recipe has a teacher_weight; raises DataError without it.
+
+        device: where the network is trained, as PyTorch names it. Batches are drawn on the
+        processor, so that a seed draws the same ones for every device.
+        """
         if recipe.teacher_weight and teacher is None:
             raise DataError(
                 f"the recipe {recipe.name} learns from a teacher: need one, got none; "
                 "make it with `kws-stream teach` and name it with --teacher"
             )
         self.recipe = recipe
-        self._teacher = teacher if recipe.teacher_weight else None
+        self._device = torch.device(device)
+        self._teacher = None
+        if teacher is not None and recipe.teacher_weight:
+            self._teacher = teacher.to(self._device)
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self._batches = Batches(corpus, recipe)
-        self._class_shares = self._batches.class_shares()
+        self._class_shares = self._batches.class_shares().to(self._device)
         self._validation = validation_clips(corpus, recipe)
         if not len(self._validation[0]):
             raise DataError(
@@ -223,6 +236,7 @@ class Training:
         self.network = new_network(recipe)
         generator = torch.Generator().manual_seed(recipe.seed)
         centre_candidates(self.network, self._batches.draw(generator)[0])
+        self.network.to(self._device)
         self._optimisers = optimisers(self.network, recipe)
         self._schedules = [
             torch.optim.lr_scheduler.OneCycleLR(
@@ -242,11 +256,12 @@ class Training:
         """Random bits in half of the sequences: in a stream nobody resets the cells."""
         recipe = self.recipe
         shape = (recipe.sequences, recipe.cells)
-        return [
+        bits = [
             torch.randint(0, 2, shape, generator=generator).float()
             * torch.randint(0, 2, (recipe.sequences, 1), generator=generator)
             for _ in range(recipe.blocks)
         ]
+        return [of_block.to(self._device) for of_block in bits]
 
     def _chip(self, generator: torch.Generator) -> PartOfChip | None:
         """Any part of the way to the recipe's typical chip."""
@@ -260,7 +275,7 @@ class Training:
         """One step of the optimiser; its randomness depends on seed and step alone."""
         recipe = self.recipe
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step + 1)
-        features, labels = self._batches.draw(generator)
+        features, labels = (t.to(self._device) for t in self._batches.draw(generator))
         eps = recipe.eps_start * max(0.0, 1 - self.step / (recipe.eps_share * recipe.steps))
         logits, power_nw = self.network.with_power(
             features,

@@ -321,12 +321,12 @@ class SpottingNetwork(nn.Module):
 
         def layer(affine: _Affine, weight: float, bias: float) -> tuple[FloatArray, FloatArray]:
             w, b = affine.arrays(quantised=True)
-            return w.double().numpy() * weight, b.double().numpy() * bias
+            return w.double().cpu().numpy() * weight, b.double().cpu().numpy() * bias
 
         s = current_scale
         blocks = []
         for block in self.typed_blocks:
-            beta1, delta, alpha = (v.double().numpy() * s for v in block.cell_values(True))
+            beta1, delta, alpha = (v.double().cpu().numpy() * s for v in block.cell_values(True))
             blocks.append(
                 {
                     "candidate": layer(block.candidate, 1.0, s),
