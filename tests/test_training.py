@@ -1,4 +1,4 @@
-"""Training computes what the chip computes, sees training speakers alone, and can be resumed."""
+"""Training sees training speakers alone, learns, and can be resumed."""
 
 import shutil
 from dataclasses import replace
@@ -15,164 +15,19 @@ torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from kws_stream import bmru, packs, power  # noqa: E402
-from kws_stream.bmru.chip import ChipSettings, simulate  # noqa: E402
+from kws_stream import packs  # noqa: E402
 from kws_stream.cli import main  # noqa: E402
 from kws_stream.errors import DataError  # noqa: E402
 from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
-from kws_stream.network import Network  # noqa: E402
 from kws_stream.training.augment import add_noise, change_clips, condition, mask  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
-from kws_stream.training.loop import (  # noqa: E402
-    Training,
-    adjusted,
-    centre_candidates,
-    new_network,
-    sequence_loss,
-)
-from kws_stream.training.model import Mismatch, PartOfChip  # noqa: E402
+from kws_stream.training.loop import Training, adjusted, sequence_loss  # noqa: E402
 from kws_stream.training.packing import write_pack  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
 from kws_stream.training.sampling import Sampler, validation_clips  # noqa: E402
-from kws_stream.training.scan import cells  # noqa: E402
 from kws_stream.training.teacher import new_teacher  # noqa: E402
-
-
-def surrogate_step(x: torch.Tensor, slope: float) -> torch.Tensor:
-    """Heaviside whose derivative is 1 / (1 + (pi·x·slope)^2), through autograd alone."""
-    smooth = torch.atan(torch.pi * slope * x) / (torch.pi * slope)
-    return (x >= 0).to(x.dtype) + smooth - smooth.detach()
-
-
-def loop_currents(
-    candidate: torch.Tensor,
-    beta1: torch.Tensor,
-    delta: torch.Tensor,
-    alpha: torch.Tensor,
-    start: torch.Tensor,
-    eps: float,
-    slope: float,
-) -> torch.Tensor:
-    """The cells as a loop over time: slow and obvious."""
-    states, state = [], start
-    for c in torch.relu(candidate):
-        sets = surrogate_step(c - beta1 - delta, slope)
-        hold = surrogate_step(c - beta1, slope) - sets
-        state = (hold + (1 - hold) * eps) * state + sets
-        states.append(state)
-    return alpha * torch.stack(states)
-
-
-def random_cells(seed: int) -> tuple[torch.Tensor, ...]:
-    """Candidates before relu, beta1, delta, alpha and starting bits."""
-    generator = torch.Generator().manual_seed(seed)
-    # multiples of 1/8, so that thresholds are hit exactly
-    candidate = torch.randint(-3, 16, (12, 3, 5), generator=generator).double() / 8
-    beta1 = torch.randint(0, 8, (5,), generator=generator).double() / 8
-    delta = torch.randint(0, 6, (5,), generator=generator).double() / 8
-    alpha = torch.randint(0, 6, (5,), generator=generator).double() / 8
-    start = torch.randint(0, 2, (3, 5), generator=generator).double()
-    return candidate, beta1, delta, alpha, start
-
-
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("seed", range(10))
-def test_cells_without_eps_are_the_cells_of_the_network(seed: int, compiled: bool) -> None:
-    candidate, beta1, delta, alpha, start = random_cells(seed)
-    bits = bmru.sequence(
-        candidate.clamp(min=0).numpy(), start.numpy() > 0, beta1.numpy(), (beta1 + delta).numpy()
-    )
-    single = (tensor.float() for tensor in (candidate, beta1, delta, alpha, start))
-    got = cells(*single, compiled=compiled)
-    assert np.array_equal(got.numpy(), bits * alpha.float().numpy())
-
-
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("eps", [0.0, 0.25, 1.0])
-@pytest.mark.parametrize("slope", [0.5, 2.0])
-def test_cells_have_the_gradient_of_the_loop(eps: float, slope: float, compiled: bool) -> None:
-    *inputs, start = (tensor.float() if compiled else tensor for tensor in random_cells(7))
-    results = []
-    for function in (partial(cells, compiled=compiled), loop_currents):
-        leaves = [t.clone().requires_grad_() for t in inputs]
-        states = function(*leaves, start, eps, slope)
-        weights = torch.linspace(-1, 1, states.numel(), dtype=states.dtype).view_as(states)
-        (states * weights).sum().backward()
-        results.append([states.detach(), *(leaf.grad for leaf in leaves)])
-    close = 1e-5 if compiled else 1e-12  # float32 and float64
-    for got, expected in zip(*results, strict=True):
-        torch.testing.assert_close(got, expected, rtol=close, atol=close)
-
-
-def small_recipe(**changes: object) -> Recipe:
-    settings = {"name": "small", "task": "v2-12", "width": 6, "cells": 5, "blocks": 2}
-    return Recipe(**(settings | changes))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("scale", [1.0, 0.25])
-def test_written_network_equals_the_trained_one_in_every_bit(scale: float) -> None:
-    recipe = small_recipe()
-    torch.manual_seed(3)
-    module = new_network(recipe).double()
-    step, _, high = recipe.features.input_grid
-    rng = np.random.default_rng(0)
-    features = rng.integers(0, round(high / step) + 1, (40, 48)) * step
-    centre_candidates(module, torch.from_numpy(features)[:, None])
-    logits = module(torch.from_numpy(features)[:, None])[:, 0].detach().numpy()
-    network = Network(module.parameters_on_grid(recipe.features.input_grid, scale))
-    assert network.exactness.exact, network.exactness.reason
-    trace = network.run(features)
-    assert np.array_equal(trace.logits, logits)
-    assert any(bits.any() and not bits.all() for bits in trace.bits)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_the_chip_in_training_is_the_typical_chip(share: float) -> None:
-    recipe = small_recipe(current_scale=0.5)
-    torch.manual_seed(3)
-    module = new_network(recipe).double()
-    step, _, high = recipe.features.input_grid
-    features = np.random.default_rng(0).integers(0, round(high / step) + 1, (40, 48)) * step
-    batch = torch.from_numpy(features)[:, None]
-    centre_candidates(module, batch)
-    unit_na = 0.7
-    chip = PartOfChip(unit_na * recipe.current_scale, transfer=share, leakage=share)
-    logits, _ = module.with_power(batch, chip=chip)
-    exact, _ = module.with_power(batch)
-    network = Network(module.parameters_on_grid(recipe.features.input_grid, recipe.current_scale))
-    settings = ChipSettings.typical(unit_na=unit_na, mirror_current=False) if share else None
-    trace = simulate(network, features, settings)
-    np.testing.assert_allclose(logits[:, 0].detach().numpy(), trace.logits, rtol=0, atol=1e-9)
-    assert torch.equal(logits, exact) == (share == 0)
-
-
-@pytest.mark.parametrize("lowest_beta1", [0.25, -2.0])
-def test_the_power_in_the_loss_is_the_power_of_the_written_network(lowest_beta1: float) -> None:
-    recipe = small_recipe(current_scale=0.25)
-    torch.manual_seed(3)
-    module = new_network(recipe).double()
-    grid = recipe.features.input_grid
-    features = (
-        np.random.default_rng(0).integers(0, round(grid[2] / grid[0]) + 1, (40, 48)) * grid[0]
-    )
-    batch = torch.from_numpy(features)[:, None]
-    centre_candidates(module, batch)
-    for block in module.typed_blocks:
-        block.beta1.data = torch.linspace(lowest_beta1, 0.75, recipe.cells).double()
-    _, power_nw = module.with_power(batch, current_scale=recipe.current_scale)
-    network = Network(module.parameters_on_grid(grid, recipe.current_scale))
-    expected = power.estimate(network, network.run(features)).core_nw
-    assert power_nw.item() == pytest.approx(expected, rel=1e-9)
-
-
-def test_mismatch_draws_another_chip_each_time_and_none_at_zero() -> None:
-    values = torch.full((2000,), 4.0)
-    draw = Mismatch(0.15, torch.Generator().manual_seed(0))
-    (first,), (second,) = draw(values), draw(values)
-    assert not torch.equal(first, second)
-    assert float((first / values).std()) == pytest.approx(0.05, rel=0.1)
-    assert torch.equal(Mismatch(0.0, torch.Generator())(values)[0], values)
+from tests.recipe_factory import small_recipe  # noqa: E402
 
 
 @pytest.mark.parametrize("hops", [1, 2])
