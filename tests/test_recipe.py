@@ -42,6 +42,8 @@ def test_the_recipe_of_a_phrase_is_what_its_pack_was_trained_with(path: Path) ->
         ('name = "x"\ntask = "yes"\nwidht = 4', "widht"),
         ('name = "x"\ntask = "yes"\n[features]\nchannels = "16"', "channels"),
         ('name = "x"\ntask = "yes"\ndecision_s = [0.9, 0.4]', "decision_s"),
+        ('name = "x"\ntask = "yes"\nbegins_with = 4', "begins_with"),
+        ('name = "x"\ntask = "yes"\nbegins_with = ["y", "../z"]', "begins_with"),
         ('like = "recipe"', "in turn"),
         ('like = "other"', "in turn"),
         ('like = "../recipe"', "like"),

@@ -237,6 +237,23 @@ def test_a_run_begins_with_the_network_of_another(corpus: Corpus, tmp_path: Path
         wider.start_from(tmp_path / "first")
 
 
+def test_a_run_begins_with_the_mean_of_several_networks(corpus: Corpus, tmp_path: Path) -> None:
+    folders = [tmp_path / str(seed) for seed in range(3)]
+    states = []
+    for seed, folder in enumerate(folders):
+        training = Training(small_recipe(steps=6, sequences=4, seed=seed), corpus, folder)
+        training.advance()
+        training.save()
+        states.append(training.network.state_dict())
+    mean = Training(small_recipe(steps=9, sequences=4, seed=7), corpus, tmp_path / "mean")
+    mean.start_from(*folders)
+    for name, value in mean.network.state_dict().items():
+        wanted = sum(state[name].double() for state in states) / 3
+        torch.testing.assert_close(value.double(), wanted, rtol=1e-6, atol=1e-7)
+    with pytest.raises(DataError, match="checkpoint"):
+        mean.start_from(folders[0], tmp_path / "nowhere")
+
+
 def test_a_run_begins_with_the_network_of_a_pack(corpus: Corpus, tmp_path: Path) -> None:
     recipe = small_recipe(current_scale=0.25, steps=6, sequences=4)
     first = Training(recipe, corpus, tmp_path / "first")
@@ -247,6 +264,24 @@ def test_a_run_begins_with_the_network_of_a_pack(corpus: Corpus, tmp_path: Path)
     second.start_from(pack)
     again = write_pack(second.network, recipe, corpus, tmp_path / "again")
     assert (again / "network.npz").read_bytes() == (pack / "network.npz").read_bytes()
+
+
+def test_a_pack_is_written_without_idle_cells_and_is_a_start_all_the_same(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    recipe = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    first = Training(recipe, corpus, tmp_path / "first")
+    with torch.no_grad():
+        first.network.typed_blocks[0].alpha[:2] = -1.0
+        first.network.typed_blocks[1].alpha[:] = -1.0
+        first.network.typed_blocks[1].post.bias[:] = -1.0
+    pack = write_pack(first.network, recipe, corpus, tmp_path / "pack")
+    assert [block.cells for block in packs.load(pack).network.parameters.blocks] == [3]
+    second = Training(recipe, corpus, tmp_path / "second")
+    second.start_from(pack)
+    features = second._batches.draw(torch.Generator().manual_seed(0))[0]
+    with torch.no_grad():
+        assert torch.equal(first.network(features), second.network(features))
 
 
 @pytest.mark.parametrize(
@@ -328,14 +363,15 @@ def test_the_command_trains_a_pack_that_hears_and_resumes(
     assert Path("pack/network.npz").read_bytes() == first
 
 
-def test_a_second_stage_begins_with_the_run_that_its_recipe_names(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("starts", ['"tiny"', '["tiny", "tiny"]'])
+def test_a_second_stage_begins_with_the_runs_that_its_recipe_names(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     first = TINY_RECIPE.replace("TASK", "yes")
     Path("tiny.toml").write_text(first)
     second = first.replace('"tiny"', '"second"').replace("steps = 4", "steps = 1")
-    Path("second.toml").write_text('begins_with = "tiny"\nlearning_rate = 0.0\n' + second)
+    Path("second.toml").write_text(f"begins_with = {starts}\nlearning_rate = 0.0\n{second}")
     words = ["--data", str(data), "--out", "pack", "--threads", "1"]
     missing = CliRunner().invoke(main, ["train", "second.toml", *words])
     assert missing.exit_code == 1

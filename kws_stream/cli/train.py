@@ -56,8 +56,9 @@ CACHE = Path("runs") / "cache"
 @click.option(
     "--start-from",
     type=FOLDER,
-    help="Run or model pack whose network to begin with. Default: the run that the recipe names, "
-    "beside --run.",
+    multiple=True,
+    help="Run or model pack whose network to begin with; of several, with their mean. "
+    "Default: the runs that the recipe names, beside --run.",
 )
 @click.option("--teacher", type=FOLDER, help="Teacher made by `kws-stream teach`.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
@@ -73,7 +74,7 @@ def train(
     run: Path | None,
     threads: int | None,
     device: str,
-    start_from: Path | None,
+    start_from: tuple[Path, ...],
     teacher: Path | None,
     resume: bool,
 ) -> None:
@@ -149,7 +150,7 @@ def run_training(
     settings: "Recipe",
     corpus: "Corpus",
     run: Path,
-    start_from: Path | None,
+    start_from: tuple[Path, ...],
     resume: bool,
     console: "Console",
     teacher: "Teacher | None" = None,
@@ -162,10 +163,9 @@ def run_training(
     from kws_stream.training.loop import Training
 
     training = Training(settings, corpus, run, teacher, device)
-    if start_from is None and settings.begins_with:
-        start_from = run.parent / settings.begins_with
-    if start_from is not None:
-        training.start_from(start_from)
+    start_from = start_from or tuple(run.parent / name for name in settings.starts)
+    if start_from:
+        training.start_from(*start_from)
     if resume:
         found = training.resume()
         console.print(f"resumed at step {training.step}" if found else "no checkpoint: from step 0")

@@ -14,7 +14,7 @@ def train_phrase(
     data: Path | None,
     out: Path,
     run: Path | None,
-    start_from: Path | None,
+    start_from: tuple[Path, ...],
     resume: bool,
     kokoro: Path | None,
     target: float | None,

@@ -377,11 +377,22 @@ class Training:
             self._schedules[number].load_state_dict(schedules[number])
         return True
 
-    def start_from(self, folder: Path) -> None:
+    def start_from(self, *folders: Path) -> None:
         """Begin with the network of another run, or of a model pack, in place of an untrained one.
+
+        Of several folders, begin with the mean of their parameters: "model soups", Wortsman et al.,
+        arXiv:2203.05482; it helps where they are runs of one start with other seeds.
 
         Raises DataError if there is neither, or if its size, front end or classes are others.
         """
+        networks = []
+        for folder in folders:
+            self._start_from_one(folder)
+            networks.append({k: v.clone() for k, v in self.network.state_dict().items()})
+        mean = {k: torch.stack([of_one[k] for of_one in networks]).mean(0) for k in networks[0]}
+        self.network.load_state_dict(mean)
+
+    def _start_from_one(self, folder: Path) -> None:
         from safetensors.torch import load_file
 
         if (folder / MANIFEST).exists():

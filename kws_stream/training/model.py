@@ -11,6 +11,7 @@ from kws_stream.bmru.fabricate import GAIN_FIT, THRESHOLD_FIT, WIDTH_FIT
 from kws_stream.errors import ParameterError
 from kws_stream.parameters import FloatArray, Layer, NetworkParameters
 from kws_stream.power import formulas
+from kws_stream.training.pruning import with_idle_cells
 from kws_stream.training.scan import cells as cell_currents
 
 
@@ -283,8 +284,10 @@ class SpottingNetwork(nn.Module):
     def take(self, parameters: NetworkParameters, current_scale: float = 1.0) -> None:
         """Begin with the arrays of a written network: what `parameters_on_grid` gives, undone.
 
-        Raises ParameterError if they have other shapes.
+        Cells and blocks that were left out of it come back as idle ones (see `pruning`). Raises
+        ParameterError if the arrays have other shapes then.
         """
+        parameters = with_idle_cells(parameters, len(self.typed_blocks), self.cells)
 
         def copy(own: Tensor, array: FloatArray, scale: float) -> None:
             if own.shape != array.shape:

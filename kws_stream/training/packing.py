@@ -10,6 +10,7 @@ from kws_stream.network import Network
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.export import stage_graphs
 from kws_stream.training.model import SpottingNetwork
+from kws_stream.training.pruning import pruned
 from kws_stream.training.recipe import Recipe
 
 SOURCES = {
@@ -52,11 +53,14 @@ def write_pack(
 ) -> Path:
     """Write the quantised network as a model pack; an older pack in `folder` is replaced.
 
+    Cells that change nothing are left out.
+
     data: what it was trained on, as a manifest says it; by default what the corpus holds.
 
     Raises PackError if the network is not exact on its grid.
     """
-    parameters = network.parameters_on_grid(recipe.features.input_grid, recipe.current_scale)
+    on_grid = network.parameters_on_grid(recipe.features.input_grid, recipe.current_scale)
+    parameters = pruned(on_grid)
     dtype = Network(parameters).exactness.dtype
     step, low, high = recipe.features.input_grid
     start, stop = recipe.decision_s

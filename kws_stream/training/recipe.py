@@ -41,7 +41,8 @@ class Recipe:
     bfloat16 while training. balance: 1 decides as if all classes were equally likely, 0 as if each
     were as likely as training hears it (see `loop.adjusted`).
 
-    begins_with: the recipe whose trained network is the start; for a second stage at lower rates.
+    begins_with: the recipe whose trained network is the start, for a second stage at lower rates;
+    or a list of recipes, to start with the mean of their networks (see `Training.start_from`).
     limits: word = how many real clips of it training hears at most; with 0 it is left out whole, to
     see what becomes of words never heard. shares: how often each kind of clip is drawn (see
     `Sampler`).
@@ -85,7 +86,7 @@ class Recipe:
     mismatch: float = 0.0
     chip_unit_na: float = 0.0
     half: bool = False
-    begins_with: str = ""
+    begins_with: str | list[str] = ""
     limits: dict[str, int] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
     clip_s: float = 1.0
@@ -105,6 +106,12 @@ class Recipe:
             raise ParameterError(
                 f"recipe clip_s: need 1 for the task {self.task}, got {self.clip_s}; a recipe for "
                 "--wake-phrase leaves the task out"
+            )
+        named = isinstance(self.begins_with, str | list)
+        if not named or not all(isinstance(n, str) and NAME.fullmatch(n) for n in self.starts):
+            raise ParameterError(
+                "recipe begins_with: need the name of a recipe, or a list of names, got "
+                f"{self.begins_with!r:.80}"
             )
         hops = 100 * self.clip_s
         if not 0.5 <= self.clip_s <= 5 or abs(hops - 10 * round(hops / 10)) > 1e-6:
@@ -165,6 +172,12 @@ class Recipe:
         if self.task == WAKE_PHRASE:
             return self.classes[:1]
         return tuple(c for c in self.classes if c not in ("unknown", "silence", "other"))
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """Names of the recipes that it begins with; none for an untrained network."""
+        names = [self.begins_with] if isinstance(self.begins_with, str) else self.begins_with
+        return tuple(name for name in names if name)
 
     def training_settings(self) -> dict[str, Any]:
         """What a manifest tells of the recipe: all but what stands elsewhere in it."""
