@@ -236,6 +236,11 @@ class NetworkParameters:
         return sum(block.cells for block in self.blocks)
 
     @property
+    def cells_in_words(self) -> str:
+        """Cells block by block, as "8 + 7 cells"."""
+        return f"{' + '.join(str(block.cells) for block in self.blocks) or 'no'} cells"
+
+    @property
     def layers(self) -> list[Layer]:
         """All feedforward layers, in the order of the signal."""
         pairs = (layer for block in self.blocks for layer in (block.candidate, block.post))

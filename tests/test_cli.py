@@ -331,7 +331,13 @@ def test_model_verify_checks_all_of_a_pack(pack):
 
 def test_model_show_tells_what_the_manifest_holds(pack):
     text = run("model", "show", pack).stdout
-    for words in ("yes no other", "7 cells", "random numbers", "kws-stream evaluate DIR", "MIT"):
+    for words in (
+        "yes no other",
+        "4 + 3 cells",
+        "random numbers",
+        "kws-stream evaluate DIR",
+        "MIT",
+    ):
         assert words in text
 
 

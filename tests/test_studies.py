@@ -20,6 +20,7 @@ from kws_stream.studies.clips import Utterances, load_utterances
 from kws_stream.studies.peers import mismatched, run_peer
 from kws_stream.studies.scaling import Size, _exponent
 from kws_stream.studies.simulation import exact, joined, listen, scores, tasks_of
+from kws_stream.training.pruning import with_idle_cells
 from kws_stream.workers import Workers
 from tests.clip_folders import build_words
 from tests.pack_factory import build_pack
@@ -153,10 +154,10 @@ def test_noise_of_the_ideal_chip_has_no_error(pack: Pack, utterances: Utterances
 
 
 @pytest.mark.parametrize("source", ["noise", "mismatch"])
-def test_noise_factor_is_the_ratio_of_errors_and_lies_in_its_interval(
-    pack: Pack, utterances: Utterances, source: str
-) -> None:
-    study = studies.noise(pack, utterances.first(12), ChipSettings(), source)
+def test_noise_factor_is_the_ratio_of_errors_and_lies_in_its_interval(source: str) -> None:
+    of_two_blocks = packs.load("yes-8")
+    utterances = load_utterances(of_two_blocks, clips=12)
+    study = studies.noise(of_two_blocks, utterances, ChipSettings(), source)
     assert len(study.overall) == len(study.levels) == len(study.rows) / 2
     errors = [row.candidate_na for row in study.overall]
     assert errors == sorted(errors)
@@ -212,8 +213,10 @@ def peer_clips(pack: Pack, peers: studies.Peers) -> Utterances:
 
 
 def test_peers_have_the_size_of_the_network(pack: Pack, peers: studies.Peers) -> None:
-    assert pack.network.parameters.width == peers.about["recipe"]["width"]
-    size = pack.network.parameters.parameter_count
+    recipe = peers.about["recipe"]
+    assert pack.network.parameters.width == recipe["width"]
+    trained = with_idle_cells(pack.network.parameters, recipe["blocks"], recipe["cells"])
+    size = trained.parameter_count
     for kind in ("mingru", "lru"):
         assert abs(peers.parameter_count(kind) / size - 1) < 0.1
 
@@ -362,7 +365,9 @@ def test_scaling_counts_linear_cells_and_quadratic_mirrors(
     large = packs.load("commands-12")
     heard = [(pack, utterances.first(5)), (large, load_utterances(large, clips=5))]
     study = studies.scaling(heard)
-    widths = [one.network.parameters.blocks[0].cells for one, _ in heard]
+    widths = [
+        round(np.mean([block.cells for block in one.network.parameters.blocks])) for one, _ in heard
+    ]
     beyond = [d for d in (128, 256, 512, 1024) if d > max(widths)]
     assert [size.d for size in study.sizes] == [*widths, *beyond]
     found = study.exponents
@@ -438,13 +443,12 @@ def test_measurements_may_come_in_any_order(pack: Pack, tmp_path: Path) -> None:
         (lambda text: text.replace("1,3,", "1,3,loud", 1), "loud"),
     ],
 )
-def test_a_wrong_table_of_measurements_is_refused(
-    pack: Pack, tmp_path: Path, change: Any, said: str
-) -> None:
-    text = studies.virtual_measurements(pack.network.parameters, ChipSettings())
+def test_a_wrong_table_of_measurements_is_refused(tmp_path: Path, change: Any, said: str) -> None:
+    parameters = packs.load("yes-8").network.parameters
+    text = studies.virtual_measurements(parameters, ChipSettings())
     (tmp_path / "chip.csv").write_text(change(text), "utf-8")
     with pytest.raises(DataError, match=said):
-        studies.read_measurements(tmp_path / "chip.csv", pack.network.parameters)
+        studies.read_measurements(tmp_path / "chip.csv", parameters)
 
 
 def test_virtual_measurements_overwrite_nothing(tmp_path: Path) -> None:

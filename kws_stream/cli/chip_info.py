@@ -33,8 +33,7 @@ def chip_info(bitstream: Path) -> None:
         (
             "network",
             f"{parameters.n_features} features, {parameters.width} wires, "
-            f"{len(parameters.blocks)} blocks, {parameters.cells} cells, "
-            f"{parameters.n_classes} classes",
+            f"{parameters.cells_in_words}, {parameters.n_classes} classes",
         ),
         ("input grid", f"{grid.low:g} to {grid.high:g} in steps of {grid.step:g}"),
         ("pre", _layer(registers["pre"])),

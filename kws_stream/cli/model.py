@@ -51,8 +51,8 @@ def show(name: str) -> None:
         "folder": click.format_filename(pack.path),
         "classes": " ".join(pack.classes),
         "keywords": " ".join(pack.keywords),
-        "network": f"{len(parameters.blocks)} blocks, {parameters.cells} cells, "
-        f"{parameters.parameter_count} parameters, exact in {pack.network.exactness.dtype}",
+        "network": f"{parameters.cells_in_words}, {parameters.parameter_count} parameters, "
+        f"exact in {pack.network.exactness.dtype}",
         "features": json.dumps(pack.features),
         "detector": json.dumps(pack.detector),
         "clip": json.dumps(pack.clip),

@@ -75,8 +75,8 @@ def verify(model: str | os.PathLike[str]) -> list[str]:
         parameters, exactness = pack.network.parameters, pack.network.exactness
         lines.append(
             f"{pack.manifest['network']}: {parameters.parameter_count} parameters, "
-            f"{parameters.cells} cells in {len(parameters.blocks)} blocks, "
-            f"{parameters.n_features} features, {parameters.n_classes} classes"
+            f"{parameters.cells_in_words}, {parameters.n_features} features, "
+            f"{parameters.n_classes} classes"
         )
         lines.append(f"exact in {exactness.dtype}: {exactness.reason}")
         blocks = " and ".join(map(str, BLOCK_FRAMES))
