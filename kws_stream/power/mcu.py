@@ -90,13 +90,13 @@ _COUNTED = "the C firmware of export-c on a simulated Cortex-M4 (QEMU, docs/firm
 # Counts of the firmware of this project. A network that was not counted is scaled from the nearest
 # by its multiply-accumulates; without any count, by INSTRUCTIONS_PER_MAC.
 COUNTS = (
-    Count("4 cells a block, 2 blocks", 528, 3636.0, _COUNTED),
-    Count("8 cells a block, 2 blocks", 2624, 17_076.0, _COUNTED),
-    Count("16 cells a block, 2 blocks", 7296, 44_064.0, _COUNTED),
-    Count("64 cells a block, 3 blocks", 32_512, 181_160.0, _COUNTED),
-    Count("96 cells a block, 4 blocks", 84_672, 458_364.0, _COUNTED),
-    Count("128 cells a block, 4 blocks", 146_944, 782_100.0, _COUNTED),
-    Count("192 cells a block, 4 blocks", 318_720, 1_664_194.0, _COUNTED),
+    Count("4 cells", 464, 2942.0, _COUNTED),
+    Count("8 + 7 cells", 2560, 16_708.0, _COUNTED),
+    Count("16 + 16 cells", 7296, 44_064.0, _COUNTED),
+    Count("64 + 64 + 64 cells", 32_512, 181_160.0, _COUNTED),
+    Count("58 + 34 + 24 + 28 cells", 38_592, 215_648.0, _COUNTED),
+    Count("116 + 84 + 89 + 95 cells", 114_176, 611_550.0, _COUNTED),
+    Count("192 + 192 + 192 + 192 cells", 318_720, 1_664_194.0, _COUNTED),
 )
 
 # Instructions of the fixed-point front end for a sample of a channel: 149,490 for a frame of 320
