@@ -112,16 +112,16 @@ def train(
 
         train_phrase(
             wake_phrase,
-            recipe,
-            positives,
-            data,
-            out,
-            run,
-            start_from,
-            resume,
-            kokoro,
-            target,
-            device,
+            config=recipe,
+            positives=positives,
+            data=data,
+            out=out,
+            run=run,
+            start_from=start_from,
+            resume=resume,
+            kokoro=kokoro,
+            target=target,
+            device=device,
         )
         return
     from rich.console import Console

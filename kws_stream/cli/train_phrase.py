@@ -9,6 +9,7 @@ from kws_stream.cli.train import CACHE, run_training
 
 def train_phrase(
     words: str,
+    *,
     config: Path | None,
     positives: Path | None,
     data: Path | None,

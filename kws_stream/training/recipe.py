@@ -136,8 +136,9 @@ class Recipe:
         A file with `like = "NAME"` takes what it does not set from NAME.toml beside it. defaults:
         what neither sets, tables as dicts.
         """
+        settings = _over(defaults, _settings_in(Path(path)))
         try:
-            return cls.from_settings(_over(defaults, _settings_in(Path(path))))
+            return cls.from_settings(settings)
         except (TypeError, ValueError) as error:
             raise ParameterError(f"{path}: {error}") from error
 
@@ -192,15 +193,20 @@ def _settings_in(path: Path, users: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ParameterError(f"need a recipe in TOML at {path}, got: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ParameterError(f"{path}: need a recipe in TOML, got: {reason}") from error
     like = values.pop("like", None)
     if like is None:
         return values
     if not isinstance(like, str) or not NAME.fullmatch(like):
-        raise ParameterError(f"like: need the name of a recipe beside this one, got {like!r}")
+        raise ParameterError(
+            f"{path}: like: need the name of a recipe beside this one, got {like!r}"
+        )
     base = path.with_name(f"{like}.toml")
     if base in (*users, path):
-        raise ParameterError(f"like: need a recipe that is not like this one in turn, got {like!r}")
+        raise ParameterError(
+            f"{path}: like: need a recipe that is not like this one in turn, got {like!r}"
+        )
     return _over(_settings_in(base, (*users, path)), values)
 
 
