@@ -12,6 +12,7 @@ from kws_stream.bmru.chip import ChipSettings, simulate  # noqa: E402
 from kws_stream.network import Network  # noqa: E402
 from kws_stream.training.loop import centre_candidates, new_network  # noqa: E402
 from kws_stream.training.model import Mismatch, PartOfChip  # noqa: E402
+from kws_stream.training.pruning import pruned  # noqa: E402
 from kws_stream.training.scan import cells  # noqa: E402
 from tests.recipe_factory import small_recipe  # noqa: E402
 
@@ -108,11 +109,15 @@ def test_the_chip_in_training_is_the_typical_chip(share: float) -> None:
     features = np.random.default_rng(0).integers(0, round(high / step) + 1, (40, 48)) * step
     batch = torch.from_numpy(features)[:, None]
     centre_candidates(module, batch)
+    for block in module.typed_blocks:
+        block.alpha.data[:2] = -1.0  # idle cells, which are not on the chip
     unit_na = 0.7
     chip = PartOfChip(unit_na * recipe.current_scale, transfer=share, leakage=share)
     logits, _ = module.with_power(batch, chip=chip)
     exact, _ = module.with_power(batch)
-    network = Network(module.parameters_on_grid(recipe.features.input_grid, recipe.current_scale))
+    parameters = module.parameters_on_grid(recipe.features.input_grid, recipe.current_scale)
+    network = Network(pruned(parameters))
+    assert [block.cells for block in network.parameters.blocks] == [recipe.cells - 2] * 2
     settings = ChipSettings.typical(unit_na=unit_na, mirror_current=False) if share else None
     trace = simulate(network, features, settings)
     np.testing.assert_allclose(logits[:, 0].detach().numpy(), trace.logits, rtol=0, atol=1e-9)

@@ -122,6 +122,7 @@ class PartOfChip:
 
     unit_na: current that stands for 1 in the network. transfer: share of the way from what is
     programmed to what is effective. leakage: share of the current that a cell gives when it is off.
+    A cell without a state current will not be on the chip (see `pruning`): it gives nothing.
     """
 
     unit_na: float
@@ -135,11 +136,12 @@ class PartOfChip:
         for value, (slope, offset, _) in zip((beta2, delta, alpha), fits, strict=True):
             change = (slope - 1) * value + offset / self.unit_na
             effective.append(value + self.transfer * change)
+        effective[2] = torch.where(alpha > 0, effective[2], alpha)
         return [effective[0], torch.relu(effective[1]), torch.relu(effective[2])]
 
-    def state(self, state: Tensor) -> Tensor:
-        """State currents with the leakage of cells that are off."""
-        return state + self.leakage * OFF_STATE_NA / self.unit_na * (state == 0)
+    def state(self, state: Tensor, alpha: Tensor) -> Tensor:
+        """State currents with the leakage of cells that are off, by their effective alpha (d,)."""
+        return state + self.leakage * OFF_STATE_NA / self.unit_na * ((state == 0) & (alpha > 0))
 
 
 class _Block(nn.Module):
@@ -275,7 +277,7 @@ class SpottingNetwork(nn.Module):
                 kept = nn.functional.dropout(torch.ones_like(first), dropout, self.training)
                 state = state * kept
             if chip is not None:
-                state = chip.state(state)
+                state = chip.state(state, alpha)
             x = x + torch.relu(_product(state, *out_of, half=half))
         logits = _product(x, *mismatch(*self.classifier.arrays(quantised)))
         return logits, power
