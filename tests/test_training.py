@@ -363,6 +363,29 @@ def test_the_command_trains_a_pack_that_hears_and_resumes(
     assert Path("pack/network.npz").read_bytes() == first
 
 
+def test_a_recipe_of_no_steps_writes_the_mean_of_the_runs_that_it_names(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--data", str(data), "--threads", "1"]
+    first = TINY_RECIPE.replace("TASK", "yes")
+    recipes = {
+        "tiny": first,
+        "other": "seed = 5\n" + first.replace('"tiny"', '"other"'),
+        "mean": 'begins_with = ["tiny", "other"]\n'
+        + first.replace('"tiny"', '"mean"').replace("steps = 4", "steps = 0"),
+    }
+    for name, text in recipes.items():
+        Path(f"{name}.toml").write_text(text)
+        done = CliRunner().invoke(main, ["train", f"{name}.toml", *words, "--out", name])
+        assert done.exit_code == 0, done.output
+    tiny, other, mean = (load_file(f"runs/{name}/checkpoint.safetensors") for name in recipes)
+    name = "network.classifier.weight"
+    torch.testing.assert_close(mean[name], (tiny[name] + other[name]) / 2)
+    assert not torch.equal(mean[name], tiny[name])
+    assert packs.load("./mean").manifest["recipe"]["begins_with"] == ["tiny", "other"]
+
+
 @pytest.mark.parametrize("starts", ['"tiny"', '["tiny", "tiny"]'])
 def test_a_second_stage_begins_with_the_runs_that_its_recipe_names(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: str

@@ -310,21 +310,29 @@ class Training:
         self._power_nw += (power_nw.item() - self._power_nw) * share
 
     def run(self, report: Callable[[Check], None], progress: Callable[[int], None]) -> None:
-        """Train to the end; `progress` hears of every step, `report` of every validation."""
+        """Train to the end; `progress` hears of every step, `report` of every validation.
+
+        A recipe of no steps validates what it begins with.
+        """
         began = time.monotonic()
+        if not self.recipe.steps:
+            report(self._check(began))
         while self.step < self.recipe.steps:
             self.advance()
             progress(self.step)
             if self.step % CHECK_EVERY == 0 or self.step == self.recipe.steps:
-                self.network.eval()
-                fresh, carried = validate(self.network, *self._validation, self.recipe)
-                self.network.train()
-                check = Check(
-                    self.step, self._loss, self._power_nw, fresh, carried, time.monotonic() - began
-                )
-                self._log(check)
-                self.save()
-                report(check)
+                report(self._check(began))
+
+    def _check(self, began: float) -> Check:
+        """Validate, and write log and checkpoint."""
+        self.network.eval()
+        fresh, carried = validate(self.network, *self._validation, self.recipe)
+        self.network.train()
+        seconds = time.monotonic() - began
+        check = Check(self.step, self._loss, self._power_nw, fresh, carried, seconds)
+        self._log(check)
+        self.save()
+        return check
 
     def _log(self, check: Check) -> None:
         path = self.folder / "log.csv"

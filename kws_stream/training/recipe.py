@@ -42,7 +42,8 @@ class Recipe:
     were as likely as training hears it (see `loop.adjusted`).
 
     begins_with: the recipe whose trained network is the start, for a second stage at lower rates;
-    or a list of recipes, to start with the mean of their networks (see `Training.start_from`).
+    or a list of recipes, to start with the mean of their networks (see `Training.start_from`), and
+    with steps = 0 to end with it.
     limits: word = how many real clips of it training hears at most; with 0 it is left out whole, to
     see what becomes of words never heard. shares: how often each kind of clip is drawn (see
     `Sampler`).
