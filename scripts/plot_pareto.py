@@ -38,7 +38,7 @@ OTHERS = {
     ],
 }
 TITLES = {"yes": "yes against six others, balanced", "v2-12": "twelve classes"}
-RANGES_NW = {"yes": (20, 2000), "v2-12": (200, 100_000)}
+RANGES_NW = {"yes": (10, 2000), "v2-12": (200, 100_000)}
 METRICS = {"yes": "balanced_accuracy", "v2-12": "accuracy"}
 
 
