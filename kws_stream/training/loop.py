@@ -389,7 +389,7 @@ class Training:
         """Begin with the network of another run, or of a model pack, in place of an untrained one.
 
         Of several folders, begin with the mean of their parameters: "model soups", Wortsman et al.,
-        arXiv:2203.05482; it helps where they are runs of one start with other seeds.
+        arXiv:2203.05482. It has helped where they are stages of one training (docs/training.md).
 
         Raises DataError if there is neither, or if its size, front end or classes are others.
         """
