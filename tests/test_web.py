@@ -124,7 +124,7 @@ def test_the_recording_moves_the_picture(url):
         async with connect(live(url)) as link:
             hello = json.loads(await link.recv())
             assert hello["model"] == "yes-4"
-            await link.send(json.dumps({"follow": [1, 2]}))
+            await link.send(json.dumps({"follow": [0, 2]}))
             moments = []
             while len(moments) < 20:
                 moments.append(json.loads(await link.recv()))

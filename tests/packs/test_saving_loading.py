@@ -168,7 +168,7 @@ def test_verify_says_what_it_checked(intact: Path) -> None:
     lines = packs.verify(intact)
     assert lines[:4] == [f"{name}: sha256 ok" for name in FILES[1:]]
     assert lines[4:] == [
-        "network.npz: 131 parameters, 7 cells in 2 blocks, 5 features, 3 classes",
+        "network.npz: 131 parameters, 4 + 3 cells, 5 features, 3 classes",
         "exact in float32: every sum fits the 24 bits of float32",
         "ONNX Runtime and NumPy: blocks of 1 and 50 frames, equal bits",
         "stream: 50 frames at once and one by one, equal bits",
