@@ -1,10 +1,16 @@
 """Cells that change nothing are left out of what is written: the same logits for less power."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kws_stream.parameters import Block, BoolArray, NetworkParameters
+
+Array = NDArray[Any]
 
 
 def idle_cells(block: Block) -> BoolArray:
@@ -23,26 +29,13 @@ def pruned(parameters: NetworkParameters) -> NetworkParameters:
     whose cells are all idle keeps one of them if its post-projection adds a bias.
     """
     blocks = []
-    for index, block in enumerate(parameters.blocks):
+    for block in parameters.blocks:
         kept = ~idle_cells(block)
         if not kept.any():
             if (block.post.bias <= 0).all():
                 continue
             kept = np.arange(block.cells) == 0
-        blocks.append(
-            Block.from_arrays(
-                {
-                    "candidate": (block.candidate.weight[:, kept], block.candidate.bias[kept]),
-                    "beta1": block.beta1[kept],
-                    "delta": block.delta[kept],
-                    "alpha": block.alpha[kept],
-                    "post": (block.post.weight[kept], block.post.bias),
-                    "initial_state": block.initial_state[kept],
-                },
-                f"block {index}",
-                parameters.width,
-            )
-        )
+        blocks.append(_along_cells(block, partial(np.compress, kept)))
     return replace(parameters, blocks=tuple(blocks))
 
 
@@ -52,33 +45,34 @@ def with_idle_cells(parameters: NetworkParameters, blocks: int, cells: int) -> N
     Everything of an idle cell is 0. What has more blocks or cells already is left as it is.
     """
     width = parameters.width
-    nothing = {name: np.zeros(1) for name in ("beta1", "delta", "alpha")}
     idle = Block.from_arrays(
         {
-            "candidate": (np.zeros((width, 1)), np.zeros(1)),
-            **nothing,
-            "post": (np.zeros((1, width)), np.zeros(width)),
+            "candidate": (np.zeros((width, cells)), np.zeros(cells)),
+            **dict.fromkeys(("beta1", "delta", "alpha"), 0.0),
+            "post": (np.zeros((cells, width)), np.zeros(width)),
         },
         "idle block",
         width,
     )
     added = (idle,) * max(0, blocks - len(parameters.blocks))
-    filled = (_filled(block, cells, width) for block in (*parameters.blocks, *added))
-    return replace(parameters, blocks=tuple(filled))
+    filled = (_along_cells(block, partial(_longer, cells)) for block in parameters.blocks)
+    return replace(parameters, blocks=(*filled, *added))
 
 
-def _filled(block: Block, cells: int, width: int) -> Block:
-    """The block with idle cells up to `cells`."""
-    more = (0, max(0, cells - block.cells))
+def _longer(length: int, values: Array, axis: int) -> Array:
+    """Values with zeros up to that length along an axis."""
+    more = max(0, length - values.shape[axis])
+    return np.pad(values, [(0, more * (axis == other)) for other in range(values.ndim)])
+
+
+def _along_cells(block: Block, change: Callable[[Array, int], Array]) -> Block:
+    """The block with change(values, axis) of every array, along its axis of cells."""
     fields = {
-        "candidate": (
-            np.pad(block.candidate.weight, ((0, 0), more)),
-            np.pad(block.candidate.bias, more),
-        ),
-        "beta1": np.pad(block.beta1, more),
-        "delta": np.pad(block.delta, more),
-        "alpha": np.pad(block.alpha, more),
-        "post": (np.pad(block.post.weight, (more, (0, 0))), block.post.bias),
-        "initial_state": np.pad(block.initial_state, more),
+        "candidate": (change(block.candidate.weight, 1), change(block.candidate.bias, 0)),
+        "beta1": change(block.beta1, 0),
+        "delta": change(block.delta, 0),
+        "alpha": change(block.alpha, 0),
+        "post": (change(block.post.weight, 0), block.post.bias),
+        "initial_state": change(block.initial_state, 0),
     }
-    return Block.from_arrays(fields, "block with idle cells", width)
+    return Block.from_arrays(fields, "pruned block", block.candidate.n_in)
