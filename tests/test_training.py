@@ -202,6 +202,24 @@ def test_balance_leaves_what_is_heard_often_without_an_advantage(balance: float)
     assert gradient.abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("classifier_power", [0.0, 1.0])
+def test_the_loss_weighs_the_power_of_the_classifier_if_told(
+    corpus: Corpus, tmp_path: Path, classifier_power: float
+) -> None:
+    """Where nothing but its weights can move, they shrink."""
+    recipe = small_recipe(
+        steps=30, sequences=4, power_weight=1e3, eps_start=0.0, classifier_power=classifier_power
+    )
+    training = Training(recipe, corpus, tmp_path)
+    weight = training.network.classifier.weight
+    for parameter in training.network.parameters():
+        parameter.requires_grad_(parameter is weight)
+    before = weight.abs().sum().item()
+    for _ in range(20):
+        training.advance()
+    assert (weight.abs().sum().item() < 0.9 * before) == bool(classifier_power)
+
+
 def test_a_resumed_run_equals_one_that_never_stopped(corpus: Corpus, tmp_path: Path) -> None:
     recipe = small_recipe(steps=6, sequences=4, power_weight=0.1, mismatch=0.1)
     whole = Training(recipe, corpus, tmp_path / "whole")

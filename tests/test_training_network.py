@@ -113,8 +113,8 @@ def test_the_chip_in_training_is_the_typical_chip(share: float) -> None:
         block.alpha.data[:2] = -1.0  # idle cells, which are not on the chip
     unit_na = 0.7
     chip = PartOfChip(unit_na * recipe.current_scale, transfer=share, leakage=share)
-    logits, _ = module.with_power(batch, chip=chip)
-    exact, _ = module.with_power(batch)
+    logits = module.with_power(batch, chip=chip)[0]
+    exact = module.with_power(batch)[0]
     parameters = module.parameters_on_grid(recipe.features.input_grid, recipe.current_scale)
     network = Network(pruned(parameters))
     assert [block.cells for block in network.parameters.blocks] == [recipe.cells - 2] * 2
@@ -137,10 +137,12 @@ def test_the_power_in_the_loss_is_the_power_of_the_written_network(lowest_beta1:
     centre_candidates(module, batch)
     for block in module.typed_blocks:
         block.beta1.data = torch.linspace(lowest_beta1, 0.75, recipe.cells).double()
-    _, power_nw = module.with_power(batch, current_scale=recipe.current_scale)
+    module.classifier.bias.data = torch.linspace(-2, 1, len(recipe.classes)).double()
+    _, core_nw, classifier_nw = module.with_power(batch, current_scale=recipe.current_scale)
     network = Network(module.parameters_on_grid(grid, recipe.current_scale))
-    expected = power.estimate(network, network.run(features)).core_nw
-    assert power_nw.item() == pytest.approx(expected, rel=1e-9)
+    expected = power.estimate(network, network.run(features))
+    assert core_nw.item() == pytest.approx(expected.core_nw, rel=1e-9)
+    assert classifier_nw.item() == pytest.approx(expected.classifier_nw, rel=1e-9)
 
 
 def test_mismatch_draws_another_chip_each_time_and_none_at_zero() -> None:

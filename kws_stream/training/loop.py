@@ -277,7 +277,7 @@ class Training:
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step + 1)
         features, labels = (t.to(self._device) for t in self._batches.draw(generator))
         eps = recipe.eps_start * max(0.0, 1 - self.step / (recipe.eps_share * recipe.steps))
-        logits, power_nw = self.network.with_power(
+        logits, power_nw, classifier_nw = self.network.with_power(
             features,
             self._start_bits(generator),
             eps,
@@ -296,7 +296,8 @@ class Training:
         logits = adjusted(logits, self._class_shares, recipe.balance)
         loss = sequence_loss(logits, labels, recipe, taught)
         # with eps the states pile up, and with them a power that no chip will have
-        loss = loss + (1 - eps) * recipe.power_weight * power_nw / 1000
+        counted_nw = power_nw + recipe.classifier_power * classifier_nw
+        loss = loss + (1 - eps) * recipe.power_weight * counted_nw / 1000
         for optimiser in self._optimisers:
             optimiser.zero_grad()
         torch.autograd.backward(loss)

@@ -210,6 +210,22 @@ def _branches_na(
     return cell_na + mirror_na, constant_na
 
 
+def _classifier_nw(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Power (), in nW at 1 nA, of the classifier's mirrors for the skip path x (T, batch, width).
+
+    As `kws_stream.power.PowerEstimate.classifier_nw`: a current that can change its sign takes a
+    rail for each.
+    """
+    frames = x.shape[0] * x.shape[1]
+    above, below = (torch.relu(rail).sum((0, 1)) / frames for rail in (x, -x))
+    positive, negative = torch.relu(weight), torch.relu(-weight)
+    branches_na = (
+        formulas.POSITIVE_GAIN * (above @ positive + below @ negative + torch.relu(bias)).sum()
+        + formulas.NEGATIVE_GAIN * (above @ negative + below @ positive + torch.relu(-bias)).sum()
+    )
+    return formulas.VDD_V * branches_na
+
+
 class SpottingNetwork(nn.Module):
     """Network with `blocks` blocks of `cells` cells between skip paths of `width` wires."""
 
@@ -246,8 +262,8 @@ class SpottingNetwork(nn.Module):
         chip: PartOfChip | None = None,
         current_scale: float = 1.0,
         half: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """Logits (T, batch, K), and the mean power of the core in nW at 1 nA, ().
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (T, batch, K), and the mean power of core and classifier in nW at 1 nA, () each.
 
         start: the bits before the first frame, (batch, d) for each block; default all zero.
         chip: what cells differ in from exact ones; default nothing.
@@ -279,8 +295,8 @@ class SpottingNetwork(nn.Module):
             if chip is not None:
                 state = chip.state(state, alpha)
             x = x + torch.relu(_product(state, *out_of, half=half))
-        logits = _product(x, *mismatch(*self.classifier.arrays(quantised)))
-        return logits, power
+        weight, bias = mismatch(*self.classifier.arrays(quantised))
+        return _product(x, weight, bias), power, _classifier_nw(x, weight, bias)
 
     @torch.no_grad()
     def take(self, parameters: NetworkParameters, current_scale: float = 1.0) -> None:

@@ -34,12 +34,13 @@ class Recipe:
     whose mean logits decide. between_weight: weight of the loss on windows between decisions.
     background_share: share of sequences that are unbroken stretches of noise or running speech.
     teacher_weight: share of the decisions' loss that a teacher's posteriors take (see `teacher`).
-    power_weight: loss per uW of core power at 1 nA, times 1 - eps. mismatch: every step trains
-    another virtual chip whose parameters are off by up to this fraction (three standard
-    deviations). chip_unit_na: unit current of a typical chip whose leakage and transfer
-    every step meets a random part of, from none to all; 0: exact cells alone. half: multiply in
-    bfloat16 while training. balance: 1 decides as if all classes were equally likely, 0 as if each
-    were as likely as training hears it (see `loop.adjusted`).
+    power_weight: loss per uW of core power at 1 nA, times 1 - eps. classifier_power: how much a nW
+    of the classifier counts there beside one of the core. mismatch: every step trains another
+    virtual chip whose parameters are off by up to this fraction (three standard deviations).
+    chip_unit_na: unit current of a typical chip whose leakage and transfer every step meets a
+    random part of, from none to all; 0: exact cells alone. half: multiply in bfloat16 while
+    training. balance: 1 decides as if all classes were equally likely, 0 as if each were as likely
+    as training hears it (see `loop.adjusted`).
 
     begins_with: the recipe whose trained network is the start, for a second stage at lower rates;
     or a list of recipes, to start with the mean of their networks (see `Training.start_from`), and
@@ -84,6 +85,7 @@ class Recipe:
     background_share: float = 0.0
     teacher_weight: float = 0.0
     power_weight: float = 0.0
+    classifier_power: float = 0.0
     mismatch: float = 0.0
     chip_unit_na: float = 0.0
     half: bool = False
