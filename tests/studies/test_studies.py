@@ -7,35 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from kws_stream import packs, power, studies
 from kws_stream.bmru.chip import ChipSettings
-from kws_stream.cli import main
 from kws_stream.errors import DataError, ParameterError, TaskError
 from kws_stream.evaluation import Clip, score_clips
 from kws_stream.evaluation.speech_commands import select
 from kws_stream.packs import Pack
 from kws_stream.studies.clips import Utterances, load_utterances
-from kws_stream.studies.peers import mismatched, run_peer
 from kws_stream.studies.scaling import Size, _exponent
 from kws_stream.studies.simulation import exact, joined, listen, scores, tasks_of
-from kws_stream.training.pruning import with_idle_cells
 from kws_stream.workers import Workers
 from tests.clip_folders import build_words
 from tests.pack_factory import build_pack
 
 NOISY = ChipSettings(mismatch_percent=10, candidate_noise_na=0.02)
-
-
-@pytest.fixture(scope="module")
-def pack() -> Pack:
-    return packs.load("yes-4")
-
-
-@pytest.fixture(scope="module")
-def utterances(pack: Pack) -> Utterances:
-    return load_utterances(pack, clips=40)
 
 
 @pytest.fixture(scope="module")
@@ -202,125 +188,6 @@ def test_what_makes_no_study_is_refused(pack: Pack, utterances: Utterances, tmp_
         load_utterances(packs.load(other))
 
 
-@pytest.fixture(scope="module")
-def peers() -> studies.Peers:
-    return studies.load_peers()
-
-
-@pytest.fixture(scope="module")
-def peer_clips(pack: Pack, peers: studies.Peers) -> Utterances:
-    return load_utterances(pack, clips=20, front_end=peers.about["features"])
-
-
-def test_peers_have_the_size_of_the_network(pack: Pack, peers: studies.Peers) -> None:
-    recipe = peers.about["recipe"]
-    assert pack.network.parameters.width == recipe["width"]
-    trained = with_idle_cells(pack.network.parameters, recipe["blocks"], recipe["cells"])
-    size = trained.parameter_count
-    for kind in ("mingru", "lru"):
-        assert abs(peers.parameter_count(kind) / size - 1) < 0.1
-
-
-def test_peers_compute_their_equations(peers: studies.Peers) -> None:
-    """Against the plain recurrences, one number at a time."""
-    arrays = {name: rng_like(value) for name, value in peers.of("mingru").items()}
-    x = np.random.default_rng(0).standard_normal((6, arrays["pre.weight"].shape[0]))
-    got = run_peer("mingru", {n: a[..., None] for n, a in arrays.items()}, x)[..., 0]
-    assert got == pytest.approx(plain_mingru(arrays, x))
-    arrays = {name: abs(rng_like(value)) / 4 for name, value in peers.of("lru").items()}
-    got = run_peer("lru", {n: a[..., None] for n, a in arrays.items()}, x)[..., 0]
-    assert got == pytest.approx(plain_lru(arrays, x))
-
-
-def rng_like(value: np.ndarray) -> np.ndarray:
-    return np.random.default_rng(value.size).standard_normal(value.shape)
-
-
-def plain_mingru(a: dict[str, np.ndarray], features: np.ndarray) -> np.ndarray:
-    x = features @ a["pre.weight"] + a["pre.bias"]
-    for block in ("blocks.0", "blocks.1"):
-        h = np.zeros(a[f"{block}.gate.bias"].shape)
-        for t, row in enumerate(x):
-            z = 1 / (1 + np.exp(-(row @ a[f"{block}.gate.weight"] + a[f"{block}.gate.bias"])))
-            h = (1 - z) * h + z * (row @ a[f"{block}.value.weight"] + a[f"{block}.value.bias"])
-            out = h @ a[f"{block}.post.weight"] + a[f"{block}.post.bias"]
-            x[t] = row + np.maximum(out, 0)
-    return x @ a["classifier.weight"] + a["classifier.bias"]
-
-
-def plain_lru(a: dict[str, np.ndarray], features: np.ndarray) -> np.ndarray:
-    x = features @ a["pre.weight"] + a["pre.bias"]
-    for block in ("blocks.0", "blocks.1"):
-        rate, into, out = (a[f"{block}.{name}"] for name in ("rate", "into", "out"))
-        n = len(rate)
-        h = np.zeros(n, complex)
-        for t, row in enumerate(x):
-            drive = row @ (into[:, :n] + 1j * into[:, n:])
-            h = np.exp(-rate + 1j * a[f"{block}.phase"]) * h + a[f"{block}.gain"] * drive
-            real = (h @ (out[:n] + 1j * out[n:])).real
-            x[t] = row + np.maximum(real + a[f"{block}.through"] * row + a[f"{block}.bias"], 0)
-    return x @ a["classifier.weight"] + a["classifier.bias"]
-
-
-def test_robustness_compares_chips_of_all_networks(
-    pack: Pack, utterances: Utterances, peers: studies.Peers, peer_clips: Utterances
-) -> None:
-    def study(jobs: int, percents: tuple[float, ...]) -> dict[str, Any]:
-        few = utterances.first(20)
-        with Workers(jobs) as workers:
-            result = studies.robustness(
-                pack, few, peers, peer_clips, ChipSettings(), percents, 60, workers=workers
-            )
-        return result.as_dict()
-
-    figures = study(1, (0.0, 15.0))
-    assert len(figures["populations"]) == 8
-    for one in figures["populations"]:
-        if one["mismatch_percent"] == 0:
-            assert one["mean"] == one["exact"]
-            assert one["std"] == one["loss"] == 0
-    assert any(one["std"] > 0 for one in figures["populations"] if one["mismatch_percent"])
-    assert study(2, (0.0, 15.0)) == figures
-
-
-def test_peers_keep_their_own_front_end_whatever_the_model_s(
-    tmp_path: Path, peers: studies.Peers
-) -> None:
-    other = build_pack(
-        tmp_path / "other",
-        classes=("yes", "other"),
-        keywords=("yes",),
-        feature_settings={"hops_per_frame": 1, "slow_s": [0.1]},
-    )
-    heard = load_utterances(packs.load(other), clips=4, front_end=peers.about["features"])
-    inputs = peers.of("mingru")["pre.weight"].shape[0]
-    assert heard.features.shape == (4, 50, inputs)
-    assert heard.frame_s == 0.02
-
-
-def test_an_error_of_the_radius_multiplies_it(peers: studies.Peers) -> None:
-    chips = tuple(range(5))
-    rate = mismatched("lru", peers.of("lru"), 15, 0, chips)["blocks.0.rate"]
-    by_radius = mismatched("lru-radius", peers.of("lru"), 15, 0, chips)["blocks.0.rate"]
-    trained = peers.of("lru")["blocks.0.rate"][:, None]
-    assert np.exp(-by_radius) / np.exp(-trained) == pytest.approx(rate / trained)
-
-
-def test_peers_of_another_file_or_task_are_refused(
-    utterances: Utterances, peers: studies.Peers, peer_clips: Utterances, tmp_path: Path
-) -> None:
-    for content in (b"", b"PK\x03\x04 broken", b"text"):
-        (tmp_path / "peers.npz").write_bytes(content)
-        with pytest.raises(DataError, match="train_peers"):
-            studies.load_peers(tmp_path / "peers.npz")
-    np.savez(tmp_path / "other.npz", about=np.array("{}"))
-    with pytest.raises(DataError, match="train_peers"):
-        studies.load_peers(tmp_path / "other.npz")
-    big = packs.load("commands-12")
-    with pytest.raises(TaskError, match="commands-12"):
-        studies.robustness(big, utterances, peers, peer_clips, ChipSettings())
-
-
 def test_pvt_of_the_ideal_chip_is_exact_at_nominal_conditions(
     pack: Pack, utterances: Utterances
 ) -> None:
@@ -390,136 +257,3 @@ def test_an_exponent_is_found_again() -> None:
     found = _exponent(sizes, "cells_nw")
     assert found is not None
     assert (found.value, found.error) == (pytest.approx(1.25), pytest.approx(0, abs=1e-9))
-
-
-def measured(pack: Pack, settings: ChipSettings, folder: Path, chip: int = 0) -> Any:
-    text = studies.virtual_measurements(pack.network.parameters, settings, chip=chip)
-    (folder / "chip.csv").write_text(text, "utf-8")
-    return studies.read_measurements(folder / "chip.csv", pack.network.parameters)
-
-
-def test_a_nominal_chip_needs_no_calibration(
-    pack: Pack, utterances: Utterances, tmp_path: Path
-) -> None:
-    cells = measured(pack, ChipSettings(), tmp_path)
-    study = studies.calibrate(pack, utterances, cells, ChipSettings(), bits=16)
-    assert study.before == study.after == study.exact
-    assert study.error_na("before") == study.error_na("after") == 0
-
-
-@pytest.mark.parametrize("transfer", [False, True])
-def test_codes_bring_a_chip_back_within_half_a_step(
-    pack: Pack, utterances: Utterances, tmp_path: Path, transfer: bool
-) -> None:
-    settings = ChipSettings(mismatch_percent=15, transfer=transfer)
-    cells = measured(pack, settings, tmp_path, chip=2)
-    study = studies.calibrate(pack, utterances, cells, settings, bits=10)
-    assert study.error_na("after") < 0.1 * study.error_na("before")
-    for code in study.codes:
-        assert 0 <= code.code < 2**10
-        assert code.current_na == code.code * study.step_na[code.parameter]
-        if code.nominal_na > 0:
-            assert abs(code.after_na - code.nominal_na) <= 0.6 * study.step_na[code.parameter]
-
-
-def test_measurements_may_come_in_any_order(pack: Pack, tmp_path: Path) -> None:
-    cells = measured(pack, ChipSettings(mismatch_percent=5), tmp_path)
-    lines = (tmp_path / "chip.csv").read_text("utf-8").splitlines()
-    (tmp_path / "mixed.csv").write_text("\n".join([lines[0], *lines[:0:-1]]), "utf-8")
-    again = studies.read_measurements(tmp_path / "mixed.csv", pack.network.parameters)
-    for one, other in zip(cells, again, strict=True):
-        assert all(np.array_equal(one[name], other[name]) for name in one)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda text: "", "no column"),
-        (lambda text: text.replace("alpha_na", "gain"), "no column alpha_na"),
-        (lambda text: text.rsplit("1,3,", 1)[0], "no block 1 cell 3"),
-        (lambda text: text + text.splitlines()[-1], "twice"),
-        (lambda text: text + "7,0,1,2,3", "unknown block 7"),
-        (lambda text: text.replace("1,3,", "1,3,nan,1,1\n", 1), "block 1 cell 3"),
-        (lambda text: text.replace("1,3,", "1,3,loud", 1), "loud"),
-    ],
-)
-def test_a_wrong_table_of_measurements_is_refused(tmp_path: Path, change: Any, said: str) -> None:
-    parameters = packs.load("yes-8").network.parameters
-    text = studies.virtual_measurements(parameters, ChipSettings())
-    (tmp_path / "chip.csv").write_text(change(text), "utf-8")
-    with pytest.raises(DataError, match=said):
-        studies.read_measurements(tmp_path / "chip.csv", parameters)
-
-
-def test_virtual_measurements_overwrite_nothing(tmp_path: Path) -> None:
-    file = tmp_path / "chip.csv"
-    file.write_text("mine", "utf-8")
-    assert run("calibrate", str(file), "--virtual", "0").exit_code == 2
-    assert file.read_text("utf-8") == "mine"
-
-
-def run(*arguments: str) -> Any:
-    return CliRunner().invoke(main, ["chip", *arguments])
-
-
-STUDIES = {
-    "montecarlo": ["--chips", "20"],
-    "noise": ["--draws", "2", "--level", "0.05"],
-    "robustness": ["--chips", "3", "--mismatch", "15"],
-    "pvt": ["--corner", "tt", "--corner", "ss", "--supply", "1.8"],
-    "quantise": ["--weights", "4", "--weights", "0", "--biases", "0"],
-    "scaling": ["--also", "commands-12"],
-    "calibrate": ["FOLDER/chip.csv", "--virtual", "1", "--set", "mismatch_percent=15"],
-}
-
-
-def of(study: str, tmp_path: Path) -> list[str]:
-    return [word.replace("FOLDER", str(tmp_path)) for word in STUDIES[study]]
-
-
-@pytest.mark.parametrize("study", STUDIES)
-def test_a_study_writes_table_json_and_figure(study: str, tmp_path: Path) -> None:
-    files = {kind: tmp_path / f"study.{kind}" for kind in ("json", "png")}
-    where = ["--json", str(files["json"]), "--plot", str(files["png"])]
-    done = run(study, "--clips", "12", "--jobs", "1", *of(study, tmp_path), *where)
-    assert done.exit_code == 0, done.output
-    assert "yes-4" in done.output
-    figures = json.loads(files["json"].read_text("utf-8"))
-    assert (figures["study"], figures["clips"]) == (study, 12)
-    assert figures.get("model", "yes-4") == "yes-4"
-    assert files["png"].read_bytes().startswith(b"\x89PNG")
-    (tmp_path / "again").mkdir()
-    printed = run(
-        study, "--clips", "12", "--jobs", "1", *of(study, tmp_path / "again"), "--json", "-"
-    )
-    assert json.loads(printed.stdout) == figures
-
-
-def test_settings_are_listed_and_can_be_given_as_file_and_option(tmp_path: Path) -> None:
-    listed = run("settings")
-    assert all(row["name"] in listed.output for row in ChipSettings.table())
-    file = tmp_path / "chip.json"
-    file.write_text('{"unit_na": 2, "transfer": true}', "utf-8")
-    given = run("settings", "--json", "--settings", str(file), "--set", "unit_na=3")
-    assert json.loads(given.stdout) == ChipSettings(unit_na=3, transfer=True).as_dict()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["montecarlo", "--set", "volume=11"], 1, "volume"),
-        (["montecarlo", "--set", "unit_na=-1"], 1, "unit_na"),
-        (["montecarlo", "--set", "unit_na"], 2, "NAME=VALUE"),
-        (["montecarlo", "--settings", "missing.json"], 1, "missing.json"),
-        (["montecarlo", "--data", "missing"], 1, "missing"),
-        (["montecarlo", "-m", "nothing"], 1, "nothing"),
-        (["montecarlo", "--plot", "figure.txt"], 2, ".png"),
-        (["montecarlo", "--jobs", "2", "--cluster", "tcp://x:1"], 2, "--cluster"),
-        (["noise", "--level", "99"], 1, "candidate_noise_na"),
-    ],
-)
-def test_wrong_use_is_one_sentence(arguments: list[str], code: int, said: str) -> None:
-    done = run(*arguments)
-    assert done.exit_code == code
-    assert said in done.output
-    assert "Traceback" not in done.output

@@ -1,0 +1,85 @@
+"""`kws-stream chip`: studies from the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from kws_stream.bmru.chip import ChipSettings
+from kws_stream.cli import main
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(main, ["chip", *arguments])
+
+
+STUDIES = {
+    "montecarlo": ["--chips", "20"],
+    "noise": ["--draws", "2", "--level", "0.05"],
+    "robustness": ["--chips", "3", "--mismatch", "15"],
+    "pvt": ["--corner", "tt", "--corner", "ss", "--supply", "1.8"],
+    "quantise": ["--weights", "4", "--weights", "0", "--biases", "0"],
+    "scaling": ["--also", "commands-12"],
+    "calibrate": ["FOLDER/chip.csv", "--virtual", "1", "--set", "mismatch_percent=15"],
+}
+
+
+def of(study: str, tmp_path: Path) -> list[str]:
+    return [word.replace("FOLDER", str(tmp_path)) for word in STUDIES[study]]
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_writes_table_json_and_figure(study: str, tmp_path: Path) -> None:
+    files = {kind: tmp_path / f"study.{kind}" for kind in ("json", "png")}
+    where = ["--json", str(files["json"]), "--plot", str(files["png"])]
+    done = run(study, "--clips", "12", "--jobs", "1", *of(study, tmp_path), *where)
+    assert done.exit_code == 0, done.output
+    assert "yes-4" in done.output
+    figures = json.loads(files["json"].read_text("utf-8"))
+    assert (figures["study"], figures["clips"]) == (study, 12)
+    assert figures.get("model", "yes-4") == "yes-4"
+    assert files["png"].read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "again").mkdir()
+    printed = run(
+        study, "--clips", "12", "--jobs", "1", *of(study, tmp_path / "again"), "--json", "-"
+    )
+    assert json.loads(printed.stdout) == figures
+
+
+def test_settings_are_listed_and_can_be_given_as_file_and_option(tmp_path: Path) -> None:
+    listed = run("settings")
+    assert all(row["name"] in listed.output for row in ChipSettings.table())
+    file = tmp_path / "chip.json"
+    file.write_text('{"unit_na": 2, "transfer": true}', "utf-8")
+    given = run("settings", "--json", "--settings", str(file), "--set", "unit_na=3")
+    assert json.loads(given.stdout) == ChipSettings(unit_na=3, transfer=True).as_dict()
+
+
+def test_virtual_measurements_overwrite_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "chip.csv"
+    file.write_text("mine", "utf-8")
+    assert run("calibrate", str(file), "--virtual", "0").exit_code == 2
+    assert file.read_text("utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["montecarlo", "--set", "volume=11"], 1, "volume"),
+        (["montecarlo", "--set", "unit_na=-1"], 1, "unit_na"),
+        (["montecarlo", "--set", "unit_na"], 2, "NAME=VALUE"),
+        (["montecarlo", "--settings", "missing.json"], 1, "missing.json"),
+        (["montecarlo", "--data", "missing"], 1, "missing"),
+        (["montecarlo", "-m", "nothing"], 1, "nothing"),
+        (["montecarlo", "--plot", "figure.txt"], 2, ".png"),
+        (["montecarlo", "--jobs", "2", "--cluster", "tcp://x:1"], 2, "--cluster"),
+        (["noise", "--level", "99"], 1, "candidate_noise_na"),
+    ],
+)
+def test_wrong_use_is_one_sentence(arguments: list[str], code: int, said: str) -> None:
+    done = run(*arguments)
+    assert done.exit_code == code
+    assert said in done.output
+    assert "Traceback" not in done.output
