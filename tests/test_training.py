@@ -21,6 +21,7 @@ from kws_stream.errors import DataError  # noqa: E402
 from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
 from kws_stream.training.augment import add_noise, change_clips, condition, mask  # noqa: E402
+from kws_stream.training.batches import Batches  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
 from kws_stream.training.loop import Training, adjusted, sequence_loss  # noqa: E402
 from kws_stream.training.packing import write_pack  # noqa: E402
@@ -175,6 +176,18 @@ def test_noise_only_adds_and_stays_under_its_loudest_level(corpus: Corpus) -> No
     peak = clips.flatten(1).quantile(0.98, dim=1)
     assert (added <= peak * 10 ** (-3 / 20) + 2e-3).all()
     assert (added > 0).all()
+
+
+def test_as_many_sequences_have_noise_as_the_recipe_wants(corpus: Corpus) -> None:
+    def heard(noise: float) -> torch.Tensor:
+        recipe = small_recipe(sequences=40, augment=0.5, noise=noise)
+        return Batches(corpus, recipe).draw(torch.Generator().manual_seed(0))[0]
+
+    def noisy(noise: float) -> int:
+        return int((heard(noise) != heard(0.0)).any(2).any(0).sum())
+
+    assert noisy(2.9) == 40  # more than 0.7 * 0.5 * 2.857
+    assert 7 <= noisy(1.0) <= 21
 
 
 def test_loss_is_lowest_for_the_right_decision() -> None:

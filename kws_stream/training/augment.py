@@ -1,9 +1,9 @@
 """Random changes of envelopes, and the front end's conditioning, on whole batches in PyTorch.
 
 Ranges at strength 1: speed 0.85..1.15, shift 100 ms, the channel axis stretched by 3 % and shifted
-by half a channel (vocal tracts differ), level -16..+8 dB, spectral tilt 4 dB, noise at 3..43 dB
-under the clip's peaks in 7 of 10 sequences, and a noise floor of 1e-5..1e-3 of full scale in all.
-Masks, in a share of clips of their own: up to 200 ms and up to three channels fall silent.
+by half a channel (vocal tracts differ), level -16..+8 dB, spectral tilt 4 dB, and in all sequences
+a noise floor of 1e-5..1e-3 of full scale. In shares of their own: noise at 3..43 dB under the peaks
+of a sequence; masks of clips, up to 200 ms and up to three channels silent.
 """
 
 import math
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kws_stream.features import FeatureSettings
 
+NOISY = 0.7  # share of sequences at strength 1
 MASKED_HOPS, MASKED_CHANNELS = 20, 3  # at most
 
 
@@ -75,11 +76,10 @@ def mask(clips: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return torch.where(silent, _quiet(clips), clips)
 
 
-def add_noise(
-    sequences: Tensor, noise: Tensor, strength: float, generator: torch.Generator
-) -> Tensor:
-    """Sequences (n, hops, channels) with stretches of `noise` (hops, channels) and a noise floor.
+def add_noise(sequences: Tensor, noise: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Sequences (n, hops, channels), a share of them with stretches of `noise` (hops, channels).
 
+    All of them get a noise floor.
     Envelopes of independent sounds add in power, so amplitudes add as root sum of squares.
     """
     n, hops, channels = sequences.shape
@@ -88,7 +88,7 @@ def add_noise(
     peak = sequences.flatten(1).kthvalue(int(0.97 * hops * channels), dim=1).values[:, None, None]
     level = added.square().mean((1, 2), keepdim=True).sqrt() + 1e-6
     below_db = 3 + 40 * torch.rand(n, 1, 1, generator=generator)
-    noisy = torch.rand(n, 1, 1, generator=generator) < 0.7 * strength
+    noisy = torch.rand(n, 1, 1, generator=generator) < share
     added = added * peak / level * 10 ** (-below_db / 20) * noisy
     floor = 10 ** (2 * torch.rand(n, 1, 1, generator=generator) - 5)
     floor = floor * (0.7 + 0.6 * torch.rand(n, hops, channels, generator=generator))

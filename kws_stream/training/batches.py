@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from kws_stream.training.augment import add_noise, change_clips, condition, mask
+from kws_stream.training.augment import NOISY, add_noise, change_clips, condition, mask
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.sampling import Sampler
@@ -37,5 +37,6 @@ class Batches:
             )
             sequences = torch.cat([background, sequences[len(background) :]])
             labels = torch.cat([background_labels, labels[len(background) :]])
-        sequences = add_noise(sequences, self._noise, recipe.augment, generator)
+        noisy = NOISY * recipe.augment * recipe.noise
+        sequences = add_noise(sequences, self._noise, noisy, generator)
         return condition(sequences, recipe.features), labels

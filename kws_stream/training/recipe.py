@@ -29,7 +29,8 @@ class Recipe:
     Training: `steps` of `sequences` sequences of `joined` clips each, one-cycle; AdamW at
     learning_rate, and Muon at matrix_rate for the matrices of the blocks. eps goes
     from eps_start to 0 over the first eps_share of the steps (see `scan`). augment scales every
-    random change of a clip, 1 being the ranges in `augment`; masks: share of clips that are masked
+    random change of a clip, 1 being the ranges in `augment`; noise: how many times as often as that
+    sequences have noise; masks: share of clips that are masked
     (see `augment.mask`). decision_s: the part of each clip
     whose mean logits decide. between_weight: weight of the loss on windows between decisions.
     background_share: share of sequences that are unbroken stretches of noise or running speech.
@@ -78,6 +79,7 @@ class Recipe:
     eps_share: float = 0.6
     slope: float = 1.0
     augment: float = 0.3
+    noise: float = 1.0
     masks: float = 0.0
     decision_s: tuple[float, float] = (0.4, 1.0)
     balance: float = 0.0
