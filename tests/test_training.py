@@ -20,11 +20,13 @@ from kws_stream.cli import main  # noqa: E402
 from kws_stream.errors import DataError  # noqa: E402
 from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
+from kws_stream.parameters import NetworkParameters  # noqa: E402
 from kws_stream.training.augment import add_noise, change_clips, condition, mask  # noqa: E402
 from kws_stream.training.batches import Batches  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
 from kws_stream.training.loop import Training, adjusted, sequence_loss  # noqa: E402
 from kws_stream.training.packing import write_pack  # noqa: E402
+from kws_stream.training.pruning import pruned  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
 from kws_stream.training.sampling import Sampler, validation_clips  # noqa: E402
 from kws_stream.training.teacher import new_teacher  # noqa: E402
@@ -313,6 +315,39 @@ def test_a_pack_is_written_without_idle_cells_and_is_a_start_all_the_same(
     features = second._batches.draw(torch.Generator().manual_seed(0))[0]
     with torch.no_grad():
         assert torch.equal(first.network(features), second.network(features))
+
+
+@pytest.mark.parametrize("from_pack", [False, True])
+@pytest.mark.parametrize("blocks", [2, 3])
+def test_a_larger_network_goes_on_where_a_smaller_one_was_and_uses_its_new_cells(
+    corpus: Corpus, tmp_path: Path, blocks: int, from_pack: bool
+) -> None:
+    small = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    first = Training(small, corpus, tmp_path / "first")
+    with torch.no_grad():
+        first.network.typed_blocks[1].alpha[:2] = -1.0
+    first.save()
+    start = tmp_path / "first"
+    if from_pack:
+        start = write_pack(first.network, small, corpus, tmp_path / "pack")
+    larger = replace(small, steps=9, cells=8, blocks=blocks, wake=True, seed=1)
+    second = Training(larger, corpus, tmp_path / "second")
+    second.start_from(start)
+    features = second._batches.draw(torch.Generator().manual_seed(0))[0]
+    change = second.network(features) - first.network(features)
+    step = larger.current_step * second.network.classifier.weight.abs().sum(0).max()
+    assert change.abs().max() <= (step if blocks == 3 else 0)
+    assert [block.cells for block in pack_of(second).blocks[:2]] == [5, 3]
+    for _ in range(3):
+        second.advance()
+    assert [block.cells for block in pack_of(second).blocks] == [8] * blocks
+
+
+def pack_of(training: Training) -> NetworkParameters:
+    """What a pack of its network holds."""
+    recipe = training.recipe
+    grid = recipe.features.input_grid
+    return pruned(training.network.parameters_on_grid(grid, recipe.current_scale))
 
 
 @pytest.mark.parametrize(

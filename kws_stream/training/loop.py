@@ -20,6 +20,7 @@ from kws_stream.training.augment import condition
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.model import (
+    Block,
     Grid,
     Mismatch,
     PartOfChip,
@@ -64,21 +65,47 @@ def new_network(recipe: Recipe) -> SpottingNetwork:
 def centre_candidates(network: SpottingNetwork, features: Tensor) -> None:
     """Scale the untrained layers so that, on `features`, candidates lie about the hold window.
 
-    Skip path: standard deviation 0.7; candidates: mean in the middle of beta1..beta2, standard
-    deviation 0.4 (their window is 0.5 wide); logits: standard deviation 0.5. Cells that never
-    change state learn nothing.
+    Skip path: standard deviation 0.7; candidates: see `_centre`; logits: standard deviation 0.5.
     """
     x = network.pre(features, False)
     network.pre.weight.mul_(0.7 / x.flatten(0, 1).std(0).mean())
     x = network.pre(features, False)
     for block in network.typed_blocks:
-        candidate = block.candidate(torch.relu(x), False).flatten(0, 1)
-        block.candidate.weight.mul_(0.4 / candidate.std(0))
-        candidate = block.candidate(torch.relu(x), False)
-        block.candidate.bias.add_(0.75 - candidate.flatten(0, 1).mean(0))
-        candidate = block.candidate(torch.relu(x), False)
+        candidate = _centre(block, torch.relu(x), torch.ones_like(block.alpha, dtype=torch.bool))
         x = x + torch.relu(block.post(state_currents(candidate, block), False))
     network.classifier.weight.mul_(0.5 / network.classifier(x, False).std())
+
+
+@torch.no_grad()
+def wake_idle_cells(network: SpottingNetwork, features: Tensor) -> None:
+    """Make idle cells (see `pruning`) untrained ones that are heard by nothing yet.
+
+    The network gives the same logits and can learn to use them: growth that keeps the function, as
+    in Net2Net (Chen et al., arXiv:1511.05641). A block without any other cells adds one step of
+    bias. Candidates of the new cells lie about the hold window on `features`.
+    """
+    x = network.pre(features, True)
+    for block in network.typed_blocks:
+        idle = block.renew_idle_cells()
+        inputs = torch.relu(x)
+        if idle.any():
+            _centre(block, inputs, idle)
+        x = x + torch.relu(block.post(state_currents(block.candidate(inputs, True), block), True))
+
+
+def _centre(block: Block, inputs: Tensor, cells: Tensor) -> Tensor:
+    """Scale candidates of those cells (d,): the candidates (T, batch, d) of all, not quantised.
+
+    Mean in the middle of beta1..beta2, standard deviation 0.4; their window is 0.5 wide. Cells that
+    never change state learn nothing.
+    """
+    weight, bias = block.candidate.weight, block.candidate.bias
+    candidate = block.candidate(inputs, False).flatten(0, 1)
+    weight[:, cells] *= (0.4 / candidate.std(0))[cells]
+    candidate = block.candidate(inputs, False).flatten(0, 1)
+    bias[cells] += (0.75 - candidate.mean(0))[cells]
+    centred: Tensor = block.candidate(inputs, False)
+    return centred
 
 
 def optimisers(network: SpottingNetwork, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -389,6 +416,9 @@ class Training:
     def start_from(self, *folders: Path) -> None:
         """Begin with the network of another run, or of a model pack, in place of an untrained one.
 
+        What it has fewer of, cells of a block or blocks, is idle at first; with the recipe's `wake`
+        idle cells are made untrained ones (see `wake_idle_cells`).
+
         Of several folders, begin with the mean of their parameters: "model soups", Wortsman et al.,
         arXiv:2203.05482. It has helped where they are stages of one training (docs/training.md).
 
@@ -400,6 +430,10 @@ class Training:
             networks.append({k: v.clone() for k, v in self.network.state_dict().items()})
         mean = {k: torch.stack([of_one[k] for of_one in networks]).mean(0) for k in networks[0]}
         self.network.load_state_dict(mean)
+        if self.recipe.wake:
+            generator = torch.Generator().manual_seed(self.recipe.seed)
+            features = self._batches.draw(generator)[0]
+            wake_idle_cells(self.network, features.to(self._device))
 
     def _start_from_one(self, folder: Path) -> None:
         from safetensors.torch import load_file
@@ -414,7 +448,7 @@ class Training:
                 "found neither"
             )
         try:
-            self.network.load_state_dict(_within(load_file(path), "network."))
+            self.network.load_larger(_within(load_file(path), "network."))
         except RuntimeError as error:
             raise DataError(
                 f"{folder}: need a network of the recipe's size, got one of another"

@@ -144,7 +144,9 @@ class PartOfChip:
         return state + self.leakage * OFF_STATE_NA / self.unit_na * ((state == 0) & (alpha > 0))
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
+    """Cells and mirrors of one block."""
+
     def __init__(self, width: int, cells: int, grid: Grid) -> None:
         super().__init__()
         self.candidate = _Affine(width, cells, grid, positive=True)
@@ -166,11 +168,31 @@ class _Block(nn.Module):
             _round(self.alpha, step, 0.0, high),
         )
 
+    def renew_idle_cells(self) -> Tensor:
+        """Make cells that change nothing untrained ones that no mirror copies; which ones, (d,).
 
-def state_currents(candidate: Tensor, block: _Block) -> Tensor:
+        Where all of them are, the block gets a bias of one step: without one nothing would pass the
+        rectifier, and the block learn nothing.
+        """
+        idle = (self.cell_values(True)[2] == 0) | (self.post.arrays(True)[0] == 0).all(1)
+        width, cells = self.candidate.weight.shape
+        new = Block(width, cells, self.grid).to(idle.device)
+        self.candidate.weight[:, idle] = new.candidate.weight[:, idle]
+        self.candidate.bias[idle] = new.candidate.bias[idle]
+        for own, untrained in ((self.beta1, new.beta1), (self.delta, new.delta)):
+            own[idle] = untrained[idle]
+        self.alpha[idle] = new.alpha[idle]
+        self.post.weight[idle] = 0.0
+        if idle.all():
+            self.post.bias.clamp_(min=self.grid.current_step)
+        return idle
+
+
+def state_currents(candidate: Tensor, block: Block) -> Tensor:
     """State currents (T, batch, d) of the block's cells from silence, not quantised."""
     start = candidate.new_zeros(candidate.shape[1:])
-    return cell_currents(candidate, block.beta1, block.delta, block.alpha, start)
+    beta1, delta, alpha = block.cell_values(False)
+    return cell_currents(candidate, beta1, delta, alpha, start)
 
 
 def _branches_na(
@@ -241,7 +263,7 @@ class SpottingNetwork(nn.Module):
         super().__init__()
         grid = grid or Grid()
         self.pre = _Affine(n_features, width, grid)
-        self.typed_blocks = [_Block(width, cells, grid) for _ in range(blocks)]
+        self.typed_blocks = [Block(width, cells, grid) for _ in range(blocks)]
         self.blocks = nn.ModuleList(self.typed_blocks)
         self.classifier = _Affine(width, classes, grid)
         self.cells = cells
@@ -297,6 +319,20 @@ class SpottingNetwork(nn.Module):
             x = x + torch.relu(_product(state, *out_of, half=half))
         weight, bias = mismatch(*self.classifier.arrays(quantised))
         return _product(x, weight, bias), power, _classifier_nw(x, weight, bias)
+
+    def load_larger(self, state: dict[str, Tensor]) -> None:
+        """Load the state of a network of this size, or of one with fewer cells or blocks.
+
+        What it does not have is idle (see `pruning`). Raises RuntimeError for one of another width.
+        """
+        padded = dict(state)
+        for name, own in self.state_dict().items():
+            if name.startswith("blocks."):
+                value = state.get(name, own.new_zeros([0] * own.ndim))
+                more = [max(0, n - m) for n, m in zip(own.shape, value.shape, strict=True)]
+                edges = [edge for count in reversed(more) for edge in (0, count)]
+                padded[name] = nn.functional.pad(value, edges)
+        self.load_state_dict(padded)
 
     @torch.no_grad()
     def take(self, parameters: NetworkParameters, current_scale: float = 1.0) -> None:
