@@ -20,10 +20,10 @@ from kws_stream.training.augment import condition
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.model import (
-    Block,
     Grid,
     Mismatch,
     PartOfChip,
+    SpottingBlock,
     SpottingNetwork,
     state_currents,
 )
@@ -93,7 +93,7 @@ def wake_idle_cells(network: SpottingNetwork, features: Tensor) -> None:
         x = x + torch.relu(block.post(state_currents(block.candidate(inputs, True), block), True))
 
 
-def _centre(block: Block, inputs: Tensor, cells: Tensor) -> Tensor:
+def _centre(block: SpottingBlock, inputs: Tensor, cells: Tensor) -> Tensor:
     """Scale candidates of those cells (d,): the candidates (T, batch, d) of all, not quantised.
 
     Mean in the middle of beta1..beta2, standard deviation 0.4; their window is 0.5 wide. Cells that

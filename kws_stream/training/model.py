@@ -144,7 +144,7 @@ class PartOfChip:
         return state + self.leakage * OFF_STATE_NA / self.unit_na * ((state == 0) & (alpha > 0))
 
 
-class Block(nn.Module):
+class SpottingBlock(nn.Module):
     """Cells and mirrors of one block."""
 
     def __init__(self, width: int, cells: int, grid: Grid) -> None:
@@ -176,7 +176,7 @@ class Block(nn.Module):
         """
         idle = (self.cell_values(True)[2] == 0) | (self.post.arrays(True)[0] == 0).all(1)
         width, cells = self.candidate.weight.shape
-        new = Block(width, cells, self.grid).to(idle.device)
+        new = SpottingBlock(width, cells, self.grid).to(idle.device)
         self.candidate.weight[:, idle] = new.candidate.weight[:, idle]
         self.candidate.bias[idle] = new.candidate.bias[idle]
         for own, untrained in ((self.beta1, new.beta1), (self.delta, new.delta)):
@@ -188,7 +188,7 @@ class Block(nn.Module):
         return idle
 
 
-def state_currents(candidate: Tensor, block: Block) -> Tensor:
+def state_currents(candidate: Tensor, block: SpottingBlock) -> Tensor:
     """State currents (T, batch, d) of the block's cells from silence, not quantised."""
     start = candidate.new_zeros(candidate.shape[1:])
     beta1, delta, alpha = block.cell_values(False)
@@ -263,7 +263,7 @@ class SpottingNetwork(nn.Module):
         super().__init__()
         grid = grid or Grid()
         self.pre = _Affine(n_features, width, grid)
-        self.typed_blocks = [Block(width, cells, grid) for _ in range(blocks)]
+        self.typed_blocks = [SpottingBlock(width, cells, grid) for _ in range(blocks)]
         self.blocks = nn.ModuleList(self.typed_blocks)
         self.classifier = _Affine(width, classes, grid)
         self.cells = cells
