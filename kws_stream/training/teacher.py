@@ -19,7 +19,7 @@ from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import Recipe
 
-WIDTHS = (32, 48, 64, 96)
+WIDTHS = (48, 72, 96, 144)
 KERNEL = 9
 DROPOUT = 0.2
 LEARNING_RATE = 4e-3
