@@ -235,8 +235,13 @@ def test_the_loss_weighs_the_power_of_the_classifier_if_told(
     assert (weight.abs().sum().item() < 0.9 * before) == bool(classifier_power)
 
 
-def test_a_resumed_run_equals_one_that_never_stopped(corpus: Corpus, tmp_path: Path) -> None:
-    recipe = small_recipe(steps=6, sequences=4, power_weight=0.1, mismatch=0.1)
+@pytest.mark.parametrize("classifier_alone", [False, True])
+def test_a_resumed_run_equals_one_that_never_stopped(
+    corpus: Corpus, tmp_path: Path, classifier_alone: bool
+) -> None:
+    recipe = small_recipe(
+        steps=6, sequences=4, power_weight=0.1, mismatch=0.1, classifier_alone=classifier_alone
+    )
     whole = Training(recipe, corpus, tmp_path / "whole")
     for _ in range(6):
         whole.advance()
@@ -341,6 +346,21 @@ def test_a_larger_network_goes_on_where_a_smaller_one_was_and_uses_its_new_cells
     for _ in range(3):
         second.advance()
     assert [block.cells for block in pack_of(second).blocks] == [8] * blocks
+
+
+def test_the_classifier_alone_is_trained_and_the_core_stays_as_it_began(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    recipe = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    first = Training(recipe, corpus, tmp_path / "first")
+    first.save()
+    second = Training(replace(recipe, classifier_alone=True), corpus, tmp_path / "second")
+    second.start_from(tmp_path / "first")
+    for _ in range(3):
+        second.advance()
+    for name, value in first.network.state_dict().items():
+        same = torch.equal(value, second.network.state_dict()[name])
+        assert same != name.startswith("classifier."), name
 
 
 def pack_of(training: Training) -> NetworkParameters:
@@ -487,6 +507,17 @@ def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
     assert empty.exit_code == 1
     assert "need a folder speech_commands" in empty.stderr
     assert not (tmp_path / "pack").exists()
+
+
+def test_a_classifier_alone_needs_a_network_to_begin_with(data: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('name = "x"\ntask = "yes"\nclassifier_alone = true')
+    out, run = str(tmp_path / "out"), str(tmp_path / "run")
+    done = CliRunner().invoke(
+        main, ["train", str(recipe), "--data", str(data), "--out", out, "--run", run]
+    )
+    assert done.exit_code == 1
+    assert "begins_with" in done.output
 
 
 def test_a_gpu_that_is_not_there_is_refused(

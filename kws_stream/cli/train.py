@@ -166,6 +166,11 @@ def run_training(
     start_from = start_from or tuple(run.parent / name for name in settings.starts)
     if start_from:
         training.start_from(*start_from)
+    elif settings.classifier_alone:
+        raise ParameterError(
+            f"{settings.name}: classifier_alone needs a trained network to begin with, got none; "
+            "name it in begins_with or with --start-from"
+        )
     if resume:
         found = training.resume()
         console.print(f"resumed at step {training.step}" if found else "no checkpoint: from step 0")

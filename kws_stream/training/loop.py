@@ -264,6 +264,9 @@ class Training:
         generator = torch.Generator().manual_seed(recipe.seed)
         centre_candidates(self.network, self._batches.draw(generator)[0])
         self.network.to(self._device)
+        if recipe.classifier_alone:
+            self.network.requires_grad_(False)
+            self.network.classifier.requires_grad_(True)
         self._optimisers = optimisers(self.network, recipe)
         self._schedules = [
             torch.optim.lr_scheduler.OneCycleLR(

@@ -47,6 +47,8 @@ class Recipe:
     or a list of recipes, to start with the mean of their networks (see `Training.start_from`), and
     with steps = 0 to end with it. It may have more cells or blocks than they; wake: cells that
     change nothing there begin anew (see `loop.wake_idle_cells`).
+    classifier_alone: everything before the classifier stays as it is there, the same bits for the
+    same core power.
     limits: word = how many real clips of it training hears at most; with 0 it is left out whole, to
     see what becomes of words never heard. shares: how often each kind of clip is drawn (see
     `Sampler`).
@@ -94,6 +96,7 @@ class Recipe:
     half: bool = False
     begins_with: str | list[str] = ""
     wake: bool = False
+    classifier_alone: bool = False
     limits: dict[str, int] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
     clip_s: float = 1.0
