@@ -95,8 +95,8 @@ COUNTS = (
     Count("16 + 7 + 7 cells", 7040, 44_810.0, _COUNTED),
     Count("64 + 64 + 64 cells", 32_512, 181_160.0, _COUNTED),
     Count("58 + 34 + 24 + 28 cells", 38_592, 215_648.0, _COUNTED),
-    Count("116 + 84 + 89 + 95 cells", 114_176, 611_582.0, _COUNTED),
-    Count("186 + 130 + 152 + 167 cells", 267_648, 1_401_992.0, _COUNTED),
+    Count("116 + 84 + 89 + 95 cells", 114_176, 611_572.0, _COUNTED),
+    Count("189 + 192 + 191 + 192 + 4 cells", 318_720, 1_670_472.0, _COUNTED),
 )
 
 # Instructions of the fixed-point front end for a sample of a channel: 149,490 for a frame of 320
