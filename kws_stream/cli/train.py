@@ -136,14 +136,31 @@ def train(
     settings = Recipe.from_toml(recipe)
     if settings.task == WAKE_PHRASE:
         raise click.UsageError(f"{recipe} is for a wake phrase: add --wake-phrase WORDS.")
+    run = run or Path("runs") / settings.name
+    starts = folders_to_start_from(settings, run, start_from)
     corpus = Corpus.from_folders(data, synthetic, settings.features, CACHE, torch.get_num_threads())
     taught_by = load_teacher(teacher, settings) if teacher is not None else None
-    run = run or Path("runs") / settings.name
-    training = run_training(settings, corpus, run, start_from, resume, console, taught_by, device)
+    training = run_training(settings, corpus, run, starts, resume, console, taught_by, device)
     write_pack(training.network, settings, corpus, out)
     for name, metric in record_metrics(out, data / "speech_commands").items():
         click.echo(f"{name}: {metric['value']}")
     console.print(f"wrote {out}")
+
+
+def folders_to_start_from(
+    settings: "Recipe", run: Path, given: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    """Those of --start-from, or the runs beside this one that the recipe names.
+
+    Raises ParameterError where there are none and the recipe needs a trained network.
+    """
+    folders = given or tuple(run.parent / name for name in settings.starts)
+    if settings.classifier_alone and not folders:
+        raise ParameterError(
+            f"{settings.name}: classifier_alone needs a trained network to begin with, got none; "
+            "name it in begins_with or with --start-from"
+        )
+    return folders
 
 
 def run_training(
@@ -163,14 +180,8 @@ def run_training(
     from kws_stream.training.loop import Training
 
     training = Training(settings, corpus, run, teacher, device)
-    start_from = start_from or tuple(run.parent / name for name in settings.starts)
     if start_from:
         training.start_from(*start_from)
-    elif settings.classifier_alone:
-        raise ParameterError(
-            f"{settings.name}: classifier_alone needs a trained network to begin with, got none; "
-            "name it in begins_with or with --start-from"
-        )
     if resume:
         found = training.resume()
         console.print(f"resumed at step {training.step}" if found else "no checkpoint: from step 0")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kws_stream.cli.train import CACHE, run_training
+from kws_stream.cli.train import CACHE, folders_to_start_from, run_training
 
 
 def train_phrase(
@@ -36,13 +36,14 @@ def train_phrase(
     recipe = wake_phrase.recipe_for(phrase, config)
     sources = wake_phrase.sources(phrase, positives is not None, data, kokoro is not None)
     run = run or Path("runs") / recipe.name
+    starts = folders_to_start_from(recipe, run, start_from)
     amounts = Amounts.from_dict(recipe.speech)
     speech = Speech(phrase, recipe.clip_s, amounts, recipe.seed, run / "speech", positives, kokoro)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("synthesising", total=None)
         speech.write(jobs, lambda done, total: bar.update(task, completed=done, total=total))
     corpus = wake_phrase.corpus_of(speech.folder, data, recipe, CACHE, jobs)
-    training = run_training(recipe, corpus, run, start_from, resume, console, device=device)
+    training = run_training(recipe, corpus, run, starts, resume, console, device=device)
     columns = (TextColumn("choosing the threshold: {task.completed:.0f} s heard"),)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         heard = bar.add_task("heard", total=None)
