@@ -88,8 +88,7 @@ def wake_idle_cells(network: SpottingNetwork, features: Tensor) -> None:
     for block in network.typed_blocks:
         idle = block.renew_idle_cells()
         inputs = torch.relu(x)
-        if idle.any():
-            _centre(block, inputs, idle)
+        _centre(block, inputs, idle)
         x = x + torch.relu(block.post(state_currents(block.candidate(inputs, True), block), True))
 
 
@@ -261,8 +260,7 @@ class Training:
                 "use the whole speech_commands folder"
             )
         self.network = new_network(recipe)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        centre_candidates(self.network, self._batches.draw(generator)[0])
+        centre_candidates(self.network, self._first_features())
         self.network.to(self._device)
         if recipe.classifier_alone:
             self.network.requires_grad_(False)
@@ -281,6 +279,10 @@ class Training:
         self.step = 0
         self._loss = 0.0
         self._power_nw = 0.0
+
+    def _first_features(self) -> Tensor:
+        """What untrained cells are scaled by: a batch that no step hears."""
+        return self._batches.draw(torch.Generator().manual_seed(self.recipe.seed))[0]
 
     def _start_bits(self, generator: torch.Generator) -> list[Tensor]:
         """Random bits in half of the sequences: in a stream nobody resets the cells."""
@@ -434,9 +436,7 @@ class Training:
         mean = {k: torch.stack([of_one[k] for of_one in networks]).mean(0) for k in networks[0]}
         self.network.load_state_dict(mean)
         if self.recipe.wake:
-            generator = torch.Generator().manual_seed(self.recipe.seed)
-            features = self._batches.draw(generator)[0]
-            wake_idle_cells(self.network, features.to(self._device))
+            wake_idle_cells(self.network, self._first_features().to(self._device))
 
     def _start_from_one(self, folder: Path) -> None:
         from safetensors.torch import load_file

@@ -11,7 +11,7 @@ from kws_stream.bmru.fabricate import GAIN_FIT, THRESHOLD_FIT, WIDTH_FIT
 from kws_stream.errors import ParameterError
 from kws_stream.parameters import FloatArray, Layer, NetworkParameters
 from kws_stream.power import formulas
-from kws_stream.training.pruning import with_idle_cells
+from kws_stream.training.pruning import change_nothing, with_idle_cells
 from kws_stream.training.scan import cells as cell_currents
 
 
@@ -174,14 +174,13 @@ class SpottingBlock(nn.Module):
         Where all of them are, the block gets a bias of one step: without one nothing would pass the
         rectifier, and the block learn nothing.
         """
-        idle = (self.cell_values(True)[2] == 0) | (self.post.arrays(True)[0] == 0).all(1)
+        idle: Tensor = change_nothing(self.cell_values(True)[2], self.post.arrays(True)[0])
         width, cells = self.candidate.weight.shape
         new = SpottingBlock(width, cells, self.grid).to(idle.device)
         self.candidate.weight[:, idle] = new.candidate.weight[:, idle]
         self.candidate.bias[idle] = new.candidate.bias[idle]
-        for own, untrained in ((self.beta1, new.beta1), (self.delta, new.delta)):
-            own[idle] = untrained[idle]
-        self.alpha[idle] = new.alpha[idle]
+        for name in ("beta1", "delta", "alpha"):
+            getattr(self, name)[idle] = getattr(new, name)[idle]
         self.post.weight[idle] = 0.0
         if idle.all():
             self.post.bias.clamp_(min=self.grid.current_step)

@@ -14,12 +14,17 @@ Array = NDArray[Any]
 
 
 def idle_cells(block: Block) -> BoolArray:
-    """Which cells (d,) change nothing, whatever they hear.
+    """Which cells (d,) change nothing, whatever they hear."""
+    idle: BoolArray = change_nothing(block.alpha, block.post.weight)
+    return idle
+
+
+def change_nothing(alpha: Any, post_weight: Any) -> Any:
+    """Which cells (d,) are idle, by arrays or tensors alpha (d,) and post_weight (d, width).
 
     Their state current alpha is 0, or no mirror of the post-projection copies it.
     """
-    idle: BoolArray = (block.alpha == 0) | (block.post.weight == 0).all(axis=1)
-    return idle
+    return (alpha == 0) | (post_weight == 0).all(1)
 
 
 def pruned(parameters: NetworkParameters) -> NetworkParameters:
