@@ -1,0 +1,164 @@
+"""`kws-stream train`: recipe and recordings in, pack out."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from kws_stream import packs  # noqa: E402
+from kws_stream.cli import main  # noqa: E402
+from kws_stream.errors import DataError  # noqa: E402
+from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
+from kws_stream.features import FeatureSettings  # noqa: E402
+from kws_stream.training.corpus import Corpus  # noqa: E402
+
+TINY_RECIPE = """
+name = "tiny"
+task = "TASK"
+steps = 4
+sequences = 4
+[features]
+hops_per_frame = 2
+"""
+
+
+@pytest.mark.parametrize(("task", "figure"), [("yes", "balanced_accuracy"), ("v2-35", "accuracy")])
+def test_the_command_trains_a_pack_that_hears_and_resumes(
+    task: str, figure: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(TINY_RECIPE.replace("TASK", task))
+    words = ["train", "tiny.toml", "--data", str(data), "--out", "pack", "--threads", "1"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert f"{figure}_carried: " in done.stdout
+    assert Path("runs/tiny/curves.png").exists()
+    pack = packs.load("pack")
+    assert pack.manifest["metrics"][figure]["command"].startswith("kws-stream evaluate")
+    first = Path("pack/network.npz").read_bytes()
+    again = CliRunner().invoke(main, [*words, "--resume"])
+    assert again.exit_code == 0, again.output
+    assert "resumed at step 4" in again.stderr
+    assert Path("pack/network.npz").read_bytes() == first
+
+
+def test_a_recipe_of_no_steps_writes_the_mean_of_the_runs_that_it_names(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--data", str(data), "--threads", "1"]
+    first = TINY_RECIPE.replace("TASK", "yes")
+    recipes = {
+        "tiny": first,
+        "other": "seed = 5\n" + first.replace('"tiny"', '"other"'),
+        "mean": 'begins_with = ["tiny", "other"]\n'
+        + first.replace('"tiny"', '"mean"').replace("steps = 4", "steps = 0"),
+    }
+    for name, text in recipes.items():
+        Path(f"{name}.toml").write_text(text)
+        done = CliRunner().invoke(main, ["train", f"{name}.toml", *words, "--out", name])
+        assert done.exit_code == 0, done.output
+    tiny, other, mean = (load_file(f"runs/{name}/checkpoint.safetensors") for name in recipes)
+    name = "network.classifier.weight"
+    torch.testing.assert_close(mean[name], (tiny[name] + other[name]) / 2)
+    assert not torch.equal(mean[name], tiny[name])
+    assert packs.load("./mean").manifest["recipe"]["begins_with"] == ["tiny", "other"]
+
+
+@pytest.mark.parametrize("starts", ['"tiny"', '["tiny", "tiny"]'])
+def test_a_second_stage_begins_with_the_runs_that_its_recipe_names(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = TINY_RECIPE.replace("TASK", "yes")
+    Path("tiny.toml").write_text(first)
+    second = first.replace('"tiny"', '"second"').replace("steps = 4", "steps = 1")
+    Path("second.toml").write_text(f"begins_with = {starts}\nlearning_rate = 0.0\n{second}")
+    words = ["--data", str(data), "--out", "pack", "--threads", "1"]
+    missing = CliRunner().invoke(main, ["train", "second.toml", *words])
+    assert missing.exit_code == 1
+    assert "runs/tiny: need the folder of a model pack, or of a run" in missing.stderr
+    for name in ("tiny", "second"):
+        done = CliRunner().invoke(main, ["train", f"{name}.toml", *words])
+        assert done.exit_code == 0, done.output
+    before, after = (
+        load_file(f"runs/{name}/checkpoint.safetensors") for name in ("tiny", "second")
+    )
+    # AdamW has no rate: what it holds is the first run's
+    name = "network.classifier.weight"
+    assert torch.equal(before[name], after[name])
+
+
+def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
+    words = ["--data", str(tmp_path), "--out", str(tmp_path / "pack")]
+    recipe = tmp_path / "tiny.toml"
+    missing = CliRunner().invoke(main, ["train", str(recipe), *words])
+    assert (missing.exit_code, missing.stderr.count("\n")) == (1, 1)
+    assert "need a recipe" in missing.stderr
+    recipe.write_text(TINY_RECIPE.replace("TASK", "yes"))
+    empty = CliRunner().invoke(main, ["train", str(recipe), *words])
+    assert empty.exit_code == 1
+    assert "need a folder speech_commands" in empty.stderr
+    assert not (tmp_path / "pack").exists()
+
+
+def test_a_classifier_alone_needs_a_network_to_begin_with(data: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('name = "x"\ntask = "yes"\nclassifier_alone = true')
+    out, run = str(tmp_path / "out"), str(tmp_path / "run")
+    done = CliRunner().invoke(
+        main, ["train", str(recipe), "--data", str(data), "--out", out, "--run", run]
+    )
+    assert done.exit_code == 1
+    assert "begins_with" in done.output
+
+
+def test_a_gpu_that_is_not_there_is_refused(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (tmp_path / "tiny.toml").write_text(TINY_RECIPE.replace("TASK", "yes"))
+    words = [str(tmp_path / "tiny.toml"), "--data", str(data), "--out", str(tmp_path / "pack")]
+    refused = CliRunner().invoke(main, ["train", *words, "--device", "cuda"])
+    assert refused.exit_code == 1
+    assert (
+        "need a GPU and a build of PyTorch for it with --device cuda, found none" in refused.stderr
+    )
+    assert not (tmp_path / "pack").exists()
+
+
+def test_a_folder_without_speech_commands_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="speech_commands"):
+        Corpus.from_folders(tmp_path, None, FeatureSettings(), tmp_path / "cache")
+
+
+def test_recordings_of_other_splits_are_not_trained_on(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "speech_commands" / "yes", tmp_path / "speech_commands" / "yes")
+    load = partial(Corpus.from_folders, tmp_path, None, FeatureSettings())
+    names = [f"n{i}.wav" for i in range(40)]
+    held_out = next(name for name in names if split_of(name) != "training")
+    heard = next(name for name in names if split_of(name) == "training")
+    noise = tmp_path / "noise"
+    noise.mkdir()
+    for name in (heard, held_out):
+        shutil.copy(data / "speech_commands" / "_background_noise_" / "hiss.wav", noise / name)
+    alone = load(tmp_path / "cache", jobs=1).streams["noise"]
+    (noise / held_out).unlink()
+    assert np.array_equal(alone, load(tmp_path / "cache", jobs=1).streams["noise"])
+
+
+def test_clips_without_any_noise_are_refused(data: Path, tmp_path: Path) -> None:
+    words = tmp_path / "speech_commands"
+    words.mkdir()
+    with pytest.raises(DataError, match="clips"):
+        Corpus.from_folders(tmp_path, None, FeatureSettings(), tmp_path / "cache", jobs=1)
+    shutil.copytree(data / "speech_commands" / "yes", words / "yes")
+    with pytest.raises(DataError, match="noise"):
+        Corpus.from_folders(tmp_path, None, FeatureSettings(), tmp_path / "cache", jobs=1)

@@ -1,0 +1,248 @@
+"""The training loop: loss, resuming, what a run begins with."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
+
+
+from kws_stream import packs  # noqa: E402
+from kws_stream.errors import DataError  # noqa: E402
+from kws_stream.features import FeatureSettings  # noqa: E402
+from kws_stream.parameters import NetworkParameters  # noqa: E402
+from kws_stream.training.corpus import Corpus  # noqa: E402
+from kws_stream.training.loop import Training, adjusted, sequence_loss  # noqa: E402
+from kws_stream.training.packing import write_pack  # noqa: E402
+from kws_stream.training.pruning import pruned  # noqa: E402
+from kws_stream.training.teacher import new_teacher  # noqa: E402
+from tests.recipe_factory import small_recipe  # noqa: E402
+
+
+def test_loss_is_lowest_for_the_right_decision() -> None:
+    recipe = small_recipe(label_smoothing=0.0)
+    labels = torch.tensor([[0, 3], [11, 2]])
+
+    def loss(classes: torch.Tensor) -> float:
+        logits = torch.nn.functional.one_hot(classes.repeat_interleave(100, dim=1).t(), 12) * 8.0
+        return float(sequence_loss(logits, labels, recipe))
+
+    right = loss(labels)
+    assert right < 0.05
+    assert all(loss(torch.tensor(wrong)) > 1 for wrong in ([[1, 3], [11, 2]], [[0, 3], [2, 11]]))
+
+
+@pytest.mark.parametrize("balance", [0.0, 1.0])
+def test_balance_leaves_what_is_heard_often_without_an_advantage(balance: float) -> None:
+    """With nothing to hear but how often a class comes, the best logits are equal with balance 1
+    and the logarithms of the shares with 0."""
+    shares = torch.tensor([0.75, 0.25])
+    labels = torch.tensor([0, 0, 0, 1])
+    best = ((1 - balance) * shares.log()).requires_grad_()
+    logits = adjusted(best.expand(4, 2), shares, balance)
+    (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, labels), best)
+    assert gradient.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("classifier_power", [0.0, 1.0])
+def test_the_loss_weighs_the_power_of_the_classifier_if_told(
+    corpus: Corpus, tmp_path: Path, classifier_power: float
+) -> None:
+    """Where nothing but its weights can move, they shrink."""
+    recipe = small_recipe(
+        steps=30, sequences=4, power_weight=1e3, eps_start=0.0, classifier_power=classifier_power
+    )
+    training = Training(recipe, corpus, tmp_path)
+    weight = training.network.classifier.weight
+    for parameter in training.network.parameters():
+        parameter.requires_grad_(parameter is weight)
+    before = weight.abs().sum().item()
+    for _ in range(20):
+        training.advance()
+    assert (weight.abs().sum().item() < 0.9 * before) == bool(classifier_power)
+
+
+@pytest.mark.parametrize("classifier_alone", [False, True])
+def test_a_resumed_run_equals_one_that_never_stopped(
+    corpus: Corpus, tmp_path: Path, classifier_alone: bool
+) -> None:
+    recipe = small_recipe(
+        steps=6, sequences=4, power_weight=0.1, mismatch=0.1, classifier_alone=classifier_alone
+    )
+    whole = Training(recipe, corpus, tmp_path / "whole")
+    for _ in range(6):
+        whole.advance()
+    first = Training(recipe, corpus, tmp_path / "parts")
+    for _ in range(3):
+        first.advance()
+    first.save()
+    second = Training(recipe, corpus, tmp_path / "parts")
+    assert second.resume()
+    for _ in range(3):
+        second.advance()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+    other = Training(small_recipe(steps=7, sequences=4), corpus, tmp_path / "parts")
+    assert not other.resume()
+
+
+def test_a_run_begins_with_the_network_of_another(corpus: Corpus, tmp_path: Path) -> None:
+    first = Training(small_recipe(steps=6, sequences=4), corpus, tmp_path / "first")
+    first.advance()
+    first.save()
+    second = Training(small_recipe(steps=9, sequences=4), corpus, tmp_path / "second")
+    second.start_from(tmp_path / "first")
+    assert second.step == 0
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+    with pytest.raises(DataError, match="checkpoint"):
+        second.start_from(tmp_path / "nowhere")
+    wider = Training(small_recipe(width=8, sequences=4), corpus, tmp_path / "wider")
+    with pytest.raises(DataError, match="size"):
+        wider.start_from(tmp_path / "first")
+
+
+def test_a_run_begins_with_the_mean_of_several_networks(corpus: Corpus, tmp_path: Path) -> None:
+    folders = [tmp_path / str(seed) for seed in range(3)]
+    states = []
+    for seed, folder in enumerate(folders):
+        training = Training(small_recipe(steps=6, sequences=4, seed=seed), corpus, folder)
+        training.advance()
+        training.save()
+        states.append(training.network.state_dict())
+    mean = Training(small_recipe(steps=9, sequences=4, seed=7), corpus, tmp_path / "mean")
+    mean.start_from(*folders)
+    for name, value in mean.network.state_dict().items():
+        wanted = sum(state[name].double() for state in states) / 3
+        torch.testing.assert_close(value.double(), wanted, rtol=1e-6, atol=1e-7)
+    with pytest.raises(DataError, match="checkpoint"):
+        mean.start_from(folders[0], tmp_path / "nowhere")
+
+
+def test_a_run_begins_with_the_network_of_a_pack(corpus: Corpus, tmp_path: Path) -> None:
+    recipe = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    first = Training(recipe, corpus, tmp_path / "first")
+    first.advance()
+    pack = write_pack(first.network, recipe, corpus, tmp_path / "pack")
+    other_seed = small_recipe(current_scale=0.25, steps=6, sequences=4, seed=5)
+    second = Training(other_seed, corpus, tmp_path / "second")
+    second.start_from(pack)
+    again = write_pack(second.network, recipe, corpus, tmp_path / "again")
+    assert (again / "network.npz").read_bytes() == (pack / "network.npz").read_bytes()
+
+
+def test_a_pack_is_written_without_idle_cells_and_is_a_start_all_the_same(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    recipe = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    first = Training(recipe, corpus, tmp_path / "first")
+    with torch.no_grad():
+        first.network.typed_blocks[0].alpha[:2] = -1.0
+        first.network.typed_blocks[1].alpha[:] = -1.0
+        first.network.typed_blocks[1].post.bias[:] = -1.0
+    pack = write_pack(first.network, recipe, corpus, tmp_path / "pack")
+    assert [block.cells for block in packs.load(pack).network.parameters.blocks] == [3]
+    second = Training(recipe, corpus, tmp_path / "second")
+    second.start_from(pack)
+    features = second._batches.draw(torch.Generator().manual_seed(0))[0]
+    with torch.no_grad():
+        assert torch.equal(first.network(features), second.network(features))
+
+
+@pytest.mark.parametrize("from_pack", [False, True])
+@pytest.mark.parametrize("blocks", [2, 3])
+def test_a_larger_network_goes_on_where_a_smaller_one_was_and_uses_its_new_cells(
+    corpus: Corpus, tmp_path: Path, blocks: int, from_pack: bool
+) -> None:
+    small = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    first = Training(small, corpus, tmp_path / "first")
+    with torch.no_grad():
+        first.network.typed_blocks[1].alpha[:2] = -1.0
+    first.save()
+    start = tmp_path / "first"
+    if from_pack:
+        start = write_pack(first.network, small, corpus, tmp_path / "pack")
+    larger = replace(small, steps=9, cells=8, blocks=blocks, wake=True, seed=1)
+    second = Training(larger, corpus, tmp_path / "second")
+    second.start_from(start)
+    features = second._batches.draw(torch.Generator().manual_seed(0))[0]
+    change = second.network(features) - first.network(features)
+    step = larger.current_step * second.network.classifier.weight.abs().sum(0).max()
+    assert change.abs().max() <= (step if blocks == 3 else 0)
+    assert [block.cells for block in pack_of(second).blocks[:2]] == [5, 3]
+    for _ in range(3):
+        second.advance()
+    assert [block.cells for block in pack_of(second).blocks] == [8] * blocks
+
+
+def test_the_classifier_alone_is_trained_and_the_core_stays_as_it_began(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    recipe = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    first = Training(recipe, corpus, tmp_path / "first")
+    first.save()
+    second = Training(replace(recipe, classifier_alone=True), corpus, tmp_path / "second")
+    second.start_from(tmp_path / "first")
+    for _ in range(3):
+        second.advance()
+    for name, value in first.network.state_dict().items():
+        same = torch.equal(value, second.network.state_dict()[name])
+        assert same != name.startswith("classifier."), name
+
+
+def pack_of(training: Training) -> NetworkParameters:
+    """What a pack of its network holds."""
+    recipe = training.recipe
+    grid = recipe.features.input_grid
+    return pruned(training.network.parameters_on_grid(grid, recipe.current_scale))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"width": 8}, "size"),
+        ({"blocks": 1}, "size"),
+        ({"task": "v2-35"}, "classes"),
+        ({"features": FeatureSettings(agc_s=0.5)}, "front end"),
+    ],
+)
+def test_a_pack_of_another_kind_is_no_start(
+    corpus: Corpus, tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    recipe = small_recipe(sequences=4)
+    training = Training(recipe, corpus, tmp_path / "first")
+    pack = write_pack(training.network, recipe, corpus, tmp_path / "pack")
+    other = Training(replace(recipe, **changed), corpus, tmp_path / "other")
+    with pytest.raises(DataError, match=message):
+        other.start_from(pack)
+
+
+def test_a_step_keeps_all_its_tensors_on_the_device_of_the_network(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device "meta" stands for a GPU: it computes nothing, and refuses mixed operands."""
+    recipe = small_recipe(
+        teacher_weight=0.5, mismatch=0.1, chip_unit_na=1.0, dropout=0.1, balance=0.5, half=True
+    )
+    teacher = new_teacher(recipe, recipe.classes)
+    training = Training(recipe, corpus, tmp_path, teacher, device="meta")
+    monkeypatch.setattr(torch.Tensor, "item", lambda self: 1.0)
+    training.advance()
+    assert {p.device.type for p in training.network.parameters()} == {"meta"}
+    assert {p.device.type for p in teacher.parameters()} == {"meta"}
+    assert all(p.grad is not None for p in training.network.parameters())
+
+
+def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: Path) -> None:
+    recipe = small_recipe(cells=12, width=12, steps=200, sequences=16, learning_rate=0.02)
+    training = Training(recipe, corpus, tmp_path / "run")
+    checks = []
+    training.run(checks.append, lambda step: None)
+    assert checks[-1].step == 200
+    assert checks[-1].fresh > 0.4  # four classes; 0.25 is chance
+    assert (tmp_path / "run" / "log.csv").read_text().startswith("step,loss")
+    pack = packs.load(write_pack(training.network, recipe, corpus, tmp_path / "pack"))
+    assert pack.network.exactness.exact
+    assert pack.manifest["data"][0]["name"].startswith("Google Speech")
