@@ -234,6 +234,8 @@ def typed(context: click.Context) -> str:
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         value = context.params[name]
+        if value is None:  # --channel mean, which is the default
+            continue
         values = [value] if isinstance(value, str | Path | int | float) else list(value)
         if isinstance(parameter, click.Argument):
             words += map(str, values)

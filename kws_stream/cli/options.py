@@ -83,6 +83,23 @@ def _parse_threshold(text: str) -> Threshold:
     return keyword or None, threshold
 
 
+def _parse_channel(context: click.Context, option: click.Parameter, text: str) -> int | None:
+    if text.lower() == "mean":
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise click.BadParameter(f"need a number from 1 or mean, got {text!r}.")
+    return int(text)
+
+
+channel_option = click.option(
+    "--channel",
+    default="mean",
+    show_default=True,
+    metavar="N|mean",
+    callback=_parse_channel,
+    help="Hear this channel alone, from 1, or the mean of all channels.",
+)
+
 threshold_option = click.option(
     "--threshold",
     "thresholds",

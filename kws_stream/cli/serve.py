@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kws_stream.cli.consequences import Consequences, consequence_options, json_text
-from kws_stream.cli.options import Threshold, json_option, threshold_option, threshold_values
+from kws_stream.cli.options import (
+    Threshold,
+    channel_option,
+    json_option,
+    threshold_option,
+    threshold_values,
+)
 from kws_stream.cli.output import complain, print_event
 from kws_stream.errors import MissingExtraError, ParameterError, ServerError
 
@@ -37,6 +43,7 @@ _LOOPBACK = ("127.", "localhost", "::1")
     "others that are shipped.",
 )
 @threshold_option
+@channel_option
 @click.option(
     "--max-clients",
     type=click.IntRange(1, 10_000),
@@ -50,6 +57,7 @@ def serve(
     uri: str,
     models: tuple[str, ...],
     thresholds: list[Threshold],
+    channel: int | None,
     max_clients: int | None,
     zeroconf: str | None,
     as_json: bool,
@@ -86,7 +94,14 @@ def serve(
     def on_event(client: str, event: "WakeEvent") -> None:
         print_event(event, client, as_json, with_name=True)
 
-    server = WyomingServer(packs, make_hearing, max_clients, on_event=on_event, on_message=complain)
+    server = WyomingServer(
+        packs,
+        make_hearing,
+        max_clients,
+        on_event=on_event,
+        on_message=complain,
+        channel=channel,
+    )
 
     def on_ready(bound: "Address") -> None:
         names = ", ".join(pack.name for pack in packs)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from wyoming.error import Error
 
+from kws_stream.audio.mix import checked_channel
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError, ParameterError, ServerError
 from kws_stream.integrations.wyoming.catalogue import Catalogue
@@ -86,12 +87,14 @@ class WyomingServer:
         limits: Limits | None = None,
         on_event: Callable[[str, WakeEvent], None] = lambda client, event: None,
         on_message: Callable[[str], None] = lambda text: None,
+        channel: int | None = None,
     ) -> None:
         """The first pack serves clients that give no names.
 
         make_hearing: a plain one by default. max_clients: of the first pack; None measures this
         machine, and lets a pack that costs more take more places. on_event: told the client and
         each event that it is sent. on_message: told what people should know, in sentences.
+        channel: of the clients' sound, from 1; None for the mean of its channels.
         """
         self._places = [1] * len(packs)
         if max_clients is None:
@@ -105,6 +108,7 @@ class WyomingServer:
         self._limits = limits or Limits()
         self._on_event = on_event
         self._on_message = on_message
+        self._channel = checked_channel(channel)
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions: set[Session] = set()
         self._server: asyncio.Server | None = None
@@ -187,6 +191,7 @@ class WyomingServer:
             lambda event: self._on_event(client, event),
             self._free,
             self._places,
+            ChunkDecoder(self._channel, client, self._on_message),
         )
         self._sessions.add(session)
         try:

@@ -36,17 +36,19 @@ class Session:
         on_event: Callable[[WakeEvent], None] = lambda event: None,
         free: Callable[[], int] = lambda: MOST_NAMES,
         places: Sequence[int] = (),
+        decoder: ChunkDecoder | None = None,
     ) -> None:
         """make_hearing: called for each pack that the client wants to hear. on_event: told too.
 
         free: places that the server has left. places: how many each pack takes, 1 by default.
+        decoder: makes samples of the chunks; by default one that averages channels.
         """
         self._catalogue = catalogue
         self._make_hearing = make_hearing
         self._on_event = on_event
         self._free = free
         self._places = places or [1] * len(catalogue.packs)
-        self._decoder = ChunkDecoder()
+        self._decoder = decoder or ChunkDecoder()
         self._hearings: dict[int, Hearing] = {}
         self._wanted: dict[int, frozenset[str]] | None = None
         self._start_ms = 0

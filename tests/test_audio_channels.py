@@ -1,0 +1,104 @@
+"""Promises of the choice of a channel, and of what is said where the mean is no good."""
+
+import numpy as np
+import pytest
+
+from kws_stream.audio.mix import Mixer, checked_channel, mix_down
+from kws_stream.errors import InputError, ParameterError
+from kws_stream.live.decoder import ChunkDecoder
+
+RATE = 16_000
+
+
+def noise(channels, seconds=4.0, seed=0, level=0.1):
+    rng = np.random.default_rng(seed)
+    return (level * rng.standard_normal((round(seconds * RATE), channels))).astype(np.float32)
+
+
+def told(frames, channel=None, size=800, finish=True):
+    """The notes of a mixer that hears frames in blocks."""
+    notes = []
+    mixer = Mixer(frames.shape[1], channel, RATE, "a.wav", notes.append)
+    for at in range(0, len(frames), size):
+        mixer.mix(frames[at : at + size])
+    if finish:
+        mixer.judge()
+    return notes
+
+
+def arrays():
+    """Recordings whose mean is far weaker than one channel, and the strongest channel of each."""
+    mono = noise(1)
+    yield "inverted", np.hstack([mono, -mono]), 1
+    yield "inverted, not quite as loud", np.hstack([0.8 * mono, -mono]), 2
+    playback = 0.01 * noise(6, seed=1)
+    playback[:, 3:4] += noise(1, seed=2)
+    yield "playback on one of six channels", playback, 4
+    single = np.zeros((len(mono), 4), np.float32)
+    single[:, 2:3] = mono
+    yield "sound on one of four channels", single, 3
+
+
+@pytest.mark.parametrize(("kind", "frames", "strongest"), list(arrays()), ids=lambda x: str(x)[:30])
+def test_a_mean_that_loses_the_sound_is_told_once_with_the_strongest_channel(
+    kind, frames, strongest
+):
+    for size in (160, 16_000, len(frames)):
+        (note,) = told(frames, size=size)
+        assert note.startswith("a.wav: the mean of its ")
+        assert f"weaker than channel {strongest} alone" in note
+        assert "--channel" in note
+    assert told(frames, finish=False) == told(frames)  # a live stream hears of it while it runs
+    assert told(frames[:8000])  # and a short clip at its end
+    assert not told(frames, channel=strongest)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 8, 16])
+def test_usual_recordings_are_not_complained_of(channels):
+    mono = noise(1, seed=3)
+    assert not told(np.tile(mono, channels))
+    assert not told(noise(channels))  # unrelated noise: an array in a quiet room
+    assert not told(np.tile(mono, channels) + noise(channels))
+    assert not told(np.zeros((RATE, channels), np.float32))
+    assert not told(1e-5 * np.hstack([mono, -mono]))  # no sound to judge by
+
+
+def test_one_channel_of_two_that_is_silent_is_not_far_weaker():
+    assert not told(np.hstack([noise(1), np.zeros((4 * RATE, 1), np.float32)]))
+
+
+def test_a_channel_is_heard_as_it_was_recorded():
+    frames = noise(3)
+    for channel in (1, 2, 3):
+        assert np.array_equal(Mixer(3, channel).mix(frames), frames[:, channel - 1])
+    assert np.array_equal(Mixer(3).mix(frames), mix_down(frames))
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "1", "mean"])
+def test_channels_count_from_one(bad):
+    with pytest.raises(ParameterError, match="the first channel is 1"):
+        checked_channel(bad)
+    with pytest.raises(ParameterError, match="the first channel is 1"):
+        ChunkDecoder(bad)
+
+
+def test_chunks_give_the_channel_that_was_asked_for():
+    pcm = np.random.default_rng(1).integers(-3000, 3000, (4800, 3)).astype("<i2")
+    for channel in (1, 2, 3):
+        got = ChunkDecoder(channel).decode(pcm.tobytes(), RATE, 2, 3)
+        assert np.array_equal(got * 32768, pcm[:, channel - 1])
+    with pytest.raises(InputError, match="channel 4: need sound with that channel, got 3 channels"):
+        ChunkDecoder(4).decode(pcm.tobytes(), RATE, 2, 3)
+
+
+def test_chunks_whose_channels_cancel_are_told_once():
+    notes = []
+    decoder = ChunkDecoder(None, "192.0.2.1", notes.append)
+    mono = (3000 * noise(1)).astype("<i2")
+    data = np.hstack([mono, -mono]).tobytes()
+    for at in range(0, len(data), 1280):
+        decoder.decode(data[at : at + 1280], RATE, 2, 2)
+    assert len(notes) == 1
+    assert notes[0].startswith("192.0.2.1: the mean of its 2 channels")
+    decoder.finish()
+    assert len(notes) == 1
