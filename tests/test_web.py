@@ -28,10 +28,12 @@ from tests.test_cli import noise
 pytest.importorskip("websockets", reason="needs the extra: pip install 'kws-stream[web]'")
 pytest.importorskip("starlette", reason="needs the extra: pip install 'kws-stream[web]'")
 pytest.importorskip("uvicorn", reason="needs the extra: pip install 'kws-stream[web]'")
+from starlette.websockets import WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from kws_stream.integrations.web import server
+from kws_stream.integrations.web.app import MOST_BYTES, Pages
 from kws_stream.integrations.web.doors import Doors
 from kws_stream.integrations.web.microphone import SharedMicrophone
 from kws_stream.integrations.web.session import Session
@@ -164,7 +166,13 @@ def test_a_browser_s_audio_gives_the_events_of_the_spotter(tmp_path):
     assert len(session.moment()["events"]) == len(heard) > 3
     session.obey('{"threshold": 0.5, "keyword": "yes"}')
     assert session.spotter.thresholds == {"yes": 0.5, "no": 0.0}
-    for bad in ("", "[]", "{", '{"threshold": 7}', '{"follow": 3}', "[" * 50_000):
+    digits = "9" * 4000
+    for bad in (
+        *("", "[]", "{", '{"threshold": 7}', '{"follow": 3}', "[" * 50_000),
+        *(f'{{"threshold": {digits}}}', '{"threshold": Infinity}', '{"threshold": NaN}'),
+        *(f'{{"follow": [{digits}{digits}, 0]}}', '{"follow": [1e999, 0]}'),
+        '{"threshold": 0.5, "keyword": "\\ud800"}',
+    ):
         with pytest.raises(InputError):
             session.obey(bad)
     session.obey('{"follow": [99, 99]}')
@@ -186,6 +194,74 @@ def test_a_page_that_sends_nonsense_is_told(url, message):
             assert "need" in answer["text"]
 
     asyncio.run(asyncio.wait_for(test(), 10))
+
+
+@pytest.mark.parametrize("source", ["demo", "browser", "server"])
+@pytest.mark.parametrize("fault", [OSError, RuntimeError, WebSocketDisconnect])
+def test_a_page_that_goes_away_leaves_no_traceback(fault, source, tmp_path):
+    """Whatever the server below raises for a send to a page that is gone."""
+    pack = build_pack(tmp_path / "tiny", graphs=False)
+
+    async def test(last):
+        sent = []
+
+        async def receive():
+            if not sent:
+                return {"type": "websocket.connect"}
+            while len(sent) <= last:
+                await asyncio.sleep(0)
+            return {"type": "websocket.disconnect", "code": 1001}
+
+        async def send(message):
+            sent.append(message)
+            if len(sent) > last:
+                raise fault
+
+        pages = Pages(
+            lambda source: Session(KeywordSpotter(pack)),
+            Doors("127.0.0.1"),
+            SharedMicrophone("no such device"),
+            np.zeros(16_000, np.float32),
+        )
+        headers = [(b"host", b"127.0.0.1")]
+        scope = {"type": "websocket", "path": "/live", "headers": headers}
+        await pages.app(scope | {"query_string": f"source={source}".encode()}, receive, send)
+        assert pages._pages == 0
+        return len(sent)
+
+    for last in (0, 1, 2, 5):
+        assert asyncio.run(asyncio.wait_for(test(last), 10)) >= last
+
+
+def test_pages_that_close_while_they_stream_leave_the_server_s_messages_empty():
+    command = [sys.executable, "-m", "kws_stream", "listen", "--web", "--port", "0", "-m", "yes-4"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    async def visit(address, abrupt):
+        async with connect(live(address)) as link:
+            for _ in range(3):
+                await link.recv()
+            if abrupt:
+                link.transport.abort()
+
+    try:
+        address = process.stderr.readline().split()[-1]
+        for abrupt in (True, False, True):
+            asyncio.run(asyncio.wait_for(visit(address, abrupt), 20))
+        assert get(address)[0] == 200
+    finally:
+        process.terminate()
+        _, told = process.communicate()
+    assert told == ""
+
+
+def test_audio_that_claims_a_low_rate_is_refused_before_it_grows(tmp_path):
+    session = Session(KeywordSpotter(build_pack(tmp_path / "tiny", graphs=False)))
+    heard = []
+    session._hearing.hear = lambda pcm: heard.append(len(pcm)) or []
+    with pytest.raises(InputError, match="in real time"):
+        asyncio.run(session.hear_browser(bytes(MOST_BYTES), 1000))
+    assert sum(heard) < 16_000 * 8
 
 
 def test_pages_beyond_the_bound_are_refused(url):

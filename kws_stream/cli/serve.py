@@ -39,8 +39,15 @@ _LOOPBACK = ("127.", "localhost", "::1")
     *("-m", "--model", "models"),
     multiple=True,
     metavar="MODEL",
-    help="Model to offer, repeatable; the first is the default. Default: commands-12, then all "
-    "others that are shipped.",
+    help="Model to offer; repeatable. Default: all that are shipped, those of wake phrases first, "
+    "then commands-12.",
+)
+@click.option(
+    "--wake",
+    multiple=True,
+    metavar="NAME",
+    help="What a client listens for that gives no names; repeatable. Default: the wake phrases, "
+    "or all words of the first --model where that is of words.",
 )
 @threshold_option
 @channel_option
@@ -56,6 +63,7 @@ _LOOPBACK = ("127.", "localhost", "::1")
 def serve(
     uri: str,
     models: tuple[str, ...],
+    wake: tuple[str, ...],
     thresholds: list[Threshold],
     channel: int | None,
     max_clients: int | None,
@@ -94,18 +102,25 @@ def serve(
     def on_event(client: str, event: "WakeEvent") -> None:
         print_event(event, client, as_json, with_name=True)
 
-    server = WyomingServer(
-        packs,
-        make_hearing,
-        max_clients,
-        on_event=on_event,
-        on_message=complain,
-        channel=channel,
-    )
+    try:
+        server = WyomingServer(
+            packs,
+            make_hearing,
+            max_clients,
+            on_event=on_event,
+            on_message=complain,
+            channel=channel,
+            wake=wake,
+        )
+    except ParameterError as error:
+        raise click.BadParameter(str(error), param_hint="--wake") from error
 
     def on_ready(bound: "Address") -> None:
         names = ", ".join(pack.name for pack in packs)
         complain(f"serving {names} at {bound} to {server.max_clients} clients at most")
+        wake = server.catalogue.wake
+        if len(wake) < len(server.catalogue.names):
+            complain(f"a client that gives no names listens for {', '.join(wake)}")
         if bound.host and not bound.host.startswith(_LOOPBACK):
             complain("everybody who reaches this address can use it: Wyoming has no passwords")
 
@@ -119,9 +134,13 @@ def serve(
 
 def _load(models: tuple[str, ...]) -> "list[Pack]":
     from kws_stream import packs
+    from kws_stream.integrations.wyoming.catalogue import is_wake_phrase
 
-    names = models or (DEFAULT_MODEL, *(n for n in packs.list_packs() if n != DEFAULT_MODEL))
-    return [packs.load(name) for name in dict.fromkeys(names)]
+    if models:
+        return [packs.load(name) for name in dict.fromkeys(models)]
+    shipped = [packs.load(name) for name in packs.list_packs()]
+    shipped.sort(key=lambda pack: (not is_wake_phrase(pack), pack.name != DEFAULT_MODEL))
+    return shipped
 
 
 @contextlib.asynccontextmanager

@@ -33,6 +33,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+# What starlette and uvicorn raise where a page went away, by their versions and by what was being
+# done, and TimeoutError for one that does not read.
+_GONE = (WebSocketDisconnect, RuntimeError, OSError, TimeoutError)
 _PERIOD_S = 0.05  # between two moments
 _SEND_S = 10.0  # for a page to take a message
 MOST_PAGES = 8
@@ -72,7 +75,17 @@ class Pages:
         if not self._doors.origin_is_ours(origin, host):
             await socket.close(1008)  # before it is accepted: an answer of 403
             return
-        await socket.accept()
+        try:
+            await socket.accept()
+            await self._admit(socket)
+        except _GONE:
+            pass
+        finally:
+            if socket.application_state is WebSocketState.CONNECTED:
+                with contextlib.suppress(*_GONE):
+                    await socket.close()
+
+    async def _admit(self, socket: WebSocket) -> None:
         if self._pages >= MOST_PAGES:
             await _send(socket, _error(f"need fewer pages, got more than {MOST_PAGES}"))
             await socket.close(1013)
@@ -80,13 +93,8 @@ class Pages:
         self._pages += 1
         try:
             await self._serve(socket)
-        except (WebSocketDisconnect, TimeoutError, RuntimeError):
-            pass  # the page went away, or does not read
         finally:
             self._pages -= 1
-            if socket.application_state is WebSocketState.CONNECTED:
-                with contextlib.suppress(RuntimeError):
-                    await socket.close()
 
     async def _serve(self, socket: WebSocket) -> None:
         source = socket.query_params.get("source", "demo")

@@ -11,7 +11,7 @@ import numpy as np
 from kws_stream.audio import to_float32
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
-from kws_stream.errors import InputError, ParameterError
+from kws_stream.errors import InputError
 from kws_stream.live import Hearing, Monitor, Watcher
 from kws_stream.live.decoder import ChunkDecoder
 from kws_stream.live.ring import Samples
@@ -64,13 +64,15 @@ class Session:
 
     async def hear_browser(self, data: bytes, rate: Any) -> None:
         """16-bit mono PCM from the browser. Raises InputError for bad or too much audio."""
-        samples = self._decoder.decode(data, rate, 2, 1)
-        now = time.monotonic()
-        self._began = self._began or now
-        self._received += len(samples)
-        if self._received / SAMPLE_RATE_HZ > now - self._began + _AHEAD_S:
-            raise InputError("need audio in real time, got it faster; send it as it is recorded")
-        await self.hear(samples)
+        for samples in self._decoder.pieces(data, rate, 2, 1):
+            now = time.monotonic()
+            self._began = self._began or now
+            self._received += len(samples)
+            if self._received / SAMPLE_RATE_HZ > now - self._began + _AHEAD_S:
+                raise InputError(
+                    "need audio in real time, got it faster; send it as it is recorded"
+                )
+            await self.hear(samples)
 
     def restart(self) -> None:
         """A new stream begins."""
@@ -91,7 +93,7 @@ class Session:
             elif "follow" in message:
                 block, cell = message["follow"]
                 self._follower.follow(int(block), int(cell))
-        except (ValueError, TypeError, KeyError, RecursionError, ParameterError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise InputError(f"need a message that the page sends, got {text[:80]!r}") from error
 
     def moment(self) -> dict[str, Any]:

@@ -1,78 +1,138 @@
 """The names under which a server offers its packs and their keywords."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from wyoming.info import Attribution, Info, WakeModel, WakeProgram
 
 from kws_stream import __version__
+from kws_stream.errors import ParameterError
+from kws_stream.integrations.names import as_spoken, plain
 from kws_stream.packs import Pack
 
 _OURS = Attribution(name="kws-stream", url="https://arxiv.org/abs/2605.15216")
 
+Meaning = tuple[int, frozenset[str]]
+"""What a name stands for: the pack's number, and keywords of it."""
+
+
+def is_wake_phrase(pack: Pack) -> bool:
+    """Whether a pack was made for a phrase that people say to wake something, not for words."""
+    return bool(pack.manifest["recipe"].get("task") == "wake-phrase")
+
 
 @dataclass(frozen=True)
 class Choice:
-    """What a client listens for: keywords of each pack, by the pack's number."""
+    """What a client listens for: keywords of each pack, by the pack's number.
+
+    names: what a detection of such a keyword is called, which is how the client called it.
+    """
 
     keywords: dict[int, frozenset[str]]
     unknown: tuple[str, ...]
+    names: dict[tuple[int, str], str] = field(default_factory=dict)
 
 
 class Catalogue:
-    """Packs, the first of which is meant where no name is given.
+    """Packs, and the names of their keywords, each once.
 
-    A keyword of the first pack has its own name ("yes"), one of another pack the pack's before it
-    ("yes-4/yes"). The name of a pack means all of its keywords.
+    A keyword has its own name ("yes"); of several packs that have it, the first. In the others it
+    has the pack's name before it ("yes-4/yes"). Two more are understood: that longer form for all,
+    and the name of a pack, which means all of its keywords. So are other cases, and spaces,
+    hyphens and underscores for one another.
     """
 
-    def __init__(self, packs: Sequence[Pack]) -> None:
+    def __init__(self, packs: Sequence[Pack], wake: Sequence[str] = ()) -> None:
+        """wake: names that are meant where a client gives none. By default wake phrases of all
+        packs, or, where the first pack is none, all keywords of the first.
+
+        Raises ParameterError for names that are not there.
+        """
         self.packs = tuple(packs)
-        self._meaning: dict[str, tuple[int, frozenset[str]]] = {}
+        self._names: dict[str, tuple[int, str]] = {}
+        self._meaning: dict[str, Meaning] = {}
         for number, pack in enumerate(self.packs):
             for keyword in pack.keywords:
-                for name in (f"{pack.name}/{keyword}", self.name(number, keyword)):
-                    self._meaning[name] = (number, frozenset({keyword}))
-        for number, pack in enumerate(self.packs):
-            self._meaning.setdefault(pack.name, (number, frozenset(pack.keywords)))
+                name = f"{pack.name}/{keyword}" if keyword in self._names else keyword
+                self._names[name] = (number, keyword)
+                self._meaning[name] = (number, frozenset({keyword}))
+        for name, meaning in self._aliases():
+            self._meaning.setdefault(name, meaning)
+        self._plain: dict[str, Meaning] = {}
+        for name, meaning in self._meaning.items():
+            self._plain.setdefault(plain(name), meaning)
+        self._wake = tuple(wake) or self._usual()
+        if unknown := self.choose(self._wake).unknown:
+            raise ParameterError(
+                f"wake words: need names among {', '.join(self.names)}, got "
+                f"{', '.join(map(repr, unknown))}; correct them, or offer their model too"
+            )
 
-    def name(self, number: int, keyword: str) -> str:
-        """What a detection of a keyword of pack `number` is called."""
-        return keyword if number == 0 else f"{self.packs[number].name}/{keyword}"
+    def _aliases(self) -> Iterator[tuple[str, Meaning]]:
+        for number, pack in enumerate(self.packs):
+            for keyword in pack.keywords:
+                yield f"{pack.name}/{keyword}", (number, frozenset({keyword}))
+        for number, pack in enumerate(self.packs):
+            yield pack.name, (number, frozenset(pack.keywords))
+
+    def _usual(self) -> tuple[str, ...]:
+        if not is_wake_phrase(self.packs[0]):
+            return tuple(name for name, (number, _) in self._names.items() if number == 0)
+        return tuple(
+            name for name, (number, _) in self._names.items() if is_wake_phrase(self.packs[number])
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of every keyword, in the order of the info."""
+        return tuple(self._names)
+
+    @property
+    def wake(self) -> tuple[str, ...]:
+        """The names that are meant where a client gives none."""
+        return self._wake
 
     def choose(self, names: Iterable[str] | None) -> Choice:
-        """What these names mean together; none or no names: all keywords of the first pack."""
+        """What these names mean together; none or no names: those meant where none is given.
+
+        A keyword that is asked for twice is called by the name that means the fewest keywords.
+        """
         keywords: dict[int, frozenset[str]] = {}
+        called: dict[tuple[int, str], tuple[int, str]] = {}
         unknown = []
-        for name in names or [self.packs[0].name]:
-            if name in self._meaning:
-                number, some = self._meaning[name]
-                keywords[number] = keywords.get(number, frozenset()) | some
-            else:
+        for name in names or self._wake:
+            meaning = self._meaning.get(name) or self._plain.get(plain(name))
+            if meaning is None:
                 unknown.append(name)
-        return Choice(keywords, tuple(unknown))
+                continue
+            number, some = meaning
+            keywords[number] = keywords.get(number, frozenset()) | some
+            for keyword in some:
+                before = called.setdefault((number, keyword), (len(some), name))
+                if len(some) < before[0]:
+                    called[number, keyword] = (len(some), name)
+        return Choice(
+            keywords,
+            tuple(dict.fromkeys(unknown)),
+            {place: name for place, (_, name) in called.items()},
+        )
 
     def info(self) -> Info:
         """The answer to a client's `describe`."""
         models = []
-        for number, pack in enumerate(self.packs):
-            phrases = [(pack.name, ", ".join(pack.keywords), f"{pack.name}: any of its words")]
-            phrases += [
-                (self.name(number, keyword), keyword, f"{keyword} ({pack.name})")
-                for keyword in pack.keywords
-            ]
-            models += [
+        for name, (number, keyword) in self._names.items():
+            pack, phrase = self.packs[number], as_spoken(keyword)
+            models.append(
                 WakeModel(
                     name=name,
                     phrase=phrase,
-                    description=description,
+                    description=phrase if is_wake_phrase(pack) else f"{phrase} ({pack.name})",
                     version=pack.version,
                     languages=["en"],
                     attribution=_OURS,
                     installed=True,
                 )
-                for name, phrase, description in phrases
-            ]
+            )
         program = WakeProgram(
             name="kws-stream",
             description="Keywords by one-bit memory cells made for an analog chip",

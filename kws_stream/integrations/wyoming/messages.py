@@ -6,8 +6,9 @@ package's own reader would wait for ever and store whatever a client promises.
 
 import asyncio
 import json
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from wyoming.event import Event, async_write_event
 
@@ -72,13 +73,32 @@ async def _read_rest(first: bytes, reader: asyncio.StreamReader, limits: Limits)
 
 
 def _object(text: bytes) -> dict[str, Any]:
+    """Strict JSON: Python's reader takes what cannot be sent back, and numbers without end."""
     try:
-        value = json.loads(text)
+        value = json.loads(
+            text, parse_int=_whole, parse_float=_finite, parse_constant=_refuse_constant
+        )
+        json.dumps(value, ensure_ascii=False).encode()  # no half of a surrogate pair
     except (ValueError, RecursionError) as error:
-        raise InputError(f"need a line of JSON, got {text[:60]!r}") from error
+        raise InputError(f"need a line of JSON, got {text[:60]!r}: {error!s:.80}") from error
     if not isinstance(value, dict):
         raise InputError(f"need a JSON object, got {value!r:.80}")
     return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20 or abs(number := int(digits)) >= 2**63:
+        raise ValueError("an integer of more than 64 bits")
+    return number
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse_constant(digits)
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text:.20} is not a JSON number")
 
 
 def _length(header: dict[str, Any], name: str, most: int) -> int:

@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ from kws_stream.pipeline import KeywordSpotter
 _SHARE = 0.4
 _MOST_CLIENTS = 500
 _FAREWELL_S = 1.0  # for a client to hear why it is let go
+_MOST_UNKNOWN = 100  # names that are asked for in vain and told of, each once
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,19 @@ class WyomingServer:
         on_event: Callable[[str, WakeEvent], None] = lambda client, event: None,
         on_message: Callable[[str], None] = lambda text: None,
         channel: int | None = None,
+        wake: Sequence[str] = (),
     ) -> None:
-        """The first pack serves clients that give no names.
+        """wake: what clients hear that give no names; by default wake phrases of all packs, or,
+        where the first pack is none, all keywords of the first.
 
         make_hearing: a plain one by default. max_clients: of the first pack; None measures this
         machine, and lets a pack that costs more take more places. on_event: told the client and
         each event that it is sent. on_message: told what people should know, in sentences.
         channel: of the clients' sound, from 1; None for the mean of its channels.
+
+        Raises ParameterError for names in `wake` that no pack has, and for such a channel.
         """
+        self.catalogue = Catalogue(packs, wake)
         self._places = [1] * len(packs)
         if max_clients is None:
             capacities = [measure_capacity(pack) for pack in packs]
@@ -103,7 +109,6 @@ class WyomingServer:
             self._places = [max(1, round(max_clients / capacity)) for capacity in capacities]
         self.max_clients = max_clients
         self.clients = 0
-        self._catalogue = Catalogue(packs)
         self._make_hearing = make_hearing or _plain_hearing
         self._limits = limits or Limits()
         self._on_event = on_event
@@ -111,6 +116,7 @@ class WyomingServer:
         self._channel = checked_channel(channel)
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions: set[Session] = set()
+        self._unknown: set[str] = set()
         self._server: asyncio.Server | None = None
         self._path = ""
 
@@ -186,12 +192,13 @@ class WyomingServer:
         self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         session = Session(
-            self._catalogue,
+            self.catalogue,
             lambda pack, keywords: self._make_hearing(pack, keywords, client),
             lambda event: self._on_event(client, event),
             self._free,
             self._places,
             ChunkDecoder(self._channel, client, self._on_message),
+            lambda names: self._tell_unknown(client, names),
         )
         self._sessions.add(session)
         try:
@@ -205,6 +212,16 @@ class WyomingServer:
         finally:
             self._sessions.discard(session)
             session.close()
+
+    def _tell_unknown(self, client: str, names: Sequence[str]) -> None:
+        """Once for each name: Home Assistant asks again with every stream."""
+        new = [name for name in names if name not in self._unknown]
+        new = new[: _MOST_UNKNOWN - len(self._unknown)]
+        self._unknown.update(new)
+        if new:
+            asked = ", ".join(f"{name!r:.60}" for name in new)
+            there = ", ".join(self.catalogue.names)
+            self._on_message(f"{client} asks for {asked}, which is not offered; there are {there}")
 
     async def _say_last(
         self, error: Error, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -1,7 +1,8 @@
 """One client of the server: its audio, its spotters, its detections."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
@@ -14,7 +15,8 @@ from wyoming.wake import Detect, Detection, NotDetected
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError
-from kws_stream.integrations.wyoming.catalogue import Catalogue
+from kws_stream.integrations.wyoming.catalogue import Catalogue, Choice
+from kws_stream.integrations.wyoming.clock import StreamClock
 from kws_stream.live import Hearing
 from kws_stream.live.decoder import ChunkDecoder, Samples
 from kws_stream.packs import Pack
@@ -24,6 +26,14 @@ PIECE_SAMPLES = SAMPLE_RATE_HZ // 10
 
 MakeHearing = Callable[[Pack, frozenset[str]], Hearing]
 MOST_NAMES = 1000
+
+
+@dataclass
+class _Ear:
+    """What hears one pack for a client, and the seconds of its stream that came before that."""
+
+    hearing: Hearing
+    from_s: float = 0.0
 
 
 class Session:
@@ -37,45 +47,55 @@ class Session:
         free: Callable[[], int] = lambda: MOST_NAMES,
         places: Sequence[int] = (),
         decoder: ChunkDecoder | None = None,
+        on_unknown: Callable[[Sequence[str]], None] = lambda names: None,
     ) -> None:
-        """make_hearing: called for each pack that the client wants to hear. on_event: told too.
+        """make_hearing: called for each pack that the client wants to hear.
 
-        free: places that the server has left. places: how many each pack takes, 1 by default.
-        decoder: makes samples of the chunks; by default one that averages channels.
+        on_event: told each event, with times since the stream began. free: places that the server
+        has left. places: how many each pack takes, 1 by default. decoder: makes samples of the
+        chunks; by default one that averages channels. on_unknown: told the names that the client
+        asked for in vain.
         """
         self._catalogue = catalogue
         self._make_hearing = make_hearing
         self._on_event = on_event
         self._free = free
         self._places = places or [1] * len(catalogue.packs)
+        self._on_unknown = on_unknown
         self._decoder = decoder or ChunkDecoder()
-        self._hearings: dict[int, Hearing] = {}
-        self._wanted: dict[int, frozenset[str]] | None = None
-        self._start_ms = 0
+        self._clock = StreamClock()
+        self._ears: dict[int, _Ear] = {}
+        self._choice: Choice | None = None
+        self._heard = 0  # samples of this stream, at 16 kHz
         self._running = False
         self._detected = False
 
     @property
     def extra(self) -> int:
         """Places that this client takes beyond its first."""
-        return max(0, sum(self._places[number] for number in self._wanted or ()) - 1)
+        chosen = self._choice.keywords if self._choice else ()
+        return max(0, sum(self._places[number] for number in chosen) - 1)
 
     def close(self) -> None:
         """The client is gone."""
-        for hearing in self._hearings.values():
-            hearing.close()
-        self._hearings.clear()
+        for ear in self._ears.values():
+            ear.hearing.close()
+        self._ears.clear()
 
     async def answer(self, message: Event) -> AsyncIterator[Event]:
         """The replies to a message, as they come; messages that are not ours have none.
 
-        Raises InputError for audio in a format that is not supported.
+        Raises InputError for audio in a format that is not supported, and for names, texts and
+        timestamps that are none.
         """
         kind, data = message.type, message.data
         if Describe.is_type(kind):
             yield self._catalogue.info().event()
         elif Ping.is_type(kind):
-            yield Pong(text=data.get("text")).event()
+            text = data.get("text")
+            if text is not None and not isinstance(text, str):
+                raise InputError(f"text: need a text, got {text!r:.80}")
+            yield Pong(text=text).event()
         elif Detect.is_type(kind):
             for reply in self._choose(data.get("names")):
                 yield reply
@@ -83,70 +103,94 @@ class Session:
             self._begin(data.get("timestamp"))
         elif AudioChunk.is_type(kind):
             if not self._running:
-                self._begin(data.get("timestamp"))
+                self._begin(None)
+            self._clock.chunk(data.get("timestamp"), self._decoder.time_s)
             audio = message.payload or b""
             form = data.get("rate"), data.get("width"), data.get("channels")
-            async for reply in self._hear(self._decoder.decode(audio, *form)):
+            async for reply in self._hear(self._decoder.pieces(audio, *form)):
                 yield reply
         elif AudioStop.is_type(kind):
-            async for reply in self._hear(self._decoder.finish()):
+            async for reply in self._hear([self._decoder.finish()]):
                 yield reply
             if not self._detected:
                 yield NotDetected().event()
             self._running = False
 
-    def _choose(self, names: Any) -> Sequence[Event]:
+    def _choose(self, names: Any) -> Iterator[Event]:
         good = isinstance(names, list) and len(names) <= MOST_NAMES
         if names is not None and not (good and all(isinstance(name, str) for name in names)):
             raise InputError(f"names: need a list of names, got {names!r:.80}")
         choice = self._catalogue.choose(names)
         room = 1 + self.extra + max(0, self._free())
-        self._wanted, refused = {}, []
+        wanted, refused = {}, []
         for number, keywords in choice.keywords.items():
             room -= self._places[number]
             if room >= 0:
-                self._wanted[number] = keywords
+                wanted[number] = keywords
             else:
                 refused.append(number)
-        for number, hearing in list(self._hearings.items()):
-            if number in self._wanted:
-                hearing.keywords = self._wanted[number]
+        self._choice = replace(choice, keywords=wanted)
+        for number, ear in list(self._ears.items()):
+            if number in wanted:
+                ear.hearing.keywords = wanted[number]
             else:
-                self._hearings.pop(number).close()
-        errors = []
+                self._ears.pop(number).hearing.close()
         if choice.unknown:
+            self._on_unknown(choice.unknown)
             text = f"need names from the info, got {', '.join(choice.unknown):.200}; ask `describe`"
-            errors.append(Error(text=text, code="unknown-name").event())
+            yield Error(text=text, code="unknown-name").event()
         if refused:
             models = ", ".join(self._catalogue.packs[number].name for number in refused)
             text = f"need fewer models at once, got no place for {models:.200}; try again later"
-            errors.append(Error(text=text, code="busy").event())
-        return errors
+            yield Error(text=text, code="busy").event()
 
     def _begin(self, timestamp: Any) -> None:
-        """A new stream; timestamp: its time in ms on the client's clock."""
-        self._start_ms = timestamp if isinstance(timestamp, int) else 0
+        """A new stream; timestamp: where it begins on the client's clock, in ms, or None."""
+        self._clock.begin(timestamp)
         self._running = True
         self._detected = False
         self._decoder.reset()
-        for hearing in self._hearings.values():
-            hearing.reset()
+        self._heard = 0
+        for ear in self._ears.values():
+            ear.hearing.reset()
+            ear.from_s = 0.0
 
-    async def _hear(self, samples: Samples) -> AsyncIterator[Event]:
-        if self._wanted is None:
-            self._wanted = self._catalogue.choose(None).keywords
-        for at in range(0, len(samples), PIECE_SAMPLES):
-            if at:
+    async def _hear(self, sound: Iterable[Samples]) -> AsyncIterator[Event]:
+        if self._choice is None:
+            for reply in self._choose(None):
+                yield reply
+        pieces = (
+            samples[at : at + PIECE_SAMPLES]
+            for samples in sound
+            for at in range(0, len(samples), PIECE_SAMPLES)
+        )
+        for number, piece in enumerate(pieces):
+            if number:
                 await asyncio.sleep(0)
-            piece = samples[at : at + PIECE_SAMPLES]
-            for number, keywords in self._wanted.items():
-                if number not in self._hearings:
-                    pack = self._catalogue.packs[number]
-                    self._hearings[number] = self._make_hearing(pack, keywords)
-                for event in self._hearings[number].hear(piece):
-                    self._detected = True
-                    self._on_event(event)
-                    yield Detection(
-                        name=self._catalogue.name(number, event.keyword),
-                        timestamp=self._start_ms + round(event.time_s * 1000),
-                    ).event()
+            for reply in self._hear_piece(piece):
+                yield reply
+
+    def _hear_piece(self, piece: Samples) -> Iterator[Event]:
+        assert self._choice is not None
+        for number, keywords in self._choice.keywords.items():
+            if number not in self._ears:
+                hearing = self._make_hearing(self._catalogue.packs[number], keywords)
+                self._ears[number] = _Ear(hearing, self._heard / SAMPLE_RATE_HZ)
+            ear = self._ears[number]
+            for event in ear.hearing.hear(piece):
+                self._detected = True
+                yield self._detection(number, event, ear.from_s)
+        self._heard += len(piece)
+
+    def _detection(self, number: int, event: WakeEvent, from_s: float) -> Event:
+        assert self._choice is not None
+        of_stream = replace(
+            event,
+            time_s=round(from_s + event.time_s, 6),
+            start_s=round(from_s + event.start_s, 6),
+        )
+        self._on_event(of_stream)
+        return Detection(
+            name=self._choice.names[number, event.keyword],
+            timestamp=self._clock.at(of_stream.time_s),
+        ).event()
