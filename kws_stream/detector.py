@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.errors import ParameterError
+from kws_stream.errors import ParameterError, did_you_mean
 
 Array = NDArray[np.float64]
 
@@ -90,9 +90,12 @@ class DetectorSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DetectorSettings":
         """Settings from a manifest; raises ParameterError for unknown names and wrong values."""
-        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        known = [f.name for f in fields(cls)]
+        unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ParameterError(f"detector: unknown settings {unknown}")
+            raise ParameterError(
+                f"detector: unknown settings {unknown}{did_you_mean(str(unknown[0]), known)}"
+            )
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
@@ -131,6 +134,7 @@ class Detector:
             raise ParameterError(
                 f"detector: no keyword {', '.join(unknown)} in this model; it has "
                 + ", ".join(self._keywords)
+                + did_you_mean(unknown[0], self._keywords)
             )
         together = {**self._settings.thresholds, **thresholds}
         settings = self._settings = replace(self._settings, thresholds=together)

@@ -19,6 +19,20 @@ Each message is one sentence: what was needed, what came, what to do. The comman
 and only these, into a line on standard error and exit status 1.
 """
 
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """'; did you mean "x"?' for the name in `known` that is nearest to a mistyped one, else "".
+
+    Case does not count. It ends a message, or is left out of it.
+    """
+    from difflib import get_close_matches
+
+    lowered = {one.lower(): one for one in known}
+    near = get_close_matches(name.lower(), lowered, n=1)
+    return f"; did you mean {lowered[near[0]]!r}?" if near else ""
+
 
 class KwsStreamError(Exception):
     """Base of every error that kws-stream raises on purpose."""

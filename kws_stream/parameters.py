@@ -126,8 +126,9 @@ class Block:
         ):
             bad = np.flatnonzero(cells[field] < 0)
             if bad.size:
+                value = cells[field][bad[0]]
                 raise ParameterError(
-                    f"{name} cell {bad[0]}: need {field} >= 0, got {cells[field][bad[0]]}; {why}"
+                    f"{name} {field}[{bad[0]}]: need {field} >= 0, got {value}; {why}"
                 )
         with np.errstate(over="ignore"):
             if not np.isfinite(cells["beta1"] + cells["delta"]).all():
@@ -212,7 +213,7 @@ class NetworkParameters:
         return cls(
             pre=pre_layer,
             blocks=tuple(
-                Block.from_arrays(fields, f"block {i}", width) for i, fields in enumerate(blocks)
+                Block.from_arrays(fields, f"blocks[{i}]", width) for i, fields in enumerate(blocks)
             ),
             classifier=Layer.from_arrays(classifier, "classifier", n_in=width),
             input_grid=None if input_grid is None else InputGrid.from_value(input_grid),
@@ -363,7 +364,7 @@ def _needs(parameters: NetworkParameters, grid: InputGrid) -> list[_Need]:
     inputs = _Multiples(step_exponent, np.full(parameters.n_features, largest, object))
     needs.extend(inputs.need("input"))
     x = layer("pre", parameters.pre, inputs)
-    for i, block in enumerate(parameters.blocks):
+    for i, block in enumerate(parameters.blocks, 1):
         layer(f"block {i} candidate", block.candidate, x)
         for name in ("beta1", "beta2", "alpha"):
             stored(f"block {i} {name}", getattr(block, name))
@@ -375,8 +376,8 @@ def _needs(parameters: NetworkParameters, grid: InputGrid) -> list[_Need]:
 
 def _rounded_threshold(parameters: NetworkParameters) -> str | None:
     """The first cell whose beta2 is not exactly beta1 + delta."""
-    for i, block in enumerate(parameters.blocks):
-        for cell, values in enumerate(zip(block.beta1, block.delta, block.beta2, strict=True)):
+    for i, block in enumerate(parameters.blocks, 1):
+        for cell, values in enumerate(zip(block.beta1, block.delta, block.beta2, strict=True), 1):
             beta1, delta, beta2 = (Fraction(float(value)) for value in values)
             if beta1 + delta != beta2:
                 return f"block {i} cell {cell}: beta1 + delta rounds"

@@ -274,7 +274,7 @@ def test_no_wrong_bit_of_a_backend_passes_the_comparison() -> None:
     wrong[1, 2, 4] = True
     names = [Path("one.wav"), Path("two.wav")]
     _require_same("c", names, (logits, bits), (logits.copy(), [bits[0].copy()]))
-    with pytest.raises(FirmwareError, match=r"bits of block 0.*two.wav at frame 2, place 4"):
+    with pytest.raises(FirmwareError, match=r"bits of block 1.*two.wav at frame 2, place 4"):
         _require_same("c", names, (logits, bits), (logits, [wrong]))
     with pytest.raises(FirmwareError, match="logits"):
         _require_same("c", names, (logits, bits), (logits + 2.0**-40, bits))

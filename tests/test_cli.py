@@ -11,7 +11,7 @@ import soundfile
 from click.testing import CliRunner
 
 import kws_stream
-from kws_stream import KeywordSpotter
+from kws_stream import KeywordSpotter, packs
 from kws_stream.cli import main
 from kws_stream.power import Activity
 from tests.pack_factory import build_pack, replace_file
@@ -121,8 +121,9 @@ def test_reset_forgets_the_power_unless_told_to_keep_it(pack):
 
 def test_the_report_follows_the_events_as_a_table(pack, sound):
     lines = run("detect", "-m", pack, "--power-report", sound).stdout.splitlines()
-    report = next(i for i, line in enumerate(lines) if line.startswith("Power, mean over 2 s"))
+    report = next(i for i, line in enumerate(lines) if "power over 2 s of sound" in line)
     assert report == len(expected_events(pack, sound))
+    assert lines[report].startswith(f"tiny 1.0.0 on {sound.name}: ")
     assert max(map(len, lines)) <= 80
 
 
@@ -131,6 +132,62 @@ def test_the_packaged_recording_has_a_power_report(pack):
     assert result.exit_code == 0
     assert list(json.loads(result.stdout))[:4] == ["core", "chip", "system", "rows"]
     assert "= system" in run("--power-report", "-m", pack).stdout
+
+
+@pytest.mark.parametrize("model", packs.list_packs())
+def test_the_power_report_is_a_screen_that_begins_with_the_model(model):
+    lines = run("--power-report", "-m", model).stdout.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith(f"{model} {packs.load(model).version} on the packaged recording: ")
+    assert all(f"= {part}" in "\n".join(lines) for part in ("core", "chip", "system"))
+    assert "--full" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--power-report", "--full"), ("--full", "--power-report"), ("power", "yes-4", "--full")],
+)
+def test_the_whole_power_report_is_there_for_who_asks_for_it(words):
+    summary, whole = run(*(w for w in words if w != "--full")).stdout, run(*words).stdout
+    assert whole.splitlines()[0] == summary.splitlines()[0]
+    for words_of_all in ("Notes", "Sources", "Nordic nRF52840", "block 1", "DeltaKWS"):
+        assert words_of_all in whole
+        assert words_of_all not in summary
+
+
+def test_the_whole_report_without_a_report_is_wrong_usage(sound):
+    assert run("detect", "--full", sound).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("detct", "x.wav"), "detect"),
+        (("chip", "montcarlo"), "montecarlo"),
+        (("model", "lst"), "list"),
+        (("triggers", "lable", "x"), "label"),
+        (("spice", "netwrok"), "network"),
+        (("detect", "--modle", "yes-4", "x.wav"), "--model"),
+        (("detect", "-m", "yes4", "x.wav"), "yes-4"),
+        (("detect", "-m", "Commands_12", "x.wav"), "commands-12"),
+        (("model", "verify", "hey_computer"), "hey-computer"),
+        (("detect", "--threshold", "yse=0.5", "x.wav"), "yes"),
+        (("serve", "--threshold", "Stop=0.5"), "stop"),
+        (("chip", "settings", "--set", "mismatch_percnt=3"), "mismatch_percent"),
+    ],
+)
+def test_a_mistyped_name_gets_the_one_that_was_meant(words, meant):
+    result = run(*words)
+    assert result.exit_code in (1, 2)
+    assert f"did you mean '{meant}'?" in result.stderr.lower()
+
+
+def test_a_name_like_no_other_gets_the_list():
+    result = run("xyzzy")
+    assert result.exit_code == 2
+    assert "detect, listen, serve" in result.stderr
+    assert "did you mean" not in result.stderr
 
 
 def test_thresholds_for_all_and_for_one_keyword(pack, sound):

@@ -105,6 +105,16 @@ def test_a_folder_without_the_data_is_a_sentence(pack, tmp_path):
     assert result.stderr.startswith("kws-stream: error: ")
 
 
+def test_an_official_test_set_is_called_one_whatever_split_was_asked_for(pack, folder):
+    words = (folder, "--task", "yes", "-m", pack, "--jobs", "1")
+    for split in ("testing", "validation"):
+        result = run(*words, "--split", split)
+        assert "on yes, the official test set: 14 clips" in result.stdout
+        assert "split all" not in result.stdout
+        assert ("no validation split" in result.stderr) == (split == "validation")
+    assert run(*words).stderr == ""
+
+
 @pytest.mark.parametrize("task", ["yes", "v2-12", "v2-35"])
 def test_the_table_fits_80_columns(task):
     classes = TASKS[task]
@@ -136,6 +146,10 @@ def test_the_table_fits_80_columns(task):
         assert words in text
     for row, name in enumerate(classes):
         (line,) = (line for line in text.splitlines() if line.startswith(f"{name:<9}"))
+        if n <= 12:
+            edge = line.index("4000") + 4  # the name ends, whole, where the counts of its column do
+            heads = text.splitlines()[: text.splitlines().index(line)]
+            assert any(head[:edge].endswith(f" {name}") for head in heads)
         if n > 12:
             assert int(line.split()[1]) == sum(result.confusion[row])
             continue

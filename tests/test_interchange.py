@@ -111,6 +111,8 @@ def test_program_and_chip_info_agree_and_refuse_a_broken_file(tmp_path: Path) ->
     result = runner.invoke(main, ["chip-info", str(file)])
     assert result.exit_code == 0, result.output
     assert "8 wires, 4 cells, 2 classes" in result.stdout
+    assert "block 1:" in result.stdout
+    assert "block 0:" not in result.stdout
     data = bytearray(file.read_bytes())
     data[50] ^= 1
     for broken in (bytes(data), bytes(data[:60]), b""):

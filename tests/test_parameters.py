@@ -67,14 +67,17 @@ NAN2 = [np.nan, 1.0]
         ({"pre": (np.full((3, 2), np.nan), np.zeros(2))}, r"pre weight: .*finite.* nan at \(0, 0"),
         ({"pre": (np.ones((3, 2)), [0, np.inf])}, r"pre bias: .*finite.* inf at \(1,\)"),
         ({"classifier": (np.ones((2, 2)), [-np.inf, 0])}, "classifier bias: .*finite"),
-        ({"candidate": ([NAN2, NAN2], [0, 0])}, "block 0 candidate weight: .*finite"),
-        ({"post": (np.ones((2, 2)), NAN2)}, "block 0 post bias: .*finite"),
-        ({"beta1": NAN2}, "block 0 beta1: .*finite"),
-        ({"delta": [np.inf, 1.0]}, "block 0 delta: .*finite"),
-        ({"alpha": NAN2}, "block 0 alpha: .*finite"),
-        ({"delta": [0.5, -0.25]}, "block 0 cell 1: need delta >= 0, got -0.25"),
-        ({"alpha": [-1e-9, 0.0]}, "block 0 cell 0: need alpha >= 0, got -1e-09"),
-        ({"beta1": [1.7e308, 0], "delta": [1.7e308, 0]}, r"block 0: need a finite beta1 \+ delta"),
+        ({"candidate": ([NAN2, NAN2], [0, 0])}, r"blocks\[0\] candidate weight: .*finite"),
+        ({"post": (np.ones((2, 2)), NAN2)}, r"blocks\[0\] post bias: .*finite"),
+        ({"beta1": NAN2}, r"blocks\[0\] beta1: .*finite"),
+        ({"delta": [np.inf, 1.0]}, r"blocks\[0\] delta: .*finite"),
+        ({"alpha": NAN2}, r"blocks\[0\] alpha: .*finite"),
+        ({"delta": [0.5, -0.25]}, r"blocks\[0\] delta\[1\]: need delta >= 0, got -0.25"),
+        ({"alpha": [-1e-9, 0.0]}, r"blocks\[0\] alpha\[0\]: need alpha >= 0, got -1e-09"),
+        (
+            {"beta1": [1.7e308, 0], "delta": [1.7e308, 0]},
+            r"blocks\[0\]: need a finite beta1 \+ delta",
+        ),
         ({"pre": (np.ones(3), np.zeros(2))}, r"pre weight: need shape \(any, any\), got \(3,\)"),
         ({"pre": (np.ones((3, 2)), np.zeros(3))}, r"pre bias: need shape \(2\), got \(3,\)"),
         ({"pre": (np.ones((0, 2)), np.zeros(2))}, "pre weight: need shape"),
@@ -84,22 +87,22 @@ NAN2 = [np.nan, 1.0]
         ({"candidate": (np.ones((3, 2)), np.zeros(2))}, r"candidate weight: need shape \(2, any"),
         ({"post": (np.ones((3, 2)), np.zeros(2))}, r"post weight: need shape \(2, 2\)"),
         ({"classifier": (np.ones((3, 2)), np.zeros(2))}, r"classifier weight: need shape \(2, an"),
-        ({"beta1": [0.5]}, r"block 0 beta1: need shape \(2\), got \(1,\)"),
-        ({"alpha": [[1.0, 1.0]]}, r"block 0 alpha: need shape \(2\)"),
-        ({"alpha": ["a", "b"]}, "block 0 alpha: need an array of numbers"),
-        ({"alpha": ["1", "2"]}, "block 0 alpha: need an array of numbers"),
-        ({"alpha": [1j, 0]}, "block 0 alpha: need an array of numbers"),
-        ({"alpha": [[1.0], [1.0, 2.0]]}, "block 0 alpha: need an array of numbers"),
-        ({"alpha": [10**400, 0]}, "block 0 alpha: need an array of numbers"),
-        ({"alpha": None}, "block 0 alpha: need"),
+        ({"beta1": [0.5]}, r"blocks\[0\] beta1: need shape \(2\), got \(1,\)"),
+        ({"alpha": [[1.0, 1.0]]}, r"blocks\[0\] alpha: need shape \(2\)"),
+        ({"alpha": ["a", "b"]}, r"blocks\[0\] alpha: need an array of numbers"),
+        ({"alpha": ["1", "2"]}, r"blocks\[0\] alpha: need an array of numbers"),
+        ({"alpha": [1j, 0]}, r"blocks\[0\] alpha: need an array of numbers"),
+        ({"alpha": [[1.0], [1.0, 2.0]]}, r"blocks\[0\] alpha: need an array of numbers"),
+        ({"alpha": [10**400, 0]}, r"blocks\[0\] alpha: need an array of numbers"),
+        ({"alpha": None}, r"blocks\[0\] alpha: need"),
         ({"initial_state": [2, 0]}, r"initial_state: need 2 bits \(0 or 1\)"),
         ({"initial_state": [0.5, 0]}, "initial_state: need 2 bits"),
         ({"initial_state": NAN2}, "initial_state: need"),
         ({"initial_state": [1]}, r"initial_state: need shape \(2\)"),
         ({"initial_state": ["1", "0"]}, "initial_state: need"),
-        ({"beta3": [1, 1]}, r"block 0: need the fields .*unknown: \['beta3'\]"),
-        ({"blocks": [{}]}, r"block 0: need the fields .*missing: \['candidate', 'beta1'"),
-        ({"blocks": [3]}, "block 0: need a dict of arrays, got int"),
+        ({"beta3": [1, 1]}, r"blocks\[0\]: need the fields .*unknown: \['beta3'\]"),
+        ({"blocks": [{}]}, r"blocks\[0\]: need the fields .*missing: \['candidate', 'beta1'"),
+        ({"blocks": [3]}, r"blocks\[0\]: need a dict of arrays, got int"),
         ({"blocks": None}, "blocks: need a list of dicts"),
         ({"blocks": {"candidate": 1}}, "blocks: need a list of dicts"),
     ],
@@ -258,8 +261,8 @@ def test_every_tensor_takes_part_in_the_proof() -> None:
     layers = {
         "pre": ((3, 2), "pre"),
         "classifier": ((2, 2), "classifier"),
-        "candidate": ((2, 2), "block 0 candidate"),
-        "post": ((2, 2), "block 0 post"),
+        "candidate": ((2, 2), "block 1 candidate"),
+        "post": ((2, 2), "block 1 post"),
     }
     for name, (shape, label) in layers.items():
         for pair in ((np.full(shape, wide), np.zeros(2)), (np.ones(shape), np.full(2, wide))):
@@ -269,9 +272,9 @@ def test_every_tensor_takes_part_in_the_proof() -> None:
     for name in ("beta1", "alpha"):
         network = Network.from_arrays(**arrays(input_grid=grid, **{name: [wide, 1.0]}))
         assert verdict(network) == (True, "float64"), name
-        assert f"block 0 {name} needs 31 bits" in network.exactness.reason
+        assert f"block 1 {name} needs 31 bits" in network.exactness.reason
     network = Network.from_arrays(**arrays(input_grid=grid, beta1=[0.0, 0.0], delta=[wide, 0.0]))
-    assert "block 0 beta2 needs 31 bits" in network.exactness.reason
+    assert "block 1 beta2 needs 31 bits" in network.exactness.reason
 
 
 def test_the_skip_sum_takes_part_in_the_proof() -> None:
@@ -284,7 +287,7 @@ def test_the_skip_sum_takes_part_in_the_proof() -> None:
         (1.0, -1.0, 1.0),
     )  # fmt: skip
     assert verdict(network) == (True, "float64")
-    assert "block 0 skip sum needs 27 bits" in network.exactness.reason
+    assert "block 1 skip sum needs 27 bits" in network.exactness.reason
 
 
 def test_thresholds_only_have_to_be_numbers_of_the_format() -> None:
@@ -301,7 +304,7 @@ def test_a_threshold_that_rounds_is_not_exact() -> None:
     )
     assert Fraction(0.1) + Fraction(0.7) != Fraction(0.1 + 0.7)
     assert verdict(network) == (False, "float64")
-    assert "block 0 cell 1: beta1 + delta rounds" in network.exactness.reason
+    assert "block 1 cell 2: beta1 + delta rounds" in network.exactness.reason
 
 
 def test_a_subnormal_unit_is_refused() -> None:

@@ -1,5 +1,6 @@
 """The page about a session: what was heard, whatever its length and its pieces."""
 
+import dataclasses
 import sys
 from html.parser import HTMLParser
 
@@ -10,11 +11,11 @@ from click.testing import CliRunner
 
 pytest.importorskip("matplotlib", reason="needs the extra: pip install 'kws-stream[report]'")
 
-from kws_stream import KeywordSpotter, evaluation, packs
+from kws_stream import KeywordSpotter, WakeEvent, evaluation, packs
 from kws_stream.cli import main
 from kws_stream.evaluation.report import session
 from kws_stream.evaluation.report.session import SessionLog
-from kws_stream.live import Hearing, TriggerKeeper, TriggerStore, read_triggers
+from kws_stream.live import Hearing, PowerMeter, TriggerKeeper, TriggerStore, read_triggers
 from tests.pack_factory import build_pack
 from tests.test_audio_microphone import FakeSounddevice
 from tests.test_cli import noise
@@ -158,3 +159,21 @@ def test_labelled_triggers_are_recordings_for_tune(pack, pcm, tmp_path):
     assert result.exit_code == 0, result.output
     assert "1 keywords spoken" in result.stdout
     assert packs.load(pack).name in result.stdout
+
+
+def test_every_word_that_fired_has_its_curve(tmp_path, pcm):
+    words = tuple(f"word{index}" for index in range(24))
+    path = build_pack(tmp_path / "many", graphs=False, classes=(*words, "other"), keywords=words)
+    meter = PowerMeter(KeywordSpotter(path))
+    log = SessionLog(meter.spotter)
+    log.begin("noise")
+    (piece, *_), fired = meter.spotter.observe(pcm), words[3:15]
+    events = [WakeEvent(word, 0.1 * at, 0.5, 0.0, at) for at, word in enumerate(fired)]
+    log.hear(pcm, [dataclasses.replace(piece, events=events)])
+    out = tmp_path / "page.html"
+    out.write_text(session.render_session(log, meter.spotter, meter.report()), "utf-8")
+    page = Page(out)
+    for word in fired:  # at its event, in the table, and beside its curve
+        assert page.words.count(word) == 3, word
+    drawn = [word for word in words if word in page.words]
+    assert f"left out are {len(words) - len(drawn)} that fired nowhere" in page.text

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
-from kws_stream.errors import ParameterError
+from kws_stream.errors import ParameterError, did_you_mean
 
 CORNERS = {"tt": (0, 0), "ff": (-1, -1), "ss": (1, 1), "fs": (-1, 1), "sf": (1, -1)}
 """Process corners: the sign of the threshold shift of N and P transistors."""
@@ -158,11 +158,12 @@ class ChipSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ChipSettings":
         """Settings of a mapping such as JSON gives; ParameterError names what is unknown."""
-        unknown = sorted(set(values) - {one.name for one in fields(cls)})
+        known = [one.name for one in fields(cls)]
+        unknown = sorted(set(values) - set(known))
         if unknown:
             raise ParameterError(
-                f"chip settings: unknown {', '.join(map(repr, unknown))}; "
-                f"known: {', '.join(one.name for one in fields(cls))}"
+                f"chip settings: need names out of {', '.join(known)}, got "
+                f"{', '.join(map(repr, unknown))}{did_you_mean(str(unknown[0]), known)}"
             )
         return cls(**values)
 

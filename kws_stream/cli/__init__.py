@@ -38,7 +38,7 @@ from kws_stream.cli.options import json_option, model_option, power_figure_optio
     },
 )
 @click.version_option(__version__, prog_name="kws-stream")
-@power_option("Print the power of the packaged recording, or what -m names, and leave.")
+@power_option("Print the power that MODEL takes for the packaged recording.")
 @model_option("yes-4", "Model for --power-report.")
 @json_option("Print --power-report as one JSON object.")
 @power_figure_option
@@ -46,6 +46,7 @@ from kws_stream.cli.options import json_option, model_option, power_figure_optio
 def main(
     context: click.Context,
     power_report: bool,
+    full: bool,
     model: str,
     as_json: bool,
     figure: Path | None,
@@ -70,4 +71,4 @@ def main(
         raise click.UsageError("Missing command.")
     from kws_stream.cli.power_report import print_packaged
 
-    print_packaged(model, as_json, figure)
+    print_packaged(model, as_json, figure, full)

@@ -142,7 +142,7 @@ def _batches(
 
 def _require_same(name: str, clips: Sequence[Path], wanted: Result, got: Result) -> None:
     """Raises FirmwareError that names the first frame with another bit."""
-    kinds = ["logits", *(f"bits of block {b}" for b in range(len(wanted[1])))]
+    kinds = ["logits", *(f"bits of block {b}" for b in range(1, len(wanted[1]) + 1))]
     pairs = zip(kinds, [wanted[0], *wanted[1]], [got[0], *got[1]], strict=True)
     for kind, ours, theirs in pairs:
         if ours.shape != theirs.shape or not np.array_equal(ours, theirs):

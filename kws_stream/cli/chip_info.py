@@ -38,12 +38,12 @@ def chip_info(bitstream: Path) -> None:
         ("input grid", f"{grid.low:g} to {grid.high:g} in steps of {grid.step:g}"),
         ("pre", _layer(registers["pre"])),
     ]
-    for index, block in enumerate(registers["block"]):
+    for number, block in enumerate(registers["block"], 1):
         cells = (
             f"{block['cells']} cells, bias DACs of {block['current_bits']} bits in steps of "
             f"2^{block['current_unit']}, {sum(block['initial'])} on at the start"
         )
-        rows.append((f"block {index}", cells))
+        rows.append((f"block {number}", cells))
         rows += [(f"  {name}", _layer(block[name])) for name in ("candidate", "post")]
     ms = detector["frame_ms"]
     timing = (

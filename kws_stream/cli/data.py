@@ -4,14 +4,16 @@ from pathlib import Path
 
 import click
 
+from kws_stream.cli.group import Group
 
-@click.group()
+
+@click.group(cls=Group)
 def data() -> None:
     """Fetch data sets."""
 
 
 @data.command()
-@click.argument("name", type=click.Choice(["speech-commands"]))
+@click.argument("name", metavar="NAME", type=click.Choice(["speech-commands"]))
 @click.option(
     "--version", type=click.Choice(["0.02"]), default="0.02", show_default=True, help="Which one."
 )

@@ -17,6 +17,7 @@ from kws_stream.cli.options import (
     threshold_option,
 )
 from kws_stream.cli.output import complain, print_event, print_power, uninterrupted
+from kws_stream.cli.power_report import subject_of
 from kws_stream.cli.session_report import make_log, report_option, write_report
 from kws_stream.errors import AudioError, InputError
 
@@ -54,6 +55,7 @@ def detect(
     model: str,
     as_json: bool,
     power_report: bool,
+    full: bool,
     figure: Path | None,
     report: str | None,
     thresholds: list[Threshold],
@@ -78,6 +80,7 @@ def detect(
     watchers: list[Watcher] = [watcher for watcher in (meter, log) if watcher is not None]
     hearing = Hearing(spotter, watchers)
     failed = False
+    heard = []
     try:
         for path in audio:
             (meter or spotter).reset(keep_power=True)
@@ -85,6 +88,7 @@ def detect(
                 log.begin(path)
             try:
                 with _open(path, rate, channels) as source:
+                    heard.append(path)
                     _print_events(hearing, source, as_json, with_name=len(audio) > 1)
             except (AudioError, InputError) as error:
                 complain(f"error: {error}")
@@ -96,7 +100,8 @@ def detect(
         calm = isinstance(early, KeyboardInterrupt | None) and not nothing
         if meter is not None and calm:
             if wants_power:
-                print_power(meter.report(), as_json, figure)
+                subject = subject_of(spotter, heard)
+                print_power(meter.report(), subject, as_json, figure, full=full)
             if report is not None and log is not None:
                 write_report(report, log, meter)
     if failed:

@@ -17,7 +17,7 @@ from kws_stream.cli.options import (
     power_option,
     workers_options,
 )
-from kws_stream.cli.output import print_json, print_power
+from kws_stream.cli.output import complain, print_json, print_power
 from kws_stream.errors import TaskError
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def evaluate(
     noise: Path | None,
     check_streaming: bool,
     power_report: bool,
+    full: bool,
     figure: Path | None,
     carry: bool,
     seed: int,
@@ -155,6 +156,12 @@ def evaluate(
                 lambda done, total: bar.update(clips, completed=done, total=total),
                 cluster,
             )
+    asked = context.get_parameter_source("split") is ParameterSource.COMMANDLINE
+    if run.result.split == "all" and asked and split != "testing":
+        complain(
+            f"{folder} is the official test set, which has no {split} split: all of its clips "
+            "were scored"
+        )
     figures = run.result.as_dict() | ({"power": power.as_dict()} if power is not None else {})
     if json_file is not None and json_file != "-":
         write_json(Path(json_file), figures)
@@ -173,18 +180,21 @@ def evaluate(
         click.echo(table(run.result))
     if power is not None:
         printed = "-" in (json_file, csv_file)
-        show_power(power, figure, as_table=not printed)
+        subject = f"{run.pack.name} {run.pack.version} on {len(run.clips)} clips"
+        show_power(power, subject, figure, as_table=not printed, full=full)
 
 
-def show_power(report: "PowerReport", figure: Path | None, as_table: bool) -> None:
+def show_power(
+    report: "PowerReport", subject: str, figure: Path | None, as_table: bool, full: bool
+) -> None:
     """The power report below the figures, and as a picture in a file."""
     if figure is not None:
         from kws_stream.cli.power_figure import draw
 
-        draw(report, figure)
+        draw(report, figure, subject)
     if as_table:
         click.echo()
-        print_power(report, as_json=False)
+        print_power(report, subject, as_json=False, full=full)
 
 
 def check_options(

@@ -13,8 +13,9 @@ def table(result: "Result") -> str:
     """
     low, high = result.interval
     headline, _ = result.headline
+    split = "the official test set" if result.split == "all" else f"split {result.split}"
     lines = [
-        f"{result.model} on {result.task}, split {result.split}: {result.clips} clips, "
+        f"{result.model} on {result.task}, {split}: {result.clips} clips, "
         f"seed {result.seed}" + (", carried" if result.carry else ""),
         "",
         f"{'accuracy':<20}{_percent(result.accuracy)} %   "
@@ -45,11 +46,19 @@ def _percent(share: float | None) -> str:
 
 
 def _confusion(result: "Result") -> list[str]:
-    # as many letters of the names as there is room for, four at least
-    letters = max(4, min(max(map(len, result.classes)), 58 // len(result.classes) - 1))
+    longest = max(map(len, result.classes))
+    letters = max(4, min(longest, 58 // len(result.classes) - 1))
     width = max(letters, *(len(str(count)) for row in result.confusion for count in row)) + 1
-    titles = "".join(f"{name[:letters]:>{width}}" for name in result.classes)
-    lines = [f"{'called':<9}{titles}  recall"]
+    # names that are wider than their columns take turns on two lines or more
+    turns = -(-(longest + 1) // width)
+    lines = []
+    for turn in range(turns):
+        line = "called" if turn == turns - 1 else ""
+        for column in range(turn, len(result.classes), turns):
+            line = line.ljust(9)
+            line += f"{result.classes[column]:>{9 + width * (column + 1) - len(line)}}"
+        lines.append(line)
+    lines[-1] = f"{lines[-1]:<{9 + width * len(result.classes)}}  recall"
     for name, counts in zip(result.classes, result.confusion, strict=True):
         cells = "".join(f"{count or '.':>{width}}" for count in counts)
         lines.append(f"{name:<9}{cells}  {_percent(result.per_class_recall[name])}")

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from kws_stream.cli.output import complain
-from kws_stream.errors import KwsStreamError
+from kws_stream.errors import KwsStreamError, did_you_mean
 
 INTERRUPTED = 130
 
@@ -47,7 +47,21 @@ def _exit_codes() -> Iterator[None]:
         raise click.exceptions.Exit(0) from error
 
 
-class CommandLine(click.Group):
+class Group(click.Group):
+    """A group that tells which command a mistyped one was meant to be."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            near = did_you_mean(name, known) or f"; the commands are: {', '.join(known)}."
+            raise click.UsageError(f"{name!r} is no command of {ctx.command_path}{near}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class CommandLine(Group):
     """commands_in: the module of each command, which names it alike, with "_" for "-"."""
 
     def __init__(self, *args: Any, commands_in: Mapping[str, str], **settings: Any) -> None:

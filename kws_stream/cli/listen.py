@@ -21,6 +21,7 @@ from kws_stream.cli.options import (
     threshold_option,
 )
 from kws_stream.cli.output import complain, print_event, print_power, uninterrupted
+from kws_stream.cli.power_report import subject_of
 from kws_stream.cli.session_report import make_log, report_option, write_report
 from kws_stream.cli.web import WebSettings, serve_page, web_options
 from kws_stream.constants import SAMPLE_RATE_HZ
@@ -57,6 +58,7 @@ def listen(
     duration_s: float | None,
     as_json: bool,
     power_report: bool,
+    full: bool,
     figure: Path | None,
     report: str | None,
     reconnect: bool,
@@ -108,7 +110,8 @@ def listen(
                 print_event(event, source.name, as_json)
             complain(_summary(source, spotter))
             if meter is not None and wants_power:
-                print_power(meter.report(), as_json, figure)
+                subject = subject_of(spotter, [source.name])
+                print_power(meter.report(), subject, as_json, figure, full=full)
             if report is not None and meter is not None and log is not None:
                 write_report(report, log, meter)
 

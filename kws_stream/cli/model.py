@@ -4,11 +4,12 @@ import json
 
 import click
 
+from kws_stream.cli.group import Group
 from kws_stream.cli.output import complain
 from kws_stream.errors import PackError
 
 
-@click.group()
+@click.group(cls=Group)
 def model() -> None:
     """List, show and verify model packs."""
 

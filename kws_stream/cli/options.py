@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kws_stream.errors import did_you_mean
+
 if TYPE_CHECKING:
     from kws_stream.packs import Pack
     from kws_stream.pipeline import KeywordSpotter
@@ -32,8 +34,26 @@ def json_option(text: str = "Print JSON lines.") -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help=text)
 
 
-def power_option(text: str = "Print the power report at the end.") -> Callable[..., Any]:
-    return click.option("--power-report", is_flag=True, help=text)
+def power_option(text: str = "Print a summary of the power at the end.") -> Callable[..., Any]:
+    """--power-report, and --full for what does not fit a screen; `full_option` has that alone."""
+
+    def both(command: Callable[..., Any]) -> Callable[..., Any]:
+        # eager, so that --full knows of it in either order
+        command = full_option("With --power-report: the whole report.", _check_full)(command)
+        command = click.option("--power-report", is_flag=True, is_eager=True, help=text)(command)
+        return command
+
+    return both
+
+
+def full_option(text: str, callback: Any = None) -> Callable[..., Any]:
+    return click.option("--full", is_flag=True, callback=callback, help=text)
+
+
+def _check_full(context: click.Context, option: click.Parameter, full: bool) -> bool:
+    if full and not context.params.get("power_report"):
+        raise click.UsageError("--full is for --power-report: give both.")
+    return full
 
 
 def _check_figure(
@@ -153,7 +173,7 @@ def threshold_values(
             known = dict.fromkeys(name for pack in packs for name in pack.keywords)
             raise click.BadParameter(
                 f"no keyword {keyword!r} in {', '.join(pack.name for pack in packs)}; "
-                f"it has {', '.join(known)}.",
+                f"it has {', '.join(known)}{did_you_mean(keyword, known) or '.'}",
                 param_hint="--threshold",
             )
         for number in having:

@@ -48,26 +48,33 @@ def print_rich(renderable: "RenderableType") -> None:
     console = Console(soft_wrap=False)
     with console.capture() as captured:  # rich itself would turn a closed pipe into exit code 1
         console.print(renderable)
-    click.echo(captured.get(), nl=False)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def print_power(
-    report: "PowerReport", as_json: bool, figure: Path | None = None, *, typed: bool = True
+    report: "PowerReport",
+    subject: str,
+    as_json: bool,
+    figure: Path | None = None,
+    *,
+    full: bool = False,
+    typed: bool = True,
 ) -> None:
-    """The power report as the last JSON line, or as a table; and as a picture in a file.
+    """The power report as the last JSON line, or as tables; and as a picture in a file.
 
-    typed: the JSON says what it is, for it stands among events.
+    subject: which model heard what. full: more than fits a screen. typed: the JSON says what it
+    is, for it stands among events.
     """
     if figure is not None:
         from kws_stream.cli.power_figure import draw
 
-        draw(report, figure)
+        draw(report, figure, subject)
     if as_json:
         print_json(({"type": "power"} if typed else {}) | report.as_dict())
         return
-    from kws_stream.cli.power_table import render
+    from kws_stream.cli.power_table import render, render_summary
 
-    print_rich(render(report))
+    print_rich(render(report, subject) if full else render_summary(report, subject))
 
 
 @contextlib.contextmanager

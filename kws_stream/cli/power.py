@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kws_stream.cli.figures import INK, SERIES, figure_file
-from kws_stream.cli.options import figure_option, json_option
+from kws_stream.cli.options import figure_option, full_option, json_option
 from kws_stream.cli.output import print_json, print_power
 from kws_stream.cli.power_report import RECORDING, report_of
 
@@ -31,6 +31,7 @@ def _numbers(
 @click.option("--sweep", is_flag=True, help="Sweep unit current and supply instead.")
 @click.option("--units", callback=_numbers, metavar="nA,nA,...", help="Unit currents to sweep.")
 @click.option("--supplies", callback=_numbers, metavar="V,V,...", help="Supplies to sweep.")
+@full_option("Print the whole report, not only a summary.")
 @json_option("Print one JSON object.")
 @figure_option("--figure", "Draw it in a file, too; needs Matplotlib.")
 def power(
@@ -39,6 +40,7 @@ def power(
     sweep: bool,
     units: tuple[float, ...] | None,
     supplies: tuple[float, ...] | None,
+    full: bool,
     as_json: bool,
     figure: Path | None,
 ) -> None:
@@ -50,7 +52,8 @@ def power(
     if not sweep:
         if units is not None or supplies is not None:
             raise click.UsageError("--units and --supplies are for --sweep: give it, too.")
-        print_power(report_of(model, recording), as_json, figure, typed=False)
+        report, subject = report_of(model, recording)
+        print_power(report, subject, as_json, figure, full=full, typed=False)
         return
     import numpy as np
 

@@ -15,8 +15,8 @@ Bar = tuple[str, float | None, float | None, float | None, str]  # name, low, ty
 MANY_CELLS = 32
 
 
-def draw(report: PowerReport, path: Path) -> None:
-    """Write the picture to `path`; its suffix says in which format."""
+def draw(report: PowerReport, path: Path, subject: str) -> None:
+    """Write the picture to `path`, whose suffix says in which format; subject: its title."""
     with figure_file(path, 11.0, 7.6) as figure:
         panels: Any = figure.subfigures(1, 2, width_ratios=(1.25, 1))
         left, right = panels
@@ -26,7 +26,8 @@ def draw(report: PowerReport, path: Path) -> None:
         _blocks(by_block, report)
         _cells(by_cell, report)
         figure.suptitle(
-            f"Power over {report.seconds:.4g} s of sound, unit current 1 nA, 1.8 V", weight="bold"
+            f"{subject}: power over {report.seconds:.4g} s of sound, unit current 1 nA, 1.8 V",
+            weight="bold",
         )
 
 

@@ -1,29 +1,47 @@
 """`kws-stream --power-report`: the power of the packaged recording."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 from kws_stream.cli.options import make_spotter
 from kws_stream.cli.output import print_power
 
 if TYPE_CHECKING:
+    from kws_stream.pipeline import KeywordSpotter
     from kws_stream.power import PowerReport
 
 RECORDING = Path(__file__).resolve().parents[1] / "_data" / "demo.flac"
 
 
-def report_of(model: str, recording: str | Path = RECORDING) -> "PowerReport":
-    """The report of a model that heard a recording from the start."""
+def report_of(model: str, recording: str | Path = RECORDING) -> "tuple[PowerReport, str]":
+    """The report of a model that heard a recording from the start, and which did which."""
     from kws_stream.live import PowerMeter
     from kws_stream.pipeline import blocks_of
 
     meter = PowerMeter(make_spotter(model, []))
     for block in blocks_of(recording):
         meter.process(block)
-    return meter.report()
+    return meter.report(), subject_of(meter.spotter, [recording])
 
 
-def print_packaged(model: str, as_json: bool, figure: Path | None) -> None:
+def subject_of(spotter: "KeywordSpotter", heard: Sequence[str | Path]) -> str:
+    """Which model heard what, as the beginning of a title."""
+    model = f"{spotter.pack.name} {spotter.pack.version}"
+    match heard:
+        case [one] if one == RECORDING:
+            return f"{model} on the packaged recording"
+        case ["-"]:
+            return f"{model} on standard input"
+        case [one]:
+            return f"{model} on {click.format_filename(one, shorten=True)}"
+        case _:
+            return f"{model} on {len(heard)} recordings"
+
+
+def print_packaged(model: str, as_json: bool, figure: Path | None, full: bool) -> None:
     """Run a model over the packaged recording and print its report."""
-    report = report_of(model)
-    print_power(report, as_json, figure, typed=False)
+    report, subject = report_of(model)
+    print_power(report, subject, as_json, figure, full=full, typed=False)

@@ -1,4 +1,4 @@
-"""The power report as a table for a terminal of 80 columns; needs rich."""
+"""The power report in 80 columns: a summary of 24 lines, or all of it; needs rich."""
 
 import math
 from collections.abc import Sequence
@@ -12,11 +12,15 @@ from rich.text import Text
 from kws_stream.power.by_activity import ActivityPower
 from kws_stream.power.detail import BlockDetail
 from kws_stream.power.mcu import McuComparison
-from kws_stream.power.report import PowerReport, Row, Span
+from kws_stream.power.report import BatteryLife, PowerReport, Row, Span
 
 UNKNOWN = "unknown"
+SPAN, PARTS = ("low", "typical", "high"), ("core", "chip", "system")
+MEAN = "mean, unit current 1 nA"
+LEFT_OUT = "* low and typical without the rows that are unknown"
 _PREFIXES = ("n", "u", "m", "")
 # Plain ANSI colours follow the terminal's theme; these stay readable on light and dark.
+_KINDS = {"hit": "detected words", "speech": "other sound"}
 _STATUS_STYLES = {"silicon": "green", "simulated": "none", "estimated": "magenta"}
 
 
@@ -34,11 +38,46 @@ def format_quantity(nano: float | None, unit: str) -> str:
     return f"{scaled:.{decimals}f} {_PREFIXES[prefix]}{unit}"
 
 
-def render(report: PowerReport) -> RenderableType:
-    """The report for rich's `print`: core, chip and system, energy, batteries, peers, sources."""
+def render_summary(report: PowerReport, subject: str) -> RenderableType:
+    """The totals, what they are made of, energy and battery life, for rich's `print`.
+
+    subject: which model heard what; it is the beginning of the first line.
+    """
+    rows = _plain_table(MEAN, *SPAN, "status")
+    for name, _, parts, total in _sections(report):
+        for row in parts:
+            rows.add_row(row.block, *_span(row), _status(row.status))
+        rows.add_row(_total_name(name, report), *_span(total), "", style="bold")
+    energy = _plain_table("typical", *PARTS)
+    per_second = [format_quantity(report.energy[part].per_second_nj, "J") for part in PARTS]
+    energy.add_row("energy per second of sound", *per_second)
+    if report.words is not None and report.words.words:
+        energy.add_row(
+            f"energy per detected word ({report.words.words})", *_energy_per_word(report)
+        )
+    for life in report.battery_life[:1]:
+        energy.add_row(f"life on {life.battery.name}", *_years(life))
+    lines: list[RenderableType] = [_heading(_title(report, subject)), "", rows]
+    lines += [Text(LEFT_OUT), "", energy, ""]
+    if report.activity is not None:
+        heard = [
+            f"{format_quantity(kind.core_nw, 'W')} in {_KINDS.get(kind.kind, kind.kind)}"
+            for kind in report.activity
+            if kind.core_nw is not None
+        ]
+        if heard:
+            lines.append(Text(f"Core: {', '.join(heard)}."))
+    if not report.seconds:
+        lines.append(Text("No audio was processed: these are the figures at rest."))
+    lines.append(Text("--full adds layers, microcontrollers, other spotters, notes and sources."))
+    return Group(*lines)
+
+
+def render(report: PowerReport, subject: str = "") -> RenderableType:
+    """All of the report for rich's `print`; subject as of `render_summary`."""
     sources: list[str] = []
     parts: list[RenderableType] = [
-        _heading(f"Power, mean over {report.seconds:.4g} s of audio, unit current 1 nA"),
+        _heading(_title(report, subject)),
         _rows_table(report, sources),
     ]
     if report.activity is not None:
@@ -60,6 +99,17 @@ def render(report: PowerReport) -> RenderableType:
     parts += ["", _heading("Sources")]
     parts += [_hanging(f"[{number}]", source) for number, source in enumerate(sources, 1)]
     return Group(*parts)
+
+
+def _title(report: PowerReport, subject: str) -> str:
+    what = f"power over {_duration(report.seconds)} of sound"
+    return f"{subject}: {what}" if subject else what.capitalize()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 600:
+        return f"{seconds:.4g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
 
 
 def _heading(text: str) -> Text:
@@ -89,22 +139,44 @@ def _table(*headers: str, numeric: Sequence[str] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for header in headers:
         right = header in numeric
-        table.add_column(header, justify="right" if right else "left", no_wrap=right)
+        table.add_column(header, justify="right" if right else "left", overflow="fold")
     return table
 
 
-def _rows_table(report: PowerReport, sources: list[str]) -> Table:
-    numbers = ("low", "typical", "high")
-    table = _table("block", *numbers, "status", "source", numeric=numbers)
-    table.box = box.SIMPLE
-    sections: list[tuple[str, str, tuple[Row, ...], Span]] = [
+def _plain_table(first: str, *headers: str) -> Table:
+    """A table without lines; all columns of numbers, but for the first and the status."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first, overflow="fold")
+    for header in headers:
+        words = header == "status"
+        table.add_column(header, justify="left" if words else "right", overflow="fold")
+    return table
+
+
+def _sections(report: PowerReport) -> list[tuple[str, str, tuple[Row, ...], Span]]:
+    """Name, what is inside it, what it adds to that, and the total."""
+    return [
         ("core", "", report.core_rows, report.core),
         ("chip", "core", report.chip_rows, report.chip),
         ("system", "chip", report.system_rows, report.system),
     ]
+
+
+def _total_name(name: str, report: PowerReport) -> str:
+    """A total; * where a low or typical figure is left out of it."""
+    left_out = False
+    for inner, _, rows, _ in _sections(report):
+        left_out = left_out or any(row.typical is None for row in rows)
+        if inner == name:
+            break
+    return f"= {name}{' *' if left_out else ''}"
+
+
+def _rows_table(report: PowerReport, sources: list[str]) -> Table:
+    table = _table(MEAN, *SPAN, "status", "source", numeric=SPAN)
+    table.box = box.SIMPLE
     inner_span: Span | None = None
-    partial = False  # whether a low or typical figure is left out of the total
-    for name, inner, rows, span in sections:
+    for name, inner, rows, span in _sections(report):
         if inner_span is not None:
             table.add_row(f"{inner}, from above", *_span(inner_span), "", "")
         for row in rows:
@@ -114,9 +186,8 @@ def _rows_table(report: PowerReport, sources: list[str]) -> Table:
                 _status(row.status),
                 Text(_cite(sources, row.source)),
             )
-        partial = partial or any(row.typical is None for row in rows)
         table.add_row(
-            f"= {name}{' *' if partial else ''}",
+            _total_name(name, report),
             *_span(span),
             "",
             "",
@@ -124,7 +195,7 @@ def _rows_table(report: PowerReport, sources: list[str]) -> Table:
             end_section=True,
         )
         inner_span = span
-    table.caption = Text("* low and typical without the rows that are unknown")
+    table.caption = Text(LEFT_OUT)
     table.caption_justify = "left"
     return table
 
@@ -135,11 +206,10 @@ def _span(span: Span | Row) -> list[str]:
 
 def _energy_table(report: PowerReport, sources: list[str]) -> Table:
     """Energy and battery life, typical, of core, chip and system."""
-    parts = ("core", "chip", "system")
-    table = _table("typical", *parts, "source", numeric=parts)
-    energies = [report.energy[part] for part in parts]
+    table = _table("typical", *PARTS, "source", numeric=PARTS)
+    energies = [report.energy[part] for part in PARTS]
     table.add_row(
-        "energy per second of audio",
+        "energy per second of sound",
         *(format_quantity(energy.per_second_nj, "J") for energy in energies),
         "",
     )
@@ -149,21 +219,23 @@ def _energy_table(report: PowerReport, sources: list[str]) -> Table:
         "",
     )
     if report.words is not None and report.words.words:
-        words = report.words
-        shares = (words.core_nj, words.chip_nj, words.system_nj)
         table.add_row(
-            f"energy per detected word ({words.words})",
-            *(format_quantity(share, "J") for share in shares),
-            "",
+            f"energy per detected word ({report.words.words})", *_energy_per_word(report), ""
         )
     for life in report.battery_life:
-        years = (life.core_years, life.chip_years, life.system_years)
-        table.add_row(
-            f"life on {life.battery.name}",
-            *(f"{value:.1f} years" for value in years),
-            Text(_cite(sources, life.battery.source)),
-        )
+        source = Text(_cite(sources, life.battery.source))
+        table.add_row(f"life on {life.battery.name}", *_years(life), source)
     return table
+
+
+def _energy_per_word(report: PowerReport) -> list[str]:
+    assert report.words is not None
+    shares = (report.words.core_nj, report.words.chip_nj, report.words.system_nj)
+    return [format_quantity(share, "J") for share in shares]
+
+
+def _years(life: BatteryLife) -> list[str]:
+    return [f"{y:.1f} years" for y in (life.core_years, life.chip_years, life.system_years)]
 
 
 def _activity_table(activity: Sequence[ActivityPower]) -> Table:

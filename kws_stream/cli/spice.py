@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kws_stream.cli.figures import INK, SERIES, figure_file
+from kws_stream.cli.group import Group
 from kws_stream.cli.options import figure_option, json_option, make_spotter, model_option
 from kws_stream.cli.output import complain, print_json
 from kws_stream.cli.power_report import RECORDING
@@ -24,7 +25,7 @@ models_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def spice() -> None:
     """Transistors in ngspice against the emulator.
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kws_stream.cli.group import Group
 from kws_stream.cli.options import json_option
 from kws_stream.cli.output import complain, print_json
 from kws_stream.errors import DataError, DeviceError
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from kws_stream.live import TriggerRecord
 
 
-@click.group()
+@click.group(cls=Group)
 def triggers() -> None:
     """List, play and label the triggers that listen and serve kept."""
 

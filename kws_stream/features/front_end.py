@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
-from kws_stream.errors import InputError, ParameterError
+from kws_stream.errors import InputError, ParameterError, did_you_mean
 from kws_stream.features.conditioning import SILENCE, Conditioning, ConditioningSettings
 from kws_stream.features.filterbank import Filterbank, mel_centres
 from kws_stream.features.mel import MelBands
@@ -65,7 +65,10 @@ class FeatureSettings(ConditioningSettings):
         checked: dict[str, Any] = {}
         for name, value in values.items():
             if name not in known:
-                raise ParameterError(f"features: unknown setting {name!r}; know {sorted(known)}")
+                raise ParameterError(
+                    f"features: unknown setting {name!r}; know {sorted(known)}"
+                    f"{did_you_mean(str(name), known)}"
+                )
             default = known[name].default
             good: Any
             match default:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kws_stream.errors import PackError, ParameterError
+from kws_stream.errors import PackError, ParameterError, did_you_mean
 from kws_stream.network import Network
 from kws_stream.packs.arrays import parse_network
 from kws_stream.packs.manifest import MANIFEST, parse_manifest
@@ -61,7 +61,7 @@ def find(model: str | os.PathLike[str]) -> Path:
         return Path(text).resolve()
     raise PackError(
         f"need the name of a shipped model ({', '.join(shipped) or 'none'}) or the directory of "
-        f"a pack, got {text!r:.200}"
+        f"a pack, got {text!r:.200}{did_you_mean(text[:200], shipped)}"
     )
 
 

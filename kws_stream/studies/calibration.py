@@ -89,7 +89,7 @@ def read_measurements(path: str | os.PathLike[str], parameters: NetworkParameter
                 place = (int(row["block"]), int(row["cell"]))
                 values = [float(row[name]) for name in COLUMNS[2:]]
                 if place in rows:
-                    raise ValueError(f"block {place[0]} cell {place[1]} twice")
+                    raise ValueError(f"block {place[0]} cell {place[1]} twice, counted from 0")
                 if not np.isfinite(values).all():
                     raise ValueError(f"block {place[0]} cell {place[1]}: {values}")
                 rows[place] = values
@@ -97,7 +97,7 @@ def read_measurements(path: str | os.PathLike[str], parameters: NetworkParameter
         extra = [place for place in rows if place not in wanted]
         if absent or extra:
             what, first = ("no", absent[0]) if absent else ("an unknown", extra[0])
-            raise ValueError(f"{what} block {first[0]} cell {first[1]}")
+            raise ValueError(f"{what} block {first[0]} cell {first[1]}, counted from 0")
     except (OSError, ValueError, TypeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(

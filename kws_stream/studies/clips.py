@@ -99,7 +99,9 @@ def load_utterances(
         read = partial(_of_clip, settings)
         wanted = [selection.clips[row] for row in chosen]
         rows = list(workers.map(read, wanted, at_once=FILES_AT_ONCE, progress=progress))
-        labels, source = every[chosen], f"{os.fspath(data)}, split {selection.split}"
+        whole = selection.split == "all"
+        where = "the official test set" if whole else f"split {selection.split}"
+        labels, source = every[chosen], f"{os.fspath(data)}, {where}"
     stacked = np.stack(rows)
     return Utterances(
         features=_compact(stacked),

@@ -92,7 +92,7 @@ def noise_figure(study: NoiseStudy) -> "Figure":
             [1000 * row.state_na for row in shown],
             "o-",
             color=colour,
-            label=f"block {block}",
+            label=f"block {block + 1}",
         )
         factors = [row for row in rows if row.factor is not None and row.interval is not None]
         highs = [(row.interval or (0, 0))[1] for row in factors]

@@ -111,14 +111,17 @@ class NoiseStudy:
         factors = [one.factor for one in self.overall if one.factor is not None]
         shown = sum(factor >= CLAIM for factor in factors)
         if not factors:
-            return "no state differs at any level"
+            return "No state differs at any level."
         if shown == len(factors):
-            return f"at least {CLAIM:g}-fold suppression: shown at every level"
+            return f"This model suppresses errors at least {CLAIM:g}-fold at every level."
         if shown:
-            return f"at least {CLAIM:g}-fold suppression: shown at {shown} of {len(factors)} levels"
+            return (
+                f"This model suppresses errors at least {CLAIM:g}-fold at {shown} of "
+                f"{len(factors)} levels."
+            )
         return (
-            f"at least {CLAIM:g}-fold suppression: contradicted for this model, "
-            f"{min(factors):.2g} to {max(factors):.2g}"
+            f"Suppression by at least {CLAIM:g}, as published, is contradicted for this model: "
+            f"it is {min(factors):.2g} to {max(factors):.2g}."
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.constants import SAMPLE_RATE_HZ
-from kws_stream.errors import DataError, ParameterError
+from kws_stream.errors import DataError, ParameterError, did_you_mean
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.training.phrase import NearMisses, Phrase, sentences
 from kws_stream.training.phrase_recordings import read_recordings
@@ -73,9 +73,12 @@ class Amounts:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Amounts":
         """Raises ParameterError for unknown names and for numbers that are not above 0."""
-        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        known = [f.name for f in fields(cls)]
+        unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ParameterError(f"recipe speech: unknown settings {unknown}")
+            raise ParameterError(
+                f"recipe speech: unknown settings {unknown}{did_you_mean(str(unknown[0]), known)}"
+            )
         for name, value in values.items():
             kind = int if name in ("phrase", "near", "words", "recordings") else int | float
             high = 1 if name == "kokoro" else 100_000

@@ -8,7 +8,7 @@ from typing import Any
 
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.detector import DetectorSettings
-from kws_stream.errors import ParameterError
+from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.evaluation.speech_commands import TASKS
 from kws_stream.features import FeatureSettings
 from kws_stream.training.phrase import OTHER, Phrase
@@ -156,9 +156,12 @@ class Recipe:
     def from_settings(cls, settings: dict[str, Any]) -> "Recipe":
         """Recipe of settings with plain tables; raises ParameterError, also for unknown names."""
         values = dict(settings)
-        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        known = [f.name for f in fields(cls)]
+        unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ParameterError(f"unknown settings {unknown}")
+            raise ParameterError(
+                f"unknown settings {unknown}{did_you_mean(str(unknown[0]), known)}"
+            )
         try:
             values["features"] = FeatureSettings.from_dict(values.get("features", {}))
             values["detector"] = DetectorSettings.from_dict(values.get("detector", {}))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kws_stream.errors import ParameterError
+from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.features import FeatureSettings
 from kws_stream.training.recipe import Recipe
 
@@ -172,7 +172,10 @@ def _setting(name: str, given: Any, base: Recipe) -> Range | Choices:
     known = {f.name for f in fields(Recipe)} - set(FIXED)
     known |= {f"features.{f.name}" for f in fields(FeatureSettings)}
     if name not in known and not name.startswith("shares."):
-        raise ParameterError(f"unknown or fixed setting {name!r}; know {', '.join(sorted(known))}")
+        raise ParameterError(
+            f"unknown or fixed setting {name!r}; know {', '.join(sorted(known))}"
+            f"{did_you_mean(name, known)}"
+        )
     now = _value(base, name)
     if not isinstance(given, dict) or set(given) not in (
         {"choices"},

@@ -48,6 +48,32 @@ def test_a_study_writes_table_json_and_figure(study: str, tmp_path: Path) -> Non
     assert json.loads(printed.stdout) == figures
 
 
+def test_yields_stand_in_order_with_their_reason() -> None:
+    printed = run("montecarlo", "--clips", "12", "--jobs", "1", "--chips", "5", "--accuracy", "0.9")
+    rows = [line for line in printed.stdout.splitlines() if line.startswith(" ") and "(" in line]
+    levels = [float(line.split("%")[0]) for line in rows if "95 % interval" in line]
+    assert levels == sorted(levels, reverse=True)
+    assert sum("as --accuracy asks" in line for line in rows) == 1
+    assert any(f"{90:8.2f} % (as --accuracy asks)" in line for line in rows)
+    assert "(1 point below exact)" in printed.stdout
+    assert "(5 points below exact)" in printed.stdout
+    assert max(map(len, printed.stdout.splitlines())) <= 80
+
+
+def test_tables_count_blocks_and_cells_from_one(tmp_path: Path) -> None:
+    where = ["-m", "yes-8", "--clips", "4", "--jobs", "1"]
+    lines = run("noise", *where, "--draws", "1", "--level", "0.05").stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("          0.05")] == [
+        *("1", "2", "all")
+    ]
+    csv = tmp_path / "chip.csv"
+    lines = run("calibrate", str(csv), "--virtual", "0", *where).stdout.splitlines()
+    places = [tuple(line.split()[:2]) for line in lines if " beta2 " in line]
+    assert places[0] == ("1", "1")
+    assert places[-1] == ("2", "7")
+    assert csv.read_text("utf-8").splitlines()[1].startswith("0,0,")
+
+
 def test_settings_are_listed_and_can_be_given_as_file_and_option(tmp_path: Path) -> None:
     listed = run("settings")
     assert all(row["name"] in listed.output for row in ChipSettings.table())

@@ -33,7 +33,8 @@ def calibrate(
     """Find the codes that bring one chip's cells back to nominal.
 
     CSV: effective thresholds and state current of every cell as measured with the nominal
-    currents programmed; columns block, cell, beta1_na, beta2_na, alpha_na."""
+    currents programmed; columns block, cell (both counted from 0), beta1_na, beta2_na,
+    alpha_na."""
     from kws_stream import packs, studies
     from kws_stream.studies.figures import calibration_figure
 
@@ -64,7 +65,7 @@ def table(result: "Calibration", seed: int) -> str:
         f"{'current':>9}{'expected':>10}   in nA",
     ]
     lines += [
-        f"{one.block:>5}{one.cell:>5}  {one.parameter:<10}{one.nominal_na:9.4f}"
+        f"{one.block + 1:>5}{one.cell + 1:>5}  {one.parameter:<10}{one.nominal_na:9.4f}"
         f"{one.before_na:10.4f}{one.code:6d}{one.current_na:9.4f}{one.after_na:10.4f}"
         for one in result.codes
     ]
@@ -75,5 +76,6 @@ def table(result: "Calibration", seed: int) -> str:
         f"{1000 * result.error_na('after'):.2f} pA after, with codes of {result.head['bits']} bits",
         f"{name}: {100 * result.before:.2f} % before, {100 * result.after:.2f} % after; "
         f"nominal {100 * result.exact:.2f} %",
+        "Blocks and cells are counted from 1 here and from 0 in CSV and JSON.",
     ]
     return "\n".join(lines)

@@ -74,10 +74,19 @@ def table(figures: dict[str, Any]) -> str:
         "  flip: called otherwise than by the exact network",
         "",
     ]
-    for one in figures["yield"]:
+    name = figures["headline"].replace("_", " ")
+    lines.append(f"yield: the share of chips whose {name} is at least")
+    wanted = figures["yield"][0]  # then those at a distance from the exact network
+    for one in sorted(figures["yield"], key=lambda one: -one["accuracy"]):
+        drop = f"{100 * (figures['exact'] - one['accuracy']):.3g}"
+        reason = (
+            "as --accuracy asks"
+            if one is wanted
+            else f"{drop} point{'s' * (drop != '1')} below exact"
+        )
         low, high = (100 * value for value in one["interval"])
         lines.append(
-            f"yield at {100 * one['accuracy']:6.2f} %: {100 * one['share']:6.2f} % of chips "
-            f"(95 % interval {low:.1f} to {high:.1f})"
+            f"{100 * one['accuracy']:8.2f} % ({reason}):".ljust(36)
+            + f"{100 * one['share']:6.2f} % (95 % interval {low:.1f} to {high:.1f} %)"
         )
     return "\n".join(lines)

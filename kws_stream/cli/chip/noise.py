@@ -72,8 +72,9 @@ def table(result: "NoiseStudy") -> str:
         f"{'':>14}{'':>7}{'error, pA':>11}{'pA':>13}{'agree, %':>11}{'factor':>13}  95 % interval",
     ]
     for level in result.levels:
-        lines += [_line(row, str(row.block)) for row in result.rows if row.level == level]
-        lines += [_line(row, "all") for row in result.overall if row.level == level]
+        lines += [_line(row, str(row.block + 1)) for row in result.rows if row.level == level]
+        if len(result.rows) > len(result.levels):  # more than one block
+            lines += [_line(row, "all") for row in result.overall if row.level == level]
     return "\n".join([*lines, "", result.verdict])
 
 

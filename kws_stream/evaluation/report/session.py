@@ -4,7 +4,7 @@ Needs Matplotlib (extra `report`). What is remembered of a session is bounded: b
 neighbouring ones are joined, so that an hour is drawn as finely as a page can show it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +25,16 @@ COLUMNS = 2000
 MOST_EVENTS = 2000
 DRAWN_EVENTS = 60  # with their names
 DRAWN_STREAMS = 20
-_LINES = 8  # classes whose scores are drawn
+_LINES = 8  # scores that are drawn at least; those of words that fired always are
+_LEGEND_ROWS = 10
+_STROKES = ("-", "--", ":", "-.")  # of keywords beyond the colours
 
 
 @dataclass(frozen=True)
 class StreamLog:
     """One stream. heat (n, channels): loudest, scores (n, K): highest, power (n, 2): mean of cells
-    and feedforward in nW, in columns of column_s.
+    and feedforward in nW, in columns of column_s. events: the first of them; fired: the keywords of
+    all.
     """
 
     name: str
@@ -42,6 +45,7 @@ class StreamLog:
     power: FloatArray
     events: tuple[WakeEvent, ...]
     event_count: int
+    fired: frozenset[str]
 
 
 class SessionLog:
@@ -67,6 +71,7 @@ class SessionLog:
         self._open: list[tuple[FloatArray, FloatArray, FloatArray]] = []
         self._events: list[WakeEvent] = []
         self._event_count = 0
+        self._fired: set[str] = set()
         self._frames = 0
 
     def reset(self) -> None:
@@ -84,6 +89,7 @@ class SessionLog:
             for frame in zip(features, piece.smoothed, power, strict=True):
                 self._add(frame)
             self._event_count += len(piece.events)
+            self._fired |= {event.keyword for event in piece.events}
             self._events += piece.events[: MOST_EVENTS - len(self._events)]
 
     def _add(self, frame: tuple[FloatArray, FloatArray, FloatArray]) -> None:
@@ -117,6 +123,7 @@ class SessionLog:
                     power=power,
                     events=tuple(self._events),
                     event_count=self._event_count,
+                    fired=frozenset(self._fired),
                 )
             )
         self._begin(self._name)
@@ -236,13 +243,23 @@ def _picture(stream: StreamLog, spotter: KeywordSpotter) -> str:
                 rotation=30,
                 fontsize=8,
             )
-        for colour, (name, column) in zip(SERIES, _drawn(stream, spotter), strict=False):
-            scores.plot(times, column, color=colour, label=name, lw=1.2)
+        drawn = _drawn(stream, spotter)
+        for name in drawn:
+            place = list(spotter.thresholds).index(name)  # one look in every recording
+            scores.plot(
+                times,
+                stream.scores[:, spotter.classes.index(name)],
+                color=SERIES[place % len(SERIES)],
+                ls=_STROKES[place // len(SERIES) % len(_STROKES)],
+                label=name,
+                lw=1.2,
+            )
         for level in sorted(set(spotter.thresholds.values())):
             scores.axhline(level, color=INK, ls=":", lw=1)
         scores.set_ylim(-0.04, 1.04)
         scores.set_ylabel("score")
-        scores.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        columns = -(-len(drawn) // _LEGEND_ROWS)
+        scores.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=columns)
         power.plot(times, stream.power.sum(axis=1), color=ACCENT, label="core", lw=1.2)
         power.plot(times, stream.power[:, 0], color=INK, label="cells", lw=1, ls="--")
         power.set_ylim(bottom=0)
@@ -252,19 +269,32 @@ def _picture(stream: StreamLog, spotter: KeywordSpotter) -> str:
         power.set_xlim(0, end_s)
         caption = (
             "Above: what the filterbank's channels gave, with each event from its estimated start "
-            "to its time. Middle: smoothed scores of the keywords that rose highest, thresholds "
-            "dotted. Below: the core's power, simulated."
+            f"to its time. Middle: smoothed scores, {_which(drawn, spotter)}; thresholds dotted. "
+            "Below: the core's power, simulated."
         )
+        if len(stream.events) > DRAWN_EVENTS:
+            caption += f" Only the first {DRAWN_EVENTS} events are marked above."
         return as_html(figure, label, caption)
 
 
-def _drawn(stream: StreamLog, spotter: KeywordSpotter) -> Iterator[tuple[str, FloatArray]]:
-    """Keywords with the highest scores, in the order of classes."""
-    columns = {name: spotter.classes.index(name) for name in spotter.thresholds}
-    highest = sorted(columns, key=lambda name: -stream.scores[:, columns[name]].max())[:_LINES]
-    for name in columns:
-        if name in highest:
-            yield name, stream.scores[:, columns[name]]
+def _drawn(stream: StreamLog, spotter: KeywordSpotter) -> list[str]:
+    """Keywords that fired, and those with the highest scores, in the order of classes."""
+
+    def rank(name: str) -> tuple[bool, float]:
+        return name not in stream.fired, -stream.scores[:, spotter.classes.index(name)].max()
+
+    highest = sorted(spotter.thresholds, key=rank)[: max(_LINES, len(stream.fired))]
+    return [name for name in spotter.thresholds if name in highest]
+
+
+def _which(drawn: Sequence[str], spotter: KeywordSpotter) -> str:
+    left_out = len(spotter.thresholds) - len(drawn)
+    if not left_out:
+        return "of every keyword"
+    return (
+        "of every keyword that fired and of those that rose highest (left out are "
+        f"{left_out} that fired nowhere in it)"
+    )
 
 
 def _power(power: PowerReport) -> str:
