@@ -67,6 +67,14 @@ def test_the_word_and_its_threshold_come_from_the_settings(plugin, pack):
         plugin("hey", {"model": str(pack)})
 
 
+@pytest.mark.parametrize("name", ["hey computer", "Hey-Computer", "HEY_COMPUTER"])
+def test_the_word_may_be_written_as_people_write_it(name, plugin):
+    engine = plugin(name, {"model": "hey-computer", "threshold": 0.5})
+    assert engine._spotter.thresholds == {"hey_computer": 0.5}
+    with pytest.raises(ParameterError, match="got 'hey computers'"):
+        plugin("hey computers", {"model": "hey-computer"})
+
+
 def test_the_entry_point_names_the_plugin(plugin):
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
     module, _, name = project["project"]["entry-points"]["opm.wake_word"][

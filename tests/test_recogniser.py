@@ -1,9 +1,11 @@
 """Sentences for a Wyoming speech-to-text service: all of the audio, and nobody waits."""
 
+import contextlib
 import json
 import socket
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from wyoming.event import read_event, write_event
 
 from kws_stream import KeywordSpotter
 from kws_stream.cli import main
+from kws_stream.integrations.wyoming.recogniser import MOST_AT_ONCE, Recogniser
+from kws_stream.integrations.wyoming.server import Address
+from kws_stream.live import AudioFeed
 from tests.pack_factory import build_pack
 from tests.test_audio_microphone import FakeSounddevice
 from tests.test_cli import noise
@@ -90,3 +95,79 @@ def test_a_service_that_is_not_there_is_counted(pack, pcm, monkeypatch):
     assert result.exit_code == 0
     assert "without an answer" in result.stderr
     assert listen(monkeypatch, pack, pcm, "--transcribe", "nowhere").exit_code == 2
+
+
+def flood(link):
+    with contextlib.suppress(OSError):
+        while True:
+            link.sendall(b'{"type": "ping"}\n')
+
+
+def pings(link):
+    with contextlib.suppress(OSError):
+        while not time.sleep(0.01):
+            link.sendall(b'{"type": "ping"}\n')
+
+
+def words(text):
+    def answer(link):
+        link.sendall(text)
+        while link.recv(4096):
+            pass
+
+    return answer
+
+
+ODD = {
+    "pings for ever": pings,
+    "floods with pings": flood,
+    "hangs up": lambda link: None,
+    "never reads": lambda link: time.sleep(1.0),
+    "says nothing": words(b""),
+    "stops in a message": words(b'{"type": "transcript", "data_length": 20}\n{"te'),
+    "sends a line without end": words(b"x" * 200_000),
+    "promises a gigabyte": words(b'{"type": "transcript", "payload_length": 1000000000}\n'),
+    "answers a number": words(b'{"type": "transcript", "data": {"text": 5}}\n'),
+    "answers nothing": words(b'{"type": "transcript"}\n'),
+    "answers half a pair": words(b'{"type": "transcript", "data": {"text": "\\ud800"}}\n'),
+    "is no Wyoming": words(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("answer", ODD.values(), ids=ODD)
+def test_a_service_that_answers_oddly_gives_its_place_back(answer):
+    texts = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with contextlib.suppress(OSError), server.accept()[0] as link:
+                answer(link)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        address = Address("127.0.0.1", server.getsockname()[1])
+        recogniser = Recogniser(address, lambda *told: texts.append(told), answer_s=0.3)
+        feed = AudioFeed(0.2, 0)
+        assert recogniser.start({}, feed)
+        feed.put(np.zeros(3200, np.float32))
+        recogniser.close()
+        thread.join(5.0)
+    assert (recogniser.started, recogniser.failed, texts) == (1, 1, [])
+    places = [recogniser._places.acquire(blocking=False) for _ in range(MOST_AT_ONCE)]
+    assert all(places)
+
+
+def test_a_service_that_does_not_read_does_not_hold_a_place_for_every_chunk():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        address = Address("127.0.0.1", server.getsockname()[1])
+        recogniser = Recogniser(address, lambda *told: None, answer_s=0.2)
+        feed = AudioFeed(0.5, 0)
+        feed.end = 10**9  # far more sound than the buffers on the way hold
+        assert recogniser.start({}, feed)
+        for _ in range(500):
+            feed.put(np.zeros(16_000, np.float32))
+        feed.finish()
+        recogniser.close(20.0)
+    assert not any(thread.is_alive() for thread in recogniser._threads)
+    assert recogniser.failed == 1

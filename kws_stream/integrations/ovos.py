@@ -4,7 +4,8 @@ In mycroft.conf:
 
     "hotwords": {"stop": {"module": "kws-stream-ovos", "model": "commands-12", "threshold": 0.8}}
 
-The word is the name of the hotword, or `keyword` where that is given.
+The word is the name of the hotword, or `keyword` where that is given; case makes no difference, and
+spaces, hyphens and underscores stand for one another.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.errors import MissingExtraError, ParameterError
+from kws_stream.integrations.names import plain
 from kws_stream.pipeline import KeywordSpotter
 
 try:
@@ -34,11 +36,13 @@ class KwsStreamHotWord(HotWordEngine):  # type: ignore[misc,unused-ignore]
         super().__init__(key_phrase, config)
         settings = self.config
         self._spotter = KeywordSpotter(settings.get("model", "commands-12"))
-        self._keyword = str(settings.get("keyword", self.key_phrase))
-        if self._keyword not in self._spotter.thresholds:
+        asked = str(settings.get("keyword", self.key_phrase))
+        same = [word for word in self._spotter.thresholds if plain(word) == plain(asked)]
+        self._keyword = asked if asked in self._spotter.thresholds else "".join(same[:1])
+        if not self._keyword:
             raise ParameterError(
                 f"hotword: need a keyword of {self._spotter.pack.name} "
-                f"({', '.join(self._spotter.thresholds)}), got {self._keyword!r}; set `keyword`"
+                f"({', '.join(self._spotter.thresholds)}), got {asked!r}; set `keyword`"
             )
         if settings.get("threshold") is not None:
             self._spotter.set_thresholds({self._keyword: float(settings["threshold"])})

@@ -1,36 +1,53 @@
 """The sentence around a wake word, sent to a Wyoming speech-to-text service while it is spoken."""
 
+import asyncio
 import io
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
-from wyoming.event import read_event, write_event
+from wyoming.event import write_event
 
 from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.errors import InputError
+from kws_stream.integrations.wyoming.messages import Limits, read_message
 from kws_stream.integrations.wyoming.server import Address
 from kws_stream.live import AudioFeed
 
 _FORM = {"rate": SAMPLE_RATE_HZ, "width": 2, "channels": 1}
 _CHUNK_BYTES = 6400  # 0.2 s
 MOST_AT_ONCE = 4
-ANSWER_S = 30.0  # for the service to connect, to read, and to answer
+ANSWER_S = 30.0  # for the service to connect, to have read everything, and to answer
+_MOST_MESSAGES = 1000  # of the service, until it answers
+_MOST_BYTES = 2**16  # of each part of a message
 
 
 class Recogniser:
     """Sends at most `MOST_AT_ONCE` sentences at a time; what is too many is skipped.
 
-    In place of a `CommandRunner`; `started`, `skipped` and `failed` count.
+    In place of a `CommandRunner`; `started`, `skipped` and `failed` count. A service that does not
+    read, does not answer or answers something else holds a place for a bounded time.
     """
 
-    def __init__(self, address: Address, on_text: Callable[[dict[str, str], str], None]) -> None:
-        """on_text: called in a thread with the event's variables and each transcript."""
+    def __init__(
+        self,
+        address: Address,
+        on_text: Callable[[dict[str, str], str], None],
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        """on_text: called in a thread with the event's variables and each transcript.
+
+        answer_s: seconds for the service to connect, to have read everything after the last of the
+        sound, and to answer then.
+        """
         self.started = self.skipped = self.failed = 0
         self._address = address
         self._on_text = on_text
+        self._answer_s = answer_s
         self._places = threading.Semaphore(MOST_AT_ONCE)
         self._threads: list[threading.Thread] = []
 
@@ -48,13 +65,11 @@ class Recogniser:
 
     def _run(self, variables: dict[str, str], audio: AudioFeed) -> None:
         try:
-            with self._connect() as link, link.makefile("rwb") as stream:
-                text = _transcribe(stream, audio)
-            if text is None:
-                self.failed += 1
-            else:
-                self._on_text(variables, text)
-        except (OSError, ValueError, KeyError):  # not there, too slow, or no Wyoming
+            with self._connect() as link:
+                self._send(link, audio)
+                text = asyncio.run(self._answer(link))
+            self._on_text(variables, text)
+        except (OSError, ValueError):  # not there, too slow, or no Wyoming
             self.failed += 1
         finally:
             audio.stop()
@@ -62,33 +77,69 @@ class Recogniser:
 
     def _connect(self) -> socket.socket:
         if not self._address.path:
-            return socket.create_connection((self._address.host, self._address.port), ANSWER_S)
+            place = (self._address.host, self._address.port)
+            return socket.create_connection(place, self._answer_s)
         link = socket.socket(socket.AF_UNIX)
-        link.settimeout(ANSWER_S)
+        link.settimeout(self._answer_s)
         link.connect(self._address.path)
         return link
 
-    def close(self, timeout_s: float = ANSWER_S) -> None:
-        """Wait for the answers to what was sent."""
+    def _send(self, link: socket.socket, audio: AudioFeed) -> None:
+        until = time.monotonic() + audio.seconds + self._answer_s
+        with io.BufferedWriter(_Link(link, until)) as stream:
+            write_event(Transcribe().event(), stream)
+            write_event(AudioStart(**_FORM).event(), stream)
+            audio.write_to(_Chunks(stream))
+            write_event(AudioStop().event(), stream)
+
+    async def _answer(self, link: socket.socket) -> str:
+        """The transcript; raises InputError for another answer, TimeoutError for none."""
+        limits = Limits(_MOST_BYTES, _MOST_BYTES, _MOST_BYTES, self._answer_s, self._answer_s)
+        async with asyncio.timeout(self._answer_s):
+            reader, writer = await asyncio.open_connection(sock=link, limit=_MOST_BYTES)
+            try:
+                for _ in range(_MOST_MESSAGES):
+                    message = await read_message(reader, limits)
+                    if message is None:
+                        raise InputError("need a transcript, got the end of the connection")
+                    if Transcript.is_type(message.type):
+                        text = message.data.get("text")
+                        if not isinstance(text, str):
+                            raise InputError(f"need a text, got {text!r:.80}")
+                        return text
+            finally:
+                writer.transport.abort()
+        raise InputError(f"need a transcript, got {_MOST_MESSAGES} other messages")
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Wait for the answers to what was sent, by default as long as one may take."""
+        until = time.monotonic() + (2 * self._answer_s if timeout_s is None else timeout_s)
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, until - time.monotonic()))
 
 
-def _transcribe(stream: Any, audio: AudioFeed) -> str | None:
-    write_event(Transcribe().event(), stream)
-    write_event(AudioStart(**_FORM).event(), stream)
-    audio.write_to(_Chunks(stream))
-    write_event(AudioStop().event(), stream)
-    while (event := read_event(stream)) is not None:
-        if Transcript.is_type(event.type):
-            return Transcript.from_event(event).text
-    return None
+class _Link(io.RawIOBase):
+    """A connection to write to, until a time of the monotonic clock, when all must be read."""
+
+    def __init__(self, link: socket.socket, until: float) -> None:
+        self._link = link
+        self._until = until
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the service reads too slowly")
+        self._link.settimeout(left)
+        return self._link.send(data)
 
 
 class _Chunks(io.RawIOBase):
     """A file whose bytes become audio chunks."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: "io.BufferedWriter[_Link]") -> None:
         self._stream = stream
 
     def write(self, data: Any) -> int:
