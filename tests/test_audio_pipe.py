@@ -3,14 +3,17 @@
 import io
 import itertools
 import os
+import struct
 import threading
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kws_stream.audio import AudioSource, PipeSource, Resampler, to_float32
+from kws_stream.audio.formats import mpeg_frame_bytes, recognise
 from kws_stream.errors import AudioError, ParameterError, TruncatedAudioError
 
 
@@ -95,12 +98,110 @@ def test_a_single_byte_is_cut_and_nothing_at_all_is_an_error():
         read(io.BytesIO())
 
 
-@pytest.mark.parametrize("head", [b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM"])
+def box(kind, size=28):
+    return struct.pack(">I", size) + b"ftyp" + kind + bytes(16)
+
+
+def adts(frames, length=200):
+    """AAC frames of 16 kHz with a head of 7 bytes each."""
+    head = bytes([0xFF, 0xF1, 0x60, 0x40 | length >> 11, length >> 3 & 0xFF, (length & 7) << 5, 0])
+    return frames * (head + bytes([1]) * (length - 7))
+
+
+HEADS = {
+    "RIFF": b"RIFF",
+    "RF64": b"RF64",
+    "FLAC": b"fLaC",
+    "Ogg": b"OggS",
+    "FORM": b"FORM",
+    "W64": b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb",
+    "CAF": b"caff\0\1\0\0desc",
+    "AU": b".snd\0\0\0\x18",
+    "M4A": box(b"M4A "),
+    "MP4": box(b"isom"),
+    "WebM": b"\x1a\x45\xdf\xa3\x9f\x42\x86",
+    "AMR": b"#!AMR\n",
+    "AMR-WB": b"#!AMR-WB\n",
+    "WMA": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
+    "NIST": b"NIST_1A\n   1024\n",
+    "ID3": b"ID3\4\0\0\0\0\1\0" + bytes(128) + b"\xff\xfb\x90\x44",
+    "AAC": adts(6),
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_a_file_format_is_not_taken_for_samples(head):
     data = head + bytes(100)
-    for stream in (io.BytesIO(data), Pieces([data[:1], data[1:3], data[3:]])):
+    by_bytes = [data[i : i + 1] for i in range(len(data))]
+    for stream in (io.BytesIO(data), Pieces([data[:1], data[1:3], data[3:]]), Pieces(by_bytes)):
         with pytest.raises(AudioError, match="raw 16-bit PCM"):
             read(stream)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_an_mp3_is_recognised_with_and_without_its_first_frame(rate, mode):
+    if "MP3" not in soundfile.available_formats():
+        pytest.skip("this libsndfile writes no mp3")
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).normal(0, 0.1, 2 * rate)
+    soundfile.write(file, noise, rate, format="MP3", bitrate_mode=mode)
+    data = file.getvalue()
+    for mp3 in (data, data[mpeg_frame_bytes(data[:8]) :]):
+        for size in (len(mp3), 1000, 7):
+            pieces = [mp3[at : at + size] for at in range(0, len(mp3), size)]
+            with pytest.raises(AudioError, match="got an MP3 file"):
+                read(Pieces(pieces))
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        [0, 0, 0, 0],
+        [0, 8192, 0x7466, 0x7078],  # 00 00 00 20 "ftxp", not "ftyp"
+        [-1025, -28524, 100, 200],  # ff fb 94 90: the head of an MP3 frame, but one alone
+        [-3585, 20576, 300, 400],  # ff f1 60 50: of AAC
+        [-1, -1, -1, -1],
+        [0x4449, 1, 2, 3],  # "ID", then no tag
+        [0x5249, 0x4645, 5, 6],  # "IR" "EF"
+        [17690, -23584, 1, 1],  # nearly Matroska
+    ],
+)
+@pytest.mark.parametrize("then", ["noise", "silence", "end"])
+def test_raw_samples_are_never_taken_for_a_file(start, then):
+    rest = {"noise": samples(20_000), "silence": np.zeros(20_000, "<i2"), "end": samples(0)}[then]
+    sent = np.concatenate([np.array(start, "<i2"), rest])
+    assert np.array_equal(read(io.BytesIO(sent.tobytes())), sent)
+    pieces = [sent[at : at + 80].tobytes() for at in range(0, len(sent), 80)]
+    assert np.array_equal(read(Pieces(pieces)), sent)
+
+
+def test_random_samples_are_never_taken_for_a_file():
+    for seed in range(3000):
+        assert not recognise(samples(40, seed=seed).tobytes())
+
+
+def test_usual_samples_are_settled_by_their_first_four_bytes():
+    for value in range(-32768, 32768, 7):
+        head = struct.pack("<hh", value, value)
+        if head[0] != 0xFF:  # what begins like an MPEG frame waits for the next
+            assert recognise(head) == "", head
+
+
+def test_a_stream_that_begins_like_an_mp3_frame_waits_no_longer_than_for_the_next_one():
+    sent = np.concatenate([np.array([-1025, -28524], "<i2"), samples(2000)])
+    blocks = PipeSource(Pieces([sent[at : at + 160].tobytes() for at in range(0, 2002, 160)]))
+    assert len(next(blocks.blocks())) <= 1000
+
+
+@pytest.mark.parametrize("channel", [1, 3])
+def test_a_channel_of_a_pipe_is_heard_alone(channel):
+    sent = samples(3000, 3)
+    source = PipeSource(io.BytesIO(sent.tobytes()), channels=3, channel=channel)
+    got = np.concatenate(list(source.blocks()))
+    assert np.array_equal(got, to_float32(sent[:, channel - 1]))
+    with pytest.raises(ParameterError, match="channel 4: need a pipe with that channel, got 3"):
+        PipeSource(io.BytesIO(), channels=3, channel=4)
 
 
 def test_a_live_pipe_is_heard_before_it_ends():

@@ -1,171 +1,116 @@
-"""What an audio file's own header says about its length, compared with the file.
+"""How a file has to be read so that all of its sound is heard.
 
-libsndfile reads a file that was cut short without a word in most formats, so the sizes are
-compared here: the data chunk of WAV (RIFF, RIFX, RF64, extensible or not) and AIFF, the byte count
-of an MP3's Xing header, and the end-of-stream flag of the last Ogg page. A FLAC header counts
-samples; whoever decodes compares that.
+libsndfile believes what headers say and reads files that are longer or shorter without a word, so
+that is compared with the file here, before it decodes: the sizes of chunks, the pages of Ogg, the
+number of samples in FLAC, the number of bytes in the Xing header of an MP3.
 
-Formats: RIFF and WAVE (Microsoft Multimedia Programming Interface 1.0; EBU Tech 3306 for RF64),
-AIFF 1.3, RFC 3533 (Ogg), ID3v2.4, and the Xing header as LAME writes it.
+Formats: those of `chunks` and `ogg`; RFC 9639 (FLAC), ID3v2.4, the Xing header as LAME writes it.
 """
 
-import io
+import mmap
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-_UNKNOWN_64 = 0xFFFF_FFFF_FFFF_FFFF
-_CUT_HEADER = "the file ends inside its header"
-_MOST_CHUNKS = 10_000
-_LARGEST_OGG_PAGE = 27 + 255 + 255 * 255
+from kws_stream.audio.chunks import CUT_HEADER, inspect_au, inspect_chunks, layout_of
+from kws_stream.audio.formats import id3_bytes, mpeg_frame_bytes
+from kws_stream.audio.ogg import inspect_ogg
+from kws_stream.audio.parts import Inspection, Part
 
-
-@dataclass(frozen=True)
-class Header:
-    """What a header tells.
-
-    cut: why the file must have been cut short, as the start of a sentence; empty if nothing tells.
-    zero_size_at: where a WAV holds a data size of 0 that means "to the end of the file"; else None.
-    """
-
-    cut: str = ""
-    zero_size_at: int | None = None
+# "fLaC" and the head of the first metadata block, which always has 34 bytes; last one or not
+_FLAC_STARTS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
+_LONGEST_MPEG_FRAME = 2_881
 
 
-def inspect_header(path: Path) -> Header:
-    """Compare what the header of `path` promises with what is there; raises OSError."""
+def inspect_file(path: Path) -> Inspection:
+    """The parts of a file; raises OSError."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        magic = file.read(12)
+        magic = file.read(40)
         if magic[:4] in (b"RIFF", b"RIFX", b"RF64", b"FORM") and size < 12:
-            return Header(_CUT_HEADER)
-        if magic[:4] in (b"RIFF", b"RIFX", b"RF64") and magic[8:] == b"WAVE":
-            return _wave(file, size, magic)
-        if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
-            return _aiff(file, size)
+            return Inspection((Part(0, size),), CUT_HEADER)
+        if (layout := layout_of(magic)) is not None:
+            return inspect_chunks(file, size, layout)
+        if magic[:4] in (b".snd", b"dns."):
+            return inspect_au(file, size)
         if magic[:4] == b"OggS":
-            return _ogg(file, size)
-        return _mp3(file, size)
+            return inspect_ogg(file, size)
+        file.seek(first := _after_id3(file, 0))
+        if file.read(4) == b"fLaC":
+            return _flac(file, first, _before_tags(file, size))
+        return _mp3(file, first, size)
 
 
-def _unknown(size: int) -> bool:
-    """Whether a 32-bit size is what writers to a pipe put where they cannot know it.
-
-    ffmpeg writes 2^32 - 1, sox 2^31 - 4096, arecord 2^31 or a little less; some subtract the
-    header. Within 4 KiB of either power of two nothing else is likely.
-    """
-    return abs(size - (1 << 31)) <= 4096 or size >= (1 << 32) - 4096
-
-
-def _chunks(file: BinaryIO, size: int, big_endian: bool) -> Iterator[tuple[bytes, int, int]]:
-    """(name, where the body starts, bytes it promises) of every chunk after the form's header."""
-    at = 12
-    for _ in range(_MOST_CHUNKS):
+def _after_id3(file: BinaryIO, at: int) -> int:
+    """Where the ID3v2 tags at `at` end."""
+    while True:
         file.seek(at)
-        head = file.read(8)
-        if len(head) < 8:
-            return
-        length = int.from_bytes(head[4:], "big" if big_endian else "little")
-        yield head[:4], at + 8, length
-        at += 8 + length + length % 2
-        if at >= size:
-            return
+        length = id3_bytes(file.read(10))
+        if not length:
+            return at
+        at += length
 
 
-def _shortfall(promised: int, present: int) -> str:
-    return f"the header promises {promised} bytes of audio and the file holds {max(present, 0)}"
+def _before_tags(file: BinaryIO, size: int) -> int:
+    """Where the tags at the end of a file begin: ID3v1, and APE with its footer of 32 bytes."""
+    file.seek(max(0, size - 128))
+    if size > 128 and file.read(3) == b"TAG":
+        size -= 128
+    file.seek(max(0, size - 32))
+    footer = file.read(32)
+    if footer[:8] == b"APETAGEX" and len(footer) == 32:
+        has_header = footer[23] & 0x80
+        size -= int.from_bytes(footer[12:16], "little") + (32 if has_header else 0)
+    return max(size, 0)
 
 
-def _wave(file: BinaryIO, size: int, magic: bytes) -> Header:
-    big_endian = magic[:4] == b"RIFX"
-    form = int.from_bytes(magic[4:8], "big" if big_endian else "little")
-    long_size = None
-    for name, body, promised in _chunks(file, size, big_endian):
-        if name == b"ds64" and magic[:4] == b"RF64":
-            file.seek(body + 8)  # after the 64-bit size of the form
-            long_size = int.from_bytes(file.read(8), "little")
-        if name != b"data":
-            continue
-        if long_size is not None and promised == 0xFFFF_FFFF:
-            if long_size in (0, _UNKNOWN_64):
-                return Header()
-            promised = long_size
-        elif _unknown(promised):
-            return Header()
-        elif promised == 0:
-            # a finished file of no samples may hold other chunks, which its form counts
-            open_ended = size > body and (form + 8 <= body or _unknown(form))
-            return Header(zero_size_at=body - 4 if open_ended else None)
-        if body + promised > size:
-            return Header(_shortfall(promised, size - body))
-        return Header()
-    if form + 8 > size and form and not _unknown(form):
-        return Header(_CUT_HEADER)
-    return Header()
+def _flac(file: BinaryIO, first: int, size: int) -> Inspection:
+    """Every FLAC file in the file, its number of samples hidden, so that it is read to its end."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        starts = {first}
+        for pattern in _FLAC_STARTS:
+            at = data.find(pattern, first + 4)
+            while at >= 0:
+                starts.add(at)
+                at = data.find(pattern, at + 4)
+        places = sorted(start for start in starts if start < size)
+        parts = []
+        for start, stop in zip(places, [*places[1:], size], strict=True):
+            # the low 36 bits of bytes 18 to 25: the number of samples; 0 where it is not known
+            count = data[start + 21 : start + 26]
+            if len(count) < 5:
+                parts.append(Part(start, stop))
+                continue
+            frames = int.from_bytes(count, "big") & (1 << 36) - 1
+            hidden = bytes([count[0] & 0xF0, 0, 0, 0, 0])
+            parts.append(Part(start, stop, {start + 21: hidden}, frames))
+    if first and len(parts) == 1:  # libsndfile skips the tags
+        parts[0] = Part(0, parts[0].stop, parts[0].changed, parts[0].frames)
+    return Inspection(tuple(parts))
 
 
-def _aiff(file: BinaryIO, size: int) -> Header:
-    for name, body, promised in _chunks(file, size, big_endian=True):
-        if name == b"SSND" and not _unknown(promised) and body + promised > size:
-            return Header(_shortfall(promised - 8, size - body - 8))  # 8: offset and block size
-    return Header()
+def _mp3(file: BinaryIO, first: int, size: int) -> Inspection:
+    """The Xing header in the first frame of an MP3 may count the frames and the bytes.
 
-
-def _ogg(file: BinaryIO, size: int) -> Header:
-    """The last page must be whole and carry the end-of-stream flag (RFC 3533, section 6)."""
-    start = max(0, size - 2 * _LARGEST_OGG_PAGE)
-    file.seek(start)
-    tail = file.read()
-    at = tail.rfind(b"OggS")
-    while at >= 0 and tail[at + 4 : at + 5] not in (b"\0", b""):  # chance letters, not a page
-        at = tail.rfind(b"OggS", 0, at)
-    page = tail[max(at, 0) :]
-    if at >= 0 and len(page) >= 27:
-        segments = page[27 : 27 + page[26]]
-        whole = len(segments) == page[26] and len(page) >= 27 + len(segments) + sum(segments)
-        if whole and page[5] & 4:
-            return Header()
-    return Header("the last Ogg page is missing or incomplete")
-
-
-def _mp3(file: BinaryIO, size: int) -> Header:
-    """The Xing header in the first frame of an MP3 may count the bytes from that frame on."""
-    file.seek(0)
-    head = file.read(10)
-    first = 0
-    if head[:3] == b"ID3" and len(head) == 10:
-        first = 10 + sum(
-            (byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)
-        )
-        first += 10 if head[5] & 0x10 else 0  # a footer
+    Where it does not, or counts others, the decoder must not know it.
+    """
+    stop = _before_tags(file, size)
+    unknown = Inspection((Part(0, stop, checked=False),))
     file.seek(first)
     frame = file.read(128)
-    if len(frame) < 128 or frame[0] != 0xFF or frame[1] & 0xE6 != 0xE2:  # sync word, layer III
-        return Header()
+    if len(frame) < 128 or not mpeg_frame_bytes(frame):
+        return unknown
     at = max(frame.find(b"Xing", 0, 64), frame.find(b"Info", 0, 64))
-    if at < 0 or not frame[at + 7] & 2:  # flag 2: the byte count is there
-        return Header()
-    at += 12 if frame[at + 7] & 1 else 8  # flag 1: the frame count comes before it
-    promised = int.from_bytes(frame[at : at + 4], "big")
+    if at < 0:
+        return unknown
+    hidden = Inspection((Part(0, stop, {first + at: bytes(4)}, checked=False),))
+    flags = frame[at + 7]
+    if not flags & 2:  # the number of bytes is not there
+        return hidden
+    bytes_at = at + (12 if flags & 1 else 8)  # flag 1: the number of frames comes before it
+    promised = int.from_bytes(frame[bytes_at : bytes_at + 4], "big")
     if first + promised > size:
-        return Header(_shortfall(promised, size - first))
-    return Header()
-
-
-class OpenEnded(io.FileIO):
-    """A WAV whose data size of 0 reads as 2^32 - 1, which libsndfile takes for "to the end"."""
-
-    def __init__(self, path: str, size_at: int) -> None:
-        super().__init__(path, "rb")
-        self._size_at = size_at
-
-    def readinto(self, buffer: Any) -> int:
-        """As the file's, with the four bytes of the size set."""
-        at = self.tell()
-        got = super().readinto(buffer) or 0
-        first, last = max(self._size_at, at), min(self._size_at + 4, at + got)
-        if first < last:
-            memoryview(buffer).cast("B")[first - at : last - at] = b"\xff" * (last - first)
-        return got
+        cut = f"the header promises {promised} bytes of audio and the file holds {size - first}"
+        return Inspection((Part(0, size),), cut)
+    counts_all = flags & 1 and stop - first - promised <= _LONGEST_MPEG_FRAME
+    return Inspection((Part(0, size),)) if counts_all else hidden

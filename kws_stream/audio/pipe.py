@@ -1,12 +1,13 @@
 """Raw PCM from a pipe, as it comes."""
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
 
-from kws_stream.audio.mix import mix_down
+from kws_stream.audio.formats import recognise, with_article
+from kws_stream.audio.mix import Mixer, checked_channel
 from kws_stream.audio.pcm import to_float32
 from kws_stream.audio.resample import Resampler, checked_rate
 from kws_stream.audio.source import Pcm
@@ -16,7 +17,6 @@ from kws_stream.errors import AudioError, ParameterError, TruncatedAudioError
 _SAMPLE_BYTES = 2
 _READ_BYTES = 1 << 16
 _MOST_CHANNELS = 64
-_CONTAINERS = {b"RIFF": "WAV", b"RF64": "WAV", b"FORM": "AIFF", b"fLaC": "FLAC", b"OggS": "Ogg"}
 
 
 class PipeSource:
@@ -27,11 +27,21 @@ class PipeSource:
     """
 
     def __init__(
-        self, stream: Any, rate: int = SAMPLE_RATE_HZ, channels: int = 1, name: str = "-"
+        self,
+        stream: Any,
+        rate: int = SAMPLE_RATE_HZ,
+        channels: int = 1,
+        name: str = "-",
+        channel: int | None = None,
+        on_note: Callable[[str], None] | None = None,
     ) -> None:
-        """stream: anything with `read1` or `read`; rate in Hz; channels interleaved, mixed.
+        """stream: anything with `read1` or `read`; rate in Hz; channels: interleaved.
 
-        Raises ParameterError for a rate outside 1000..768000 Hz or channels outside 1..64.
+        channel: the channel to hear, from 1; None for the mean of all. on_note: hears, in one
+        sentence, that the mean is far weaker than a channel.
+
+        Raises ParameterError for a rate outside 1000..768000 Hz, channels outside 1..64 and a
+        channel that is not there.
         """
         self.rate_hz = checked_rate(rate)
         try:
@@ -43,6 +53,12 @@ class PipeSource:
                 f"channels: need a whole number in 1..{_MOST_CHANNELS}, got {channels!r}; "
                 "give the number of interleaved channels in the pipe"
             )
+        self._channel, self._on_note = checked_channel(channel), on_note
+        if self._channel is not None and self._channel > self.channels:
+            raise ParameterError(
+                f"channel {channel}: need a pipe with that channel, got {self.channels} "
+                f"channel{'s' if self.channels > 1 else ''}; choose one of those that are there"
+            )
         self.name = name
         self._stream = stream
 
@@ -53,6 +69,7 @@ class PipeSource:
         PCM, and TruncatedAudioError, after all whole frames, for a frame cut in two.
         """
         resampler = Resampler(self.rate_hz)
+        mixer = Mixer(self.channels, self._channel, self.rate_hz, self.name, self._on_note)
         frame_bytes = _SAMPLE_BYTES * self.channels
         untouched = self.channels == 1 and self.rate_hz == SAMPLE_RATE_HZ
         rest = b""
@@ -69,7 +86,7 @@ class PipeSource:
                 yield pcm
                 continue
             frames = to_float32(pcm).reshape(-1, self.channels)
-            block = resampler.process(mix_down(frames))
+            block = resampler.process(mixer.mix(frames))
             if len(block):
                 yield block
         if not total:
@@ -77,6 +94,7 @@ class PipeSource:
                 f"{self.name}: need raw little-endian 16-bit PCM from the pipe, got nothing; "
                 "check the command before the pipe"
             )
+        mixer.judge()
         tail = resampler.process(np.zeros(0, np.float32), last=True)
         if len(tail):
             yield tail
@@ -88,7 +106,7 @@ class PipeSource:
             )
 
     def _reads(self) -> Iterator[bytes]:
-        """The bytes as they come; the first read holds at least the 4 that name a file format."""
+        """The bytes as they come, but for a beginning that may yet be a file's."""
         # read1 returns what is there; read of a buffered stream would wait for a full buffer
         read = getattr(self._stream, "read1", None) or self._stream.read
         head: bytes | None = b""
@@ -101,11 +119,12 @@ class PipeSource:
                 ) from error
             if head is not None:
                 head += data or b""
-                if data and len(head) < 4:
+                kind = recognise(head)
+                if data and kind is None:
                     continue
-                if head[:4] in _CONTAINERS:
+                if kind:
                     raise AudioError(
-                        f"{self.name}: need raw 16-bit PCM, got a {_CONTAINERS[head[:4]]} file; "
+                        f"{self.name}: need raw 16-bit PCM, got {with_article(kind)} file; "
                         "give the file's path instead, or decode it before the pipe"
                     )
                 if head:

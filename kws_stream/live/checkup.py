@@ -22,7 +22,10 @@ PACKAGES = (
     *("numpy", "scipy", "onnxruntime", "sounddevice", "soundfile", "soxr", "librosa"),
     *("click", "rich"),
 )
-EXTRAS = {"wyoming": "wyoming", "web": "starlette", "report": "matplotlib", "train": "torch"}
+EXTRAS = {
+    **{"wyoming": "wyoming", "web": "starlette", "report": "matplotlib", "train": "torch"},
+    "formats": "av",
+}
 QUIET_DBFS = -60.0  # speech that never gets louder than this is lost in the grid's smallest steps
 LOUD_FLOOR_DBFS = -35.0
 _LEVEL_SAMPLES = SAMPLE_RATE_HZ // 50
