@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.errors import ParameterError, did_you_mean
+from kws_stream.names import by_known_name
 
 Array = NDArray[np.float64]
 
@@ -127,16 +128,18 @@ class Detector:
     def set_thresholds(self, thresholds: Mapping[str, float]) -> None:
         """Other thresholds, from the next frame on; keywords that are not named keep theirs.
 
+        A name in another case or spelling means the keyword that it nearly is (see `names`).
         Raises ParameterError for an unknown keyword or a threshold outside 0..1.
         """
-        unknown = sorted(set(thresholds) - set(self._keywords))
+        given = by_known_name(thresholds, self._keywords)
+        unknown = sorted(set(given) - set(self._keywords))
         if unknown:
             raise ParameterError(
                 f"detector: no keyword {', '.join(unknown)} in this model; it has "
                 + ", ".join(self._keywords)
                 + did_you_mean(unknown[0], self._keywords)
             )
-        together = {**self._settings.thresholds, **thresholds}
+        together = by_known_name(self._settings.thresholds, self._keywords) | given
         settings = self._settings = replace(self._settings, thresholds=together)
         # a class that is no keyword never fires
         self._thresholds = [math.inf] * len(self._classes)

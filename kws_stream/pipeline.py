@@ -95,10 +95,10 @@ class KeywordSpotter:
             )
         if threshold is not None:
             if isinstance(threshold, Mapping):
-                settings = replace(settings, thresholds={**settings.thresholds, **threshold})
+                self._detector.set_thresholds(threshold)
             else:
                 settings = replace(settings, threshold=threshold, thresholds={})
-            self._detector = Detector(settings, self.classes, self.pack.keywords, self.frame_s)
+                self._detector = Detector(settings, self.classes, self.pack.keywords, self.frame_s)
         self._stream = network.stream()
         self._activity = Activity(network.parameters)
         self.reset()

@@ -20,12 +20,14 @@ FILES = sorted(
     if "_models" not in path.parts
 )
 
-BASE = {"errors", "constants", "parameters"}
+BASE = {"errors", "constants", "parameters", "names", "files"}
 STAGES = {"audio", "features", "layers", "bmru", "detector", "power"}
 CORE = BASE | STAGES | {"network", "packs"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "constants": set(),
+    "names": {"errors"},
+    "files": set(),
     "parameters": {"errors", "constants"},
     **dict.fromkeys(STAGES, BASE),
     "workers": BASE,
@@ -44,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"firmware_sim", "workers", "studies"},
     "__main__": {"cli"},
     "__init__": set(),
-    "firmware_sim": {"errors", "parameters"},
+    "firmware_sim": {"errors", "parameters", "files"},
 }
 ALLOWED_FOR_TYPES = {"power": {"network"}, "__init__": {"network", "pipeline", "detector", "power"}}
 NUMPY_ALONE = {"errors", "constants", "parameters", "network", "bmru", "detector", "power"}

@@ -15,7 +15,7 @@ from firmware_sim.integers import integer_network
 from firmware_sim.onnx_graph import run_streaming, streaming_graph
 from firmware_sim.scalar import run_scalar
 from kws_stream.errors import DataError, FirmwareError
-from kws_stream.evaluation import Clip, read_clip, split_of
+from kws_stream.evaluation import Clip, Skipped, read_clip, recordings_below, split_of
 from kws_stream.features import build
 from kws_stream.network import Network
 from kws_stream.pipeline import blocks_of
@@ -30,7 +30,6 @@ Backend = Callable[[Array], Result]
 """Features (S, T, n) of S streams -> logits (S, T, K) and the bits (S, T, d) of each block."""
 
 BATCH = 200  # streams at once: bounds the memory
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 
 
 @dataclass
@@ -47,22 +46,18 @@ def clips_of(folder: Path) -> tuple[list[Path], list[str]]:
 
     Raises DataError for a folder without recordings.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: need a folder of recordings, found none; check the path")
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.parent.name.startswith("_")
-    )
+    skipped = Skipped()
+    found = recordings_below(folder, skipped)
+    files = [path for path in found if not path.parent.name.startswith("_")]
     if not files:
         raise DataError(
-            f"{folder}: need recordings (wav, flac, ogg, opus), found none; give the folder above "
-            "the words"
+            f"{folder}: need recordings (wav, flac, ogg, opus), found none; "
+            + "; ".join(["give the folder above the words", *skipped.notes])
         )
     chosen = [p for p in files if "_nohash_" in p.name and split_of(p.name) == "validation"]
     if chosen:
-        return chosen, []
-    return files, ["no clips of the validation split: all recordings were taken"]
+        return chosen, skipped.notes
+    return files, ["no clips of the validation split: all recordings were taken", *skipped.notes]
 
 
 def features_of(pack: "Pack", clips: Sequence[Path], whole: bool) -> Array:

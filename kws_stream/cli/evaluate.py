@@ -115,7 +115,8 @@ def evaluate(
     check_options(json_file, csv_file, report, streams, snr, noise)
     check_workers(jobs, cluster)
     if snr is None:  # a report wants it, and an official test set has no noise
-        known = noise is not None or Path(folder, evaluation.NOISE).is_dir()
+        own = evaluation.folder_of(Path(folder), evaluation.NOISE)
+        known = noise is not None or own.is_dir()
         snr = report is not None and known
     check_streams(streams)
     console = Console(stderr=True)

@@ -131,11 +131,13 @@ def evaluate_stream(
         Workers(jobs, cluster) as workers,
     ):
         heard = bar.add_task("heard", total=None)
-        streams: list[Stream] = [*evaluation.streams_of(audio)]
-        notes: list[str] = []
+        skipped = evaluation.Skipped()
+        streams: list[Stream] = [*evaluation.streams_of(audio, skipped)]
+        notes = skipped.notes
         if clips is not None:
-            made, notes = mixtures(pack, clips, background, hours, snr_db, seed, split)
+            made, said = mixtures(pack, clips, background, hours, snr_db, seed, split)
             streams += made if save is None else _saved(made, save, workers, context)
+            notes += said
         result = evaluation.evaluate_streams(
             streams, pack, lambda seconds: bar.update(heard, completed=seconds), workers, notes
         )
@@ -172,10 +174,12 @@ def mixtures(
     """Streams of the clips in a folder, and what should be said about them."""
     from kws_stream import evaluation
 
-    clips = evaluation.word_clips(folder, pack.keywords, split)
-    noise = evaluation.background_in(background) or evaluation.own_background(folder)
+    notes: list[str] = []
+    skipped = evaluation.Skipped()
+    clips = evaluation.word_clips(folder, pack.keywords, split, notes)
+    noise = evaluation.background_in(background, skipped) or evaluation.own_background(folder)
+    notes += skipped.notes
     made = evaluation.synthesise(clips, noise, hours, snr_db, seed, str(folder))
-    notes = []
     used = sum(len(stream.clips) for stream in made)
     if used < len(clips):
         notes.append(f"{used} of the {len(clips)} clips in {folder} fit into {hours:g} h")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kws_stream.errors import did_you_mean
+from kws_stream.names import known_name
 
 if TYPE_CHECKING:
     from kws_stream.packs import Pack
@@ -161,14 +162,16 @@ def threshold_values(
 ) -> list[dict[str, float]]:
     """Thresholds to change in each pack; a plain one is for all the rest.
 
-    Raises click.BadParameter for a keyword that no pack has.
+    A keyword may be written in another case or with other joints (see `names`). Raises
+    click.BadParameter for a keyword that no pack has.
     """
     everywhere = [value for keyword, value in thresholds if keyword is None]
     chosen = [dict.fromkeys(pack.keywords, everywhere[-1]) if everywhere else {} for pack in packs]
     for keyword, value in thresholds:
         if keyword is None:
             continue
-        having = [number for number, pack in enumerate(packs) if keyword in pack.keywords]
+        meant = [known_name(keyword, pack.keywords) for pack in packs]
+        having = [n for n, pack in enumerate(packs) if meant[n] in pack.keywords]
         if not having:
             known = dict.fromkeys(name for pack in packs for name in pack.keywords)
             raise click.BadParameter(
@@ -177,7 +180,7 @@ def threshold_values(
                 param_hint="--threshold",
             )
         for number in having:
-            chosen[number][keyword] = value
+            chosen[number][meant[number]] = value
     return chosen
 
 

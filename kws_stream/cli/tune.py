@@ -93,11 +93,13 @@ def tune(
         Workers(jobs, cluster) as workers,
     ):
         heard = bar.add_task("heard", total=None)
-        streams: list[Stream] = [*evaluation.streams_of([*audio, *background])]
-        notes: list[str] = []
+        skipped = evaluation.Skipped()
+        streams: list[Stream] = [*evaluation.streams_of([*audio, *background], skipped)]
+        notes = skipped.notes
         if positives is not None:
-            made, notes = mixtures(pack, positives, background, None, snr_db, seed, split)
+            made, said = mixtures(pack, positives, background, None, snr_db, seed, split)
             streams += made
+            notes += [note for note in said if note not in notes]
         tuning = evaluation.tune(
             *(streams, pack, target, lambda seconds: bar.update(heard, completed=seconds)),
             *(workers, notes),

@@ -5,6 +5,8 @@ docs/evaluation.md says what is measured, and how.
 
 from kws_stream.evaluation.clip_power import power_of_clips
 from kws_stream.evaluation.clips import Score, same_when_streamed, score_clip, score_clips
+from kws_stream.evaluation.folders import Skipped, folder_of, recordings_below
+from kws_stream.evaluation.labels import read_labels
 from kws_stream.evaluation.metrics import Result, summarise
 from kws_stream.evaluation.mixtures import (
     Mixture,
@@ -25,7 +27,7 @@ from kws_stream.evaluation.recordings import (
 )
 from kws_stream.evaluation.running import ClipRun, evaluate, evaluate_clips
 from kws_stream.evaluation.saving import save_streams
-from kws_stream.evaluation.sources import Piece, Recordings, Stream, read_labels, streams_of
+from kws_stream.evaluation.sources import Piece, Recordings, Stream, streams_of
 from kws_stream.evaluation.speech_commands import (
     NOISE,
     SPLITS,
@@ -58,6 +60,7 @@ __all__ = [
     "Score",
     "Selection",
     "Setting",
+    "Skipped",
     "Stream",
     "StreamResult",
     "Tuning",
@@ -69,12 +72,14 @@ __all__ = [
     "evaluate_clips",
     "evaluate_recordings",
     "evaluate_streams",
+    "folder_of",
     "noise_seconds",
     "own_background",
     "poisson_interval",
     "power_of_clips",
     "read_clip",
     "read_labels",
+    "recordings_below",
     "same_when_streamed",
     "save_streams",
     "score_clip",

@@ -16,6 +16,7 @@ import numpy as np
 from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
+from kws_stream.evaluation.folders import Skipped, by_known_word, folder_of, words_below
 from kws_stream.evaluation.sources import STREAM_S, Pcm, Piece, audio_below, length_of
 from kws_stream.evaluation.speech_commands import NOISE, SPLITS, of_split
 from kws_stream.evaluation.streams import Word
@@ -122,24 +123,26 @@ class _Background:
 
 
 def word_clips(
-    folder: str | os.PathLike[str], keywords: Sequence[str], split: str | None = None
+    folder: str | os.PathLike[str],
+    keywords: Sequence[str],
+    split: str | None = None,
+    notes: list[str] | None = None,
 ) -> list[WordClip]:
     """The clips in a folder: DIR/<word>/<clip>, or right in DIR those of the only keyword.
 
-    split: of Speech Commands; by default all. Folders that begin with "_" are left out.
+    split: of Speech Commands; by default all. Folders that begin with "_" are left out. A folder
+    "Yes" holds clips of "yes" (see `names`). notes: gets that, and what files were no recordings.
 
     Raises DataError for a folder without clips or that cannot be read, and for clips without a
     word where the model has several keywords; ParameterError for an unknown split.
     """
     if split is not None and split not in SPLITS:
         raise ParameterError(f"split: need one of {', '.join(SPLITS)}, got {split!r}")
-    place = Path(folder)
-    by_word: dict[str, list[Path]] = {}
-    for path in audio_below(place):
-        parts = path.relative_to(place).parts
-        word = parts[0] if len(parts) > 1 else ""
-        if not word.startswith("_"):
-            by_word.setdefault(word, []).append(path)
+    place, skipped = Path(folder), Skipped()
+    found = words_below(place, skipped)
+    if not found:
+        audio_below(place)  # which says so
+    by_word = {word: paths for word, paths in found.items() if not word.startswith("_")}
     if "" in by_word:
         if len(keywords) != 1:
             raise DataError(
@@ -150,6 +153,9 @@ def word_clips(
         by_word.setdefault(keywords[0], []).extend(by_word.pop(""))
     if split is not None:
         by_word = of_split(place, by_word, split)
+    by_word, said = by_known_word(by_word, keywords)
+    if notes is not None:
+        notes += [*said, *skipped.notes]
     clips = [
         WordClip(path, word, length_of(path)) for word, paths in by_word.items() for path in paths
     ]
@@ -161,14 +167,16 @@ def word_clips(
     return clips
 
 
-def background_in(folders: Sequence[str | os.PathLike[str]]) -> list[Path]:
+def background_in(
+    folders: Sequence[str | os.PathLike[str]], skipped: Skipped | None = None
+) -> list[Path]:
     """The recordings in folders of background; raises DataError for one without any."""
-    return [path for folder in folders for path in audio_below(Path(folder))]
+    return [path for folder in folders for path in audio_below(Path(folder), skipped)]
 
 
 def own_background(folder: str | os.PathLike[str]) -> list[Path]:
     """The background noise that comes with Speech Commands; nothing where there is none."""
-    place = Path(folder) / NOISE
+    place = folder_of(Path(folder), NOISE)
     return audio_below(place) if place.is_dir() else []
 
 

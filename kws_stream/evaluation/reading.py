@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
-from kws_stream.evaluation.speech_commands import CLIP_SAMPLES, SUFFIXES, Clip, Noise
+from kws_stream.evaluation.folders import Skipped, recordings_below
+from kws_stream.evaluation.speech_commands import CLIP_SAMPLES, Clip, Noise
 
 SNRS_DB = (20.0, 10.0, 5.0, 0.0)
 QUIET = 1e-9  # mean square of a second of noise without sound: -90 dB below full scale
@@ -40,13 +41,14 @@ def read_clip(clip: Clip) -> Pcm:
     return mixed
 
 
-def noise_seconds(folder: Path) -> list[Noise]:
+def noise_seconds(folder: Path, skipped: Skipped | None = None) -> list[Noise]:
     """Every second of the recordings in a folder and below; silent ones are left out.
 
-    A recording shorter than a second is one, repeated. Raises DataError if there is none.
+    skipped: gets the files that are no recordings. A recording shorter than a second is one,
+    repeated. Raises DataError if there is none.
     """
     seconds = []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+    for path in recordings_below(folder, skipped) if folder.is_dir() else []:
         samples = _read(path)
         for at in range(max(1, len(samples) // CLIP_SAMPLES)):
             part = samples[at * CLIP_SAMPLES : (at + 1) * CLIP_SAMPLES]

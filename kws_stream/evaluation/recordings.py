@@ -13,9 +13,12 @@ from kws_stream import packs
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import DataError
+from kws_stream.evaluation.folders import Skipped
+from kws_stream.evaluation.labels import read_labels
 from kws_stream.evaluation.metrics import wilson_interval
-from kws_stream.evaluation.sources import Stream, streams_of
-from kws_stream.evaluation.streams import StreamResult, Word, score_stream
+from kws_stream.evaluation.sources import Recordings, Stream, streams_of
+from kws_stream.evaluation.streams import StreamResult, Word, as_keywords, score_stream
+from kws_stream.names import known_name
 from kws_stream.pipeline import KeywordSpotter
 from kws_stream.workers import Workers
 
@@ -171,10 +174,11 @@ class Hearing:
                 judge()
         if waiting:
             judge()
+        words = as_keywords(words, self.pack.keywords)
         return Heard(
             source=stream.source,
             seconds=spotter.time_s,
-            words=tuple(word for word in words if word.word in self.pack.keywords),
+            words=tuple(words),
             results=tuple(score_stream(words, found, self.pack.keywords) for found in events),
             files=tuple(files),
         )
@@ -187,7 +191,9 @@ def evaluate_recordings(
     workers: Workers | None = None,
 ) -> RecordingsResult:
     """What a model makes of recordings: `evaluate_streams` of `streams_of(names)`."""
-    return evaluate_streams(streams_of(names), model, progress, workers)
+    skipped = Skipped()
+    streams = streams_of(names, skipped)
+    return evaluate_streams(streams, model, progress, workers, skipped.notes)
 
 
 def evaluate_streams(
@@ -205,6 +211,7 @@ def evaluate_streams(
     """
     pack = model if isinstance(model, packs.Pack) else packs.load(model)
     hearing = Hearing(pack)
+    said = label_notes(streams, pack.keywords)
     heard = hear(hearing, streams, progress, workers)
     points = operating_points(hearing, heard)
     own = [(one, one.results[0]) for one in heard]
@@ -236,8 +243,27 @@ def evaluate_streams(
             for word, event in result.found
             for file, at in [one.file_at(word.start_s)]
         ),
-        notes=tuple(notes),
+        notes=(*notes, *said),
     )
+
+
+def label_notes(streams: Sequence[Stream], keywords: Sequence[str]) -> list[str]:
+    """What to say of the labels of recordings: names that were read as keywords, and none at all.
+
+    Raises DataError for wrong labels, before anything is heard.
+    """
+    files = [path for stream in streams if isinstance(stream, Recordings) for path in stream.files]
+    names = Counter(word.word for path in files for word in read_labels(path))
+    taken = {name: known_name(name, keywords) for name in names}
+    notes = [
+        f"the label {name!r:.60} was read as {word!r}, {names[name]} times"
+        for name, word in taken.items()
+        if word != name
+    ]
+    if names and not any(word in keywords for word in taken.values()):
+        some = ", ".join(repr(name)[:60] for name, _ in names.most_common(3))
+        notes.append(f"no label is a keyword of the model: the words are {some}")
+    return notes
 
 
 def hear(

@@ -9,6 +9,7 @@ from typing import Any
 from kws_stream import packs
 from kws_stream.errors import ParameterError, TaskError
 from kws_stream.evaluation.clips import Score, same_when_streamed, score_clips
+from kws_stream.evaluation.folders import Skipped, folder_of
 from kws_stream.evaluation.metrics import Result, summarise
 from kws_stream.evaluation.processes import over_clips
 from kws_stream.evaluation.reading import noise_seconds, with_noise
@@ -88,8 +89,12 @@ def evaluate_clips(
     check_task(pack, task)
     selection = select(folder, task, split, seed)
     batches = [list(selection.clips)]
+    notes = list(selection.notes)
     if snrs_db:
-        seconds = noise_seconds(Path(folder) / NOISE if noise is None else Path(noise))
+        skipped = Skipped()
+        own = folder_of(Path(folder), NOISE)
+        seconds = noise_seconds(own if noise is None else Path(noise), skipped)
+        notes += skipped.notes if noise is not None else []  # else `select` has told them
         batches += [with_noise(batches[0], seconds, snr_db, seed) for snr_db in snrs_db]
     scores = [
         [_within_task(score, pack.classes, task) for score in heard]
@@ -104,7 +109,7 @@ def evaluate_clips(
             seed=seed,
             split=selection.split,
             carry=carry,
-            notes=selection.notes,
+            notes=notes,
         )
         for batch, heard in zip(batches, scores, strict=True)
     ]

@@ -1,11 +1,8 @@
 """Recordings as streams: files, folders of files, and the labels that stand beside them.
 
-A label file stands beside its recording: NAME.json for NAME.wav, with `words`, a list of objects
-with `word`, `start_s` and `end_s`. A recording without one holds no keywords.
+A recording without a label file (see `labels`) holds no keywords.
 """
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +14,10 @@ from numpy.typing import NDArray
 from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
-from kws_stream.evaluation.speech_commands import SUFFIXES
+from kws_stream.evaluation.folders import SUFFIXES, Skipped, recordings_below
+from kws_stream.evaluation.labels import read_labels
 from kws_stream.evaluation.streams import Word
 
-AUDIO_SUFFIXES = (*SUFFIXES, ".mp3", ".aiff", ".aif")
 STREAM_S = 3600.0  # files of a folder are joined until a stream is so long
 
 Pcm = NDArray[np.float32]
@@ -76,11 +73,12 @@ class Recordings:
                     yield Piece(np.asarray(block, np.float32))
 
 
-def streams_of(names: Sequence[str | Path]) -> list[Recordings]:
+def streams_of(names: Sequence[str | Path], skipped: Skipped | None = None) -> list[Recordings]:
     """Streams of files and folders: a file is a stream of its own.
 
     The recordings in a folder and below it are heard one after another in the order of their
     names, as streams of about an hour: the file that completes the hour is the last of its stream.
+    skipped: gets the files in folders that are no recordings (see `folders`).
 
     Raises DataError for a folder without recordings or that cannot be read, AudioError for a file
     in a folder that is no audio.
@@ -88,48 +86,23 @@ def streams_of(names: Sequence[str | Path]) -> list[Recordings]:
     streams = []
     for name in map(Path, names):
         if name.is_dir():
-            streams += [Recordings(str(name), files) for files in _by_the_hour(audio_below(name))]
+            files = audio_below(name, skipped)
+            streams += [Recordings(str(name), some) for some in _by_the_hour(files)]
         else:
             streams.append(Recordings(str(name), (name,)))
     return streams
 
 
-def audio_below(folder: Path) -> list[Path]:
-    """All recordings in a folder and below, in an order that does not depend on the machine."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: need a folder of recordings, got none; check the path")
-
-    def give_up(error: OSError) -> None:
-        raise DataError(
-            f"{error.filename}: need a folder that can be read, got {error.strerror}; check its "
-            "permissions"
-        ) from error
-
-    found = [
-        Path(place, name)
-        for place, _, names in os.walk(folder, onerror=give_up)
-        for name in names
-        if Path(name).suffix.lower() in AUDIO_SUFFIXES
-        and not name.startswith(".")
-        and not _is_trigger_without_label(Path(place, name))
-    ]
+def audio_below(folder: Path, skipped: Skipped | None = None) -> list[Path]:
+    """All recordings in a folder and below: `recordings_below`, of which there has to be one."""
+    skipped = Skipped() if skipped is None else skipped
+    found = recordings_below(folder, skipped)
     if not found:
         raise DataError(
-            f"{folder}: need recordings ({', '.join(s[1:] for s in AUDIO_SUFFIXES)}), found none; "
-            "name another folder"
+            f"{folder}: need recordings ({', '.join(s[1:] for s in SUFFIXES)}), found none; "
+            + "; ".join(["name another folder", *skipped.notes])
         )
-    return sorted(found)
-
-
-def _is_trigger_without_label(path: Path) -> bool:
-    """A trigger that `--keep-triggers` kept, of which nobody has said yet what was spoken."""
-    if not path.name.startswith("trigger-"):
-        return False
-    try:
-        record = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(record, dict) and "event" in record and record.get("words") is None
+    return found
 
 
 def _by_the_hour(files: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
@@ -151,30 +124,3 @@ def length_of(path: Path) -> int:
         if source.duration_s is not None:
             return int(source.duration_s * SAMPLE_RATE_HZ)
         return sum(len(block) for block in source.blocks())
-
-
-def read_labels(recording: Path) -> list[Word]:
-    """The words spoken in a recording; none if no label file stands beside it.
-
-    Raises DataError for a label file that is none.
-    """
-    path = recording.with_suffix(".json")
-    if not path.exists():
-        return []
-    try:
-        labels = json.loads(path.read_text("utf-8"))["words"]
-        words = [
-            Word(str(x["word"]), float(x["start_s"]), float(x["end_s"]), x.get("clip"))
-            for x in labels
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: need an object whose words are objects with word, start_s and end_s, "
-            f"got: {error!r:.80}"
-        ) from error
-    for word in words:
-        if not 0 <= word.start_s <= word.end_s < float("inf"):
-            raise DataError(
-                f"{path}: need 0 <= start_s <= end_s, got {word.start_s} and {word.end_s}"
-            )
-    return words

@@ -17,6 +17,8 @@ import numpy as np
 from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
+from kws_stream.evaluation.folders import Skipped, by_known_word, decoded, words_below
+from kws_stream.names import folded
 
 SPLITS = ("training", "validation", "testing")
 VALIDATION_PERCENT = 10.0  # the published split
@@ -35,7 +37,6 @@ TASKS = {"yes": ("yes", "other"), "v2-12": (*COMMANDS, "unknown", "silence"), "v
 TARGETS = {"yes": ("yes", *YES_OTHERS), "v2-12": COMMANDS, "v2-35": WORDS}  # words scored whole
 EXTRA_SHARE = 10  # unknown and silence: each a tenth of the clips of the ten words
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 NOISE, SILENCE, UNKNOWN = "_background_noise_", "_silence_", "_unknown_"
 CLIP_SAMPLES = SAMPLE_RATE_HZ
 
@@ -115,24 +116,30 @@ def select(
 
 
 def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
-    files = {path.name: _audio(path) for path in sorted(folder.iterdir()) if path.is_dir()}
+    skipped = Skipped()
+    by_folder = words_below(folder, skipped)
+    for path in by_folder.pop("", []):
+        skipped.add(path, "beside the folders of words")
     targets = TARGETS[task]
+    special = (NOISE, SILENCE, UNKNOWN)
+    files, notes = by_known_word(by_folder, (*targets, *special))
     if not any(files.get(word) for word in targets):
         raise DataError(
             f"{folder}: need Speech Commands clips (wav, flac, ogg, opus) in one folder a word, "
-            f"such as {', '.join(targets[:3])}, found none; give the folder above the words"
+            f"such as {', '.join(targets[:3])}, found none; "
+            + "; ".join(["give the folder above the words", *skipped.notes])
         )
     if UNKNOWN in files or SILENCE in files:
         chosen, split = files, "all"
     else:
-        chosen = of_split(folder, files, split)
+        chosen, _ = by_known_word(of_split(folder, by_folder, split), (*targets, *special))
     present = {word: chosen[word] for word in targets if chosen.get(word)}
     if not present:
         raise DataError(
             f"{folder}: need clips of the task's words in the {split} split, found none; "
             "ask for another split or get the whole data set"
         )
-    notes = []
+    notes += skipped.notes
     missing = [word for word in targets if word not in present]
     if missing:
         notes.append(f"no clips of {', '.join(missing)}")
@@ -173,15 +180,6 @@ def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
     return Selection((*clips, *quiet), split, tuple(notes))
 
 
-def _audio(folder: Path) -> list[Path]:
-    """Audio files of a folder, in an order that does not depend on the machine."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-
-
 def of_split(folder: Path, files: dict[str, list[Path]], split: str) -> dict[str, list[Path]]:
     """The files of one split: by the published lists where there are any, else by name."""
     listed: dict[str, str] = {}
@@ -190,11 +188,10 @@ def of_split(folder: Path, files: dict[str, list[Path]], split: str) -> dict[str
         path = folder / f"{name}_list.txt"
         if path.is_file():
             authoritative.add(name)
-            lines = path.read_text("utf-8").splitlines()
-            listed |= dict.fromkeys(_keys(lines), name)
+            listed |= dict.fromkeys(_keys(decoded(path.read_bytes()).splitlines()), name)
 
     def official(word: str, path: Path) -> str:
-        by_list = listed.get(f"{word}/{path.stem}")
+        by_list = listed.get(_key(word, path.name))
         by_name = by_list or split_of(path.name)
         return "training" if by_list is None and by_name in authoritative else by_name
 
@@ -205,8 +202,14 @@ def of_split(folder: Path, files: dict[str, list[Path]], split: str) -> dict[str
 
 
 def _keys(lines: Iterable[str]) -> list[str]:
-    """word/name of each listed clip; without suffix, since a copy may be re-encoded."""
-    return [str(PurePosixPath(line.strip()).with_suffix("")) for line in lines if line.strip()]
+    """`_key` of each listed clip, however it is written: with backslashes, below other folders."""
+    parts = (PurePosixPath(line.strip().replace("\\", "/")).parts for line in lines)
+    return [_key(*pair[-2:]) for pair in parts if len(pair) > 1]
+
+
+def _key(word: str, name: str) -> str:
+    """word/name of a clip; without suffix, since a copy may be re-encoded."""
+    return f"{folded(word)}/{PurePosixPath(name).stem}"
 
 
 def _draw(clips: Sequence[Clip], wanted: int, seed: int) -> tuple[list[Clip], list[str]]:

@@ -1,10 +1,11 @@
 """Scores of a stream: which events were words, which words were missed, and how late."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from kws_stream.detector import WakeEvent
+from kws_stream.names import known_name
 
 GRACE_S = 0.5  # an event this long after its word is still a hit
 REPEAT_S = 1.0  # further events of a word within this time of it are not counted twice
@@ -41,16 +42,34 @@ class StreamResult:
         return median(self.latencies_s) if self.latencies_s else None
 
 
+def as_keywords(words: Iterable[Word], keywords: Sequence[str]) -> list[Word]:
+    """The words that are keywords, under the names that these have.
+
+    Raises ParameterError for a word that may mean several keywords.
+    """
+    meant: dict[str, str] = {}
+    named = []
+    for word in words:
+        if word.word not in meant:
+            meant[word.word] = known_name(word.word, keywords)
+        name = meant[word.word]
+        if name in keywords:
+            named.append(word if name == word.word else replace(word, word=name))
+    return named
+
+
 def score_stream(
     words: Iterable[Word], events: Sequence[WakeEvent], keywords: Sequence[str]
 ) -> StreamResult:
     """What `events` say about the spoken `words`; those that are no keyword need no event.
 
+    A word that differs from a keyword as "Yes " from "yes" is that keyword (see `names`).
+
     A hit is the first event of a keyword from the start of that word to 0.5 s after its end. Of a
     word that was hit, further events until 1 s after its end are repeats. Any other event is a
     false accept.
     """
-    spoken = sorted((w for w in words if w.word in keywords), key=lambda w: w.start_s)
+    spoken = sorted(as_keywords(words, keywords), key=lambda w: w.start_s)
     begun, recent = 0, list[int]()  # numbers of words: those begun, and of them the latest
     hit: set[int] = set()
     false_accepts, found, repeats = [], [], 0

@@ -17,6 +17,7 @@ from kws_stream.evaluation.recordings import (
     Hearing,
     OperatingPoint,
     hear,
+    label_notes,
     operating_points,
 )
 from kws_stream.evaluation.sources import Stream
@@ -111,6 +112,7 @@ def tune(
     if not pack.keywords:
         raise DataError(f"{pack.name}: need a model with keywords to tune, it has none")
     hearing = Hearing(pack, TRIED)
+    of_labels = label_notes(streams, pack.keywords)
     heard: list[Heard] = hear(hearing, streams, progress, workers)
     own, *swept = operating_points(hearing, heard)
     chosen = choose_thresholds([point.per_keyword for point in swept], target * own.hours)
@@ -125,7 +127,7 @@ def tune(
         trade_off=tuple(map(_setting, swept)),
         notes=(),
     )
-    said = [*notes, *_notes(tuning)]
+    said = [*notes, *of_labels, *_notes(tuning)]
     return Tuning(**{**vars(tuning), "notes": tuple(said)})
 
 

@@ -40,6 +40,7 @@ class Utterances:
     window: tuple[int, int]
     frame_s: float
     source: str
+    notes: tuple[str, ...] = ()  # what the data set lacks, and what of it was left out
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -91,6 +92,7 @@ def load_utterances(
         samples, words = _packaged(clips)
         rows = [_of_samples(settings, clip) for clip in samples]
         labels, source = _labels(pack, words), "packaged synthetic clips"
+        notes: tuple[str, ...] = ()
     else:
         selection = select(data, _task(pack), split, seed)
         every = _labels(pack, [clip.word for clip in selection.clips])
@@ -102,6 +104,7 @@ def load_utterances(
         whole = selection.split == "all"
         where = "the official test set" if whole else f"split {selection.split}"
         labels, source = every[chosen], f"{os.fspath(data)}, {where}"
+        notes = selection.notes
     stacked = np.stack(rows)
     return Utterances(
         features=_compact(stacked),
@@ -110,6 +113,7 @@ def load_utterances(
         window=decision_frames(spotter, stacked.shape[1]),
         frame_s=features.build(settings).frame_s,
         source=source,
+        notes=notes,
     )
 
 

@@ -143,6 +143,7 @@ def heading(
         "model": pack.name,
         "data": utterances.source,
         "clips": len(utterances),
+        "notes": list(utterances.notes),
         "seed": seed,
         "headline": utterances.headline,
         "settings": frames.as_dict(),

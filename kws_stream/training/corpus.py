@@ -6,9 +6,9 @@ and depends on what a clip is joined to, so it is computed in every step.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,19 @@ from numpy.typing import NDArray
 
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
+from kws_stream.evaluation.folders import (
+    Skipped,
+    by_known_word,
+    folder_of,
+    recordings_below,
+    words_below,
+)
 from kws_stream.evaluation.mixtures import read_whole
-from kws_stream.evaluation.speech_commands import split_of
+from kws_stream.evaluation.speech_commands import NOISE, WORDS, split_of
 from kws_stream.features import FeatureSettings, build_bank
+from kws_stream.files import replacing
+from kws_stream.workers import Progress
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 CLIP_HOPS = SAMPLE_RATE_HZ // HOP_SAMPLES
 FILES_AT_ONCE = 256
 STREAM_HOPS = 6000  # long recordings are cut into rows of a minute
@@ -58,39 +66,53 @@ class Corpus:
         settings: FeatureSettings,
         cache: Path,
         jobs: int = 2,
+        *,
+        notes: list[str] | None = None,
+        progress: Progress | None = None,
     ) -> "Corpus":
         """Corpus of `data`: speech_commands, other_words, running_speech, noise, wake_phrases.
 
-        synthetic: a folder of words made by scripts/synthesise_words.py. Raises DataError if there
-        is no speech_commands folder, or no noise.
+        synthetic: a folder of words made by scripts/synthesise_words.py. notes: gets what was left
+        out, and folders of words under other names (see `folders`). progress: hears of the
+        recordings whose envelopes are known, of each folder from 0 on.
+
+        Raises DataError if there is no speech_commands folder, or no noise.
         """
-        if not (data / "speech_commands").is_dir():
+        words = folder_of(data, "speech_commands")
+        if not words.is_dir():
             raise DataError(
                 f"{data}: need a folder speech_commands with one folder a word, found none; "
                 "give the folder above it"
             )
-        load = partial(load_envelopes, settings=settings, cache=cache, jobs=jobs)
-        clip_folders = {"speech_commands": data / "speech_commands"}
-        for name, folder in (("other_words", data / "other_words"), ("synthetic", synthetic)):
+        skipped, said = Skipped(), list[str]()
+        load = partial(load_envelopes, settings=settings, cache=cache, jobs=jobs, progress=progress)
+        clip_folders = {"speech_commands": words}
+        for name, folder in (
+            ("other_words", folder_of(data, "other_words")),
+            ("synthetic", synthetic),
+        ):
             if folder is not None and folder.is_dir():
                 clip_folders[name] = folder
         clips = {}
         for name, folder in clip_folders.items():
-            files = [f for f in audio_files(folder) if not f.parent.name.startswith("_")]
-            if not files:
+            by_word, other_names = by_known_word(words_in(folder, skipped), WORDS)
+            said += other_names
+            pairs = sorted((f, word) for word, files in by_word.items() for f in files)
+            if not pairs:
                 raise DataError(f"{folder}: need clips in one folder a word, found none")
             clips[name] = Clips(
-                load(files),
-                np.array([f.parent.name for f in files]),
-                np.array([split_of(f.name) for f in files]),
+                load([f for f, _ in pairs]),
+                np.array([word for _, word in pairs]),
+                np.array([split_of(f.name) for f, _ in pairs]),
             )
         streams = {}
         stream_folders = {
             "running_speech": [data / "running_speech", data / "wake_phrases"],
-            "noise": [data / "noise", data / "speech_commands" / "_background_noise_"],
+            "noise": [data / "noise", folder_of(words, NOISE)],
         }
         for name, folders in stream_folders.items():
-            files = training_files(f for folder in folders for f in audio_files(folder))
+            every = [f for folder in folders for f in audio_files(folder, skipped)]
+            files = training_files(every)
             if files:
                 streams[name] = load(files, whole=True)
         if "noise" not in streams:
@@ -98,12 +120,22 @@ class Corpus:
                 f"{data}: need recordings in noise or in speech_commands/_background_noise_ to mix "
                 "with speech, found none"
             )
+        if notes is not None:
+            notes += [*said, *skipped.notes]
         return cls(clips, streams)
 
 
-def audio_files(folder: Path) -> list[Path]:
+def words_in(folder: Path, skipped: Skipped) -> dict[str, list[Path]]:
+    """The clips in a folder of words, without those that begin with "_"; none without a folder."""
+    found = words_below(folder, skipped) if folder.is_dir() else {}
+    for path in found.pop("", []):
+        skipped.add(path, "beside the folders of words")
+    return {word: files for word, files in found.items() if not word.startswith("_")}
+
+
+def audio_files(folder: Path, skipped: Skipped | None = None) -> list[Path]:
     """The recordings in a folder and below; none where there is no folder."""
-    return sorted(f for f in folder.rglob("*") if f.suffix in SUFFIXES)
+    return recordings_below(folder, skipped) if folder.is_dir() else []
 
 
 def training_files(files: Iterable[Path]) -> list[Path]:
@@ -159,11 +191,13 @@ def load_envelopes(
     whole: bool = False,
     clip_s: float = 1.0,
     row_hops: int = STREAM_HOPS,
+    progress: Progress | None = None,
 ) -> Envelopes:
     """Envelopes of `files`, from the cache if nothing that they depend on has changed.
 
     Clips (n, hops, channels) of clip_s, or with `whole` the files joined, (hops, channels). These
     are worked on in rows of row_hops side by side: short ones are quicker, but each begins anew.
+    progress: hears of the files done, and of all. A cache that is damaged is made anew.
     """
     bank_settings = {
         key: value
@@ -176,25 +210,36 @@ def load_envelopes(
     usual = size == (STREAM_HOPS if whole else 1)
     key = json.dumps([bank_settings, whole, listing, *([] if usual else [size])], sort_keys=True)
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
-    if path.exists():
-        cached: Envelopes = np.load(path, allow_pickle=False)
+    cached = _cached(path)
+    if cached is not None:
         return cached
     if whole:
         compute = partial(_joined, settings=settings, row_hops=row_hops)
     else:
         compute = partial(_clips, settings=settings, length=round(clip_s * SAMPLE_RATE_HZ))
-    if jobs == 1:  # a worker of a cluster may not have processes of its own
-        parts = list(map(compute, _groups(files)))
-    else:
-        with ProcessPoolExecutor(jobs) as pool:
-            parts = list(pool.map(compute, _groups(files)))
+    parts: list[Envelopes] = []
+    with nullcontext() if jobs == 1 else ProcessPoolExecutor(jobs) as pool:
+        # a worker of a cluster may not have processes of its own
+        work = map(compute, _groups(files)) if pool is None else pool.map(compute, _groups(files))
+        for part in work:
+            parts.append(part)
+            if progress is not None:
+                progress(min(len(parts) * FILES_AT_ONCE, len(files)), len(files))
     envelopes = np.concatenate(parts)
     cache.mkdir(parents=True, exist_ok=True)
-    # A name of its own: two trainings may fill the cache at once.
-    partial_path = path.with_suffix(f".{os.getpid()}.part.npy")
-    np.save(partial_path, envelopes)
-    partial_path.replace(path)
+    with replacing(path) as file:
+        np.save(file, envelopes)
     return envelopes
+
+
+def _cached(path: Path) -> Envelopes | None:
+    """The envelopes of a file of the cache; None if there is none, or a damaged one."""
+    try:
+        with path.open("rb") as file:
+            cached: Envelopes = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return cached if isinstance(cached, np.ndarray) and cached.dtype == np.float32 else None
 
 
 def _groups(files: Sequence[Path]) -> Iterator[Sequence[Path]]:

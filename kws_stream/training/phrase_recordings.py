@@ -6,20 +6,23 @@ import numpy as np
 
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
+from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.sources import audio_below
 from kws_stream.evaluation.word_times import find_word
 from kws_stream.training.surroundings import Samples
 
 
-def read_recordings(folder: Path, clip_samples: int) -> dict[Path, Samples]:
+def read_recordings(
+    folder: Path, clip_samples: int, skipped: Skipped | None = None
+) -> dict[Path, Samples]:
     """The phrase in each recording of a folder, found by its energy; float32 (n,) at 16 kHz.
 
-    Raises DataError for a folder without recordings and for a phrase longer than a clip,
-    AudioError for a file that cannot be read.
+    skipped: gets the files that are no recordings. Raises DataError for a folder without
+    recordings and for a phrase longer than a clip, AudioError for a file that cannot be read.
     """
     found = {}
-    for path in audio_below(folder):
+    for path in audio_below(folder, skipped):
         sound = read_whole(path)
         start, end = (round(time_s * SAMPLE_RATE_HZ) for time_s in find_word(sound))
         if not np.abs(sound).any():

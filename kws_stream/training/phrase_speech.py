@@ -25,6 +25,7 @@ import numpy as np
 
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError, did_you_mean
+from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.training.phrase import NearMisses, Phrase, sentences
 from kws_stream.training.phrase_recordings import read_recordings
@@ -153,7 +154,10 @@ class Speech:
         self._misses = NearMisses(phrase)
         self._texts = [text for text in sentences() if not phrase.within(text)]
         self._kokoro_said = lru_cache(maxsize=None)(self._said_by_kokoro)
-        self._own = read_recordings(positives, self._samples) if positives is not None else {}
+        self.skipped = Skipped()  # of the recordings
+        self._own: dict[Path, Samples] = {}
+        if positives is not None:
+            self._own = read_recordings(positives, self._samples, self.skipped)
         self._pool: list[Samples] = []
         self._about = {
             "layout": LAYOUT,

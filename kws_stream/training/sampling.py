@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kws_stream.names import known_name
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import WAKE_PHRASE, Recipe
 
@@ -103,7 +104,8 @@ class Sampler:
         """The words of the task, and what is none of them."""
         real = corpus.clips["speech_commands"]
         training = real.splits == "training"
-        for word, limit in recipe.limits.items():
+        for name, limit in recipe.limits.items():
+            word = known_name(name, np.unique(real.words).tolist())
             training[np.flatnonzero(training & (real.words == word))[limit:]] = False
         synthetic = corpus.clips.get("synthetic")
         for label, word in enumerate(self.classes):
@@ -133,7 +135,8 @@ class Sampler:
         rest = self.classes.index("other" if "other" in self.classes else "unknown")
         silence = self.classes.index("silence") if "silence" in self.classes else rest
         real = corpus.clips["speech_commands"]
-        left_out = [word for word, limit in recipe.limits.items() if limit == 0]
+        heard = np.unique(real.words).tolist()
+        left_out = [known_name(word, heard) for word, limit in recipe.limits.items() if limit == 0]
         known = np.array([*recipe.keywords, *left_out])
         if recipe.task == "yes":
             task_words = np.isin(real.words, TASK_WORDS)

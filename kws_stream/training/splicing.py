@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, MissingExtraError, ParameterError
+from kws_stream.evaluation.folders import by_known_word, words_below
 from kws_stream.evaluation.mixtures import read_whole
-from kws_stream.evaluation.speech_commands import split_of
+from kws_stream.evaluation.speech_commands import WORDS, split_of
 from kws_stream.training.surroundings import recorded
 from kws_stream.training.synthesis import at_level
 
@@ -68,6 +69,7 @@ class Recordings:
 
     def __init__(self, speech_commands: Path) -> None:
         self.folder = speech_commands
+        self._files, _ = by_known_word(words_below(speech_commands), WORDS)
         self._words: dict[str, dict[str, list[Recording]]] = {}
 
     def of(self, word: str) -> dict[str, list[Recording]]:
@@ -78,8 +80,8 @@ class Recordings:
         if word not in self._words:
             aligner = Aligner()
             by: dict[str, list[Recording]] = {}
-            for path in sorted((self.folder / word).glob("*_nohash_*")):
-                if split_of(path.name) != "training":
+            for path in self._files.get(word, ()):
+                if "_nohash_" not in path.name or split_of(path.name) != "training":
                     continue
                 samples = read_whole(path)
                 recording = Recording(samples, aligner.spans(samples, word))

@@ -12,7 +12,9 @@ import numpy as np
 from kws_stream import evaluation, packs
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation import Stream, Tuning
+from kws_stream.evaluation.folders import Skipped, folder_of
 from kws_stream.evaluation.speech_commands import split_of
+from kws_stream.names import folded
 from kws_stream.training.corpus import (
     Clips,
     Corpus,
@@ -20,6 +22,7 @@ from kws_stream.training.corpus import (
     audio_files,
     load_envelopes,
     training_files,
+    words_in,
 )
 from kws_stream.training.model import SpottingNetwork
 from kws_stream.training.packing import SOURCES, write_metrics, write_pack
@@ -27,7 +30,7 @@ from kws_stream.training.phrase import Phrase
 from kws_stream.training.phrase_speech import usual_length_s
 from kws_stream.training.recipe import WAKE_PHRASE, Recipe
 from kws_stream.training.synthesis import tool_versions
-from kws_stream.workers import Workers
+from kws_stream.workers import Progress, Workers
 
 DECISION_S = 0.4  # the end of each clip; also the detector's window
 TARGET_PER_HOUR = 0.5  # false accepts in held-out speech and noise, where none are asked for
@@ -93,14 +96,28 @@ def recipe_for(phrase: Phrase, config: Path | None = None) -> Recipe:
 
 
 def corpus_of(
-    speech: Path, data: Path | None, recipe: Recipe, cache: Path, jobs: int = 1
+    speech: Path,
+    data: Path | None,
+    recipe: Recipe,
+    cache: Path,
+    jobs: int = 1,
+    *,
+    notes: list[str] | None = None,
+    progress: Progress | None = None,
 ) -> Corpus:
     """Envelopes of synthetic speech and, where `data` holds any, of real speech without the phrase.
 
-    Folders of `data` that are named after the phrase are left out, and all of wake_phrases.
+    Folders of `data` that are named after the phrase are left out, and all of wake_phrases. notes,
+    progress: as of `Corpus.from_folders`.
     """
+    skipped = Skipped()
     load = partial(
-        load_envelopes, settings=recipe.features, cache=cache, jobs=jobs, clip_s=recipe.clip_s
+        load_envelopes,
+        settings=recipe.features,
+        cache=cache,
+        jobs=jobs,
+        clip_s=recipe.clip_s,
+        progress=progress,
     )
     sides = {"training": speech / "training", "validation": speech / "held_out"}
     clips: dict[str, Clips] = {}
@@ -116,17 +133,27 @@ def corpus_of(
     streams = {"running": running}
     if data is not None:
         for name in ("speech_commands", "other_words"):
-            files_of = [f for f in audio_files(data / name) if _is_other(f, recipe)]
-            if files_of:
+            by_word = words_in(folder_of(data, name), skipped)
+            pairs = sorted(
+                (f, word)
+                for word, files in by_word.items()
+                if _is_other(word, recipe)
+                for f in files
+            )
+            if pairs:
+                files_of = [f for f, _ in pairs]
                 splits_of = np.array([split_of(f.name) for f in files_of])
-                words = np.array([f.parent.name for f in files_of])
+                words = np.array([word for _, word in pairs])
                 clips[name] = Clips(load(files_of), words, splits_of)
         for name, folders in REAL_STREAMS.items():
-            found = training_files(f for folder in folders for f in audio_files(data / folder))
+            places = [data / folder for folder in folders]
+            found = training_files(f for place in places for f in audio_files(place, skipped))
             if found and name == "noise":
                 noises.append(load_long(found))
             elif found:
                 streams[name] = load_long(found)
+    if notes is not None:
+        notes += skipped.notes
     return Corpus(clips, streams | {"noise": np.concatenate(noises)})
 
 
@@ -136,9 +163,9 @@ REAL_STREAMS = {
 }
 
 
-def _is_other(path: Path, recipe: Recipe) -> bool:
-    folder = path.parent.name
-    return not folder.startswith("_") and folder not in (recipe.classes[0], recipe.phrase)
+def _is_other(word: str, recipe: Recipe) -> bool:
+    """Whether a folder of words holds another word than the phrase, however it is written."""
+    return folded(word) not in (folded(recipe.classes[0]), folded(recipe.phrase))
 
 
 def babble(running: Envelopes) -> Envelopes:

@@ -164,7 +164,8 @@ class Study:
             return
         if self.json_file is not None:
             write_json(Path(self.json_file), figures)
-        notes = [f"Extrapolated: {note}" for note in figures.get("extrapolations", ())]
+        notes = [f"Note: {note}" for note in figures.get("notes", ())]
+        notes += [f"Extrapolated: {note}" for note in figures.get("extrapolations", ())]
         click.echo("\n".join([text, *notes]))
 
 
