@@ -1,13 +1,20 @@
 """Promises of the choice of a channel, and of what is said where the mean is no good."""
 
+import json
+from importlib.resources import files
+
 import numpy as np
 import pytest
+import soundfile
+from click.testing import CliRunner
 
 from kws_stream.audio.mix import Mixer, checked_channel, mix_down
+from kws_stream.cli import main
 from kws_stream.errors import InputError, ParameterError
 from kws_stream.live.decoder import ChunkDecoder
 
 RATE = 16_000
+DEMO = files("kws_stream").joinpath("_data/demo.flac")
 
 
 def noise(channels, seconds=4.0, seed=0, level=0.1):
@@ -102,3 +109,66 @@ def test_chunks_whose_channels_cancel_are_told_once():
     assert notes[0].startswith("192.0.2.1: the mean of its 2 channels")
     decoder.finish()
     assert len(notes) == 1
+
+
+# Commands
+
+
+def run(*args, **kwargs):
+    result = CliRunner().invoke(main, list(map(str, args)), **kwargs)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return soundfile.read(DEMO, dtype="int16")[0]
+
+
+def keywords(result):
+    return [json.loads(line)["keyword"] for line in result.stdout.splitlines()]
+
+
+def test_detect_hears_the_channel_that_is_asked_for(tmp_path, demo):
+    alone = keywords(run("detect", "--json", DEMO))
+    assert alone
+    inverted = tmp_path / "inverted.wav"
+    soundfile.write(inverted, np.stack([demo, -demo], 1), RATE)
+    deaf = run("detect", "--json", inverted)
+    assert not keywords(deaf)
+    assert deaf.stderr.count("weaker than channel 1 alone") == 1
+    for channel in (1, 2):
+        heard = run("detect", "--json", "--channel", channel, inverted)
+        assert keywords(heard)
+        assert channel != 1 or keywords(heard) == alone
+        assert "weaker" not in heard.stderr
+    assert (
+        run("detect", "--json", "--channel", "mean", DEMO).stdout
+        == run("detect", "--json", DEMO).stdout
+    )
+
+
+def test_detect_hears_a_channel_of_a_pipe(demo):
+    pcm = np.stack([0 * demo, demo, -demo], 1)
+    options = ("detect", "--json", "--channels", 3, "-")
+    alone = keywords(run("detect", "--json", DEMO))
+    assert keywords(run(*options, "--channel", 2, input=pcm.tobytes())) == alone
+    assert "weaker than channel" in run(*options, input=pcm.tobytes()).stderr
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "1.5", "left", ""])
+def test_a_channel_that_is_no_number_from_one_is_wrong_usage(bad):
+    for command in (["detect", DEMO], ["listen"], ["serve"]):
+        result = run(*command, "--channel", bad)
+        assert result.exit_code == 2
+        assert "number from 1 or mean" in result.stderr
+
+
+def test_a_channel_that_is_not_there_is_told_with_the_number_that_is():
+    result = run("detect", "--channel", 2, DEMO)
+    assert result.exit_code == 1
+    assert "channel 2, got 1 channel;" in result.stderr
+    result = run("detect", "--channel", 3, "--channels", 2, "-", input=bytes(64))
+    assert result.exit_code == 2
+    assert '"-" has 2 channels' in result.stderr

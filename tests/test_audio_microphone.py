@@ -379,3 +379,28 @@ def test_importing_the_sources_loads_no_audio_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+ARRAY = {**BUILT_IN, "name": "Array", "max_input_channels": 4}
+
+
+def test_a_channel_of_an_array_is_recorded_alone():
+    x = noise(4 * 4800).reshape(-1, 4)
+    for channel in (1, 4):
+        backend = FakeSounddevice([x, UNPLUG], devices=[ARRAY], default=0)
+        got = listen(Quick(backend=backend, channel=channel))
+        assert backend.streams[0].channels == 4
+        want = Resampler(48000).process(x[:, channel - 1].copy(), last=True)
+        assert np.array_equal(got, want)
+    with pytest.raises(DeviceError, match=r"with a channel 5, got .*Array.* with 4 channels;"):
+        Quick(backend=FakeSounddevice(devices=[ARRAY], default=0), channel=5)
+
+
+def test_an_array_whose_channels_cancel_is_told_once():
+    x = noise(48_000 * 3)
+    told = []
+    script = [*np.split(np.stack([x, -x], 1), 30), UNPLUG]
+    backend = FakeSounddevice(script, default=1, least_channels=2)
+    listen(Quick(backend=backend, on_status=told.append))
+    assert len(told) == 1
+    assert told[0].startswith("Built-in: the mean of its 2 channels")

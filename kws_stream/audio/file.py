@@ -68,6 +68,7 @@ class FileSource:
             ) from error
         self._cut, self._damage = found.cut, found.damage
         self._parts = list(found.parts)
+        self._mixing: Mixer | None = None
         self._decoder: Decoder | None = self._open()
         self.rate_hz, self.channels = self._decoder.rate_hz, self._decoder.channels
         frames = self._decoder.frames
@@ -155,7 +156,8 @@ class FileSource:
         Raises InputError for NaN or infinite samples, with their time, and TruncatedAudioError
         after everything that could be read of a file that was cut short or is damaged.
         """
-        resampler, mixer = Resampler(self.rate_hz), self._mixer()
+        resampler = Resampler(self.rate_hz)
+        mixer = self._mixing = self._mixer()
         heard_s = 0.0
         for frames, rate_hz in self._frames():
             if (rate_hz, frames.shape[1]) != (self.rate_hz, self.channels):
@@ -165,7 +167,8 @@ class FileSource:
                     yield tail
                 self.rate_hz, self.channels = rate_hz, frames.shape[1]
                 self._check_content()
-                resampler, mixer = Resampler(rate_hz), self._mixer()
+                resampler = Resampler(rate_hz)
+                mixer = self._mixing = self._mixer()
             self._check_finite(frames, heard_s)
             heard_s += len(frames) / rate_hz
             block = resampler.process(mixer.mix(frames))
@@ -227,7 +230,9 @@ class FileSource:
         )
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; `on_note` hears of what was heard so far."""
+        if self._mixing is not None:
+            self._mixing.judge()
         if self._decoder is not None:
             self._decoder.close()
 

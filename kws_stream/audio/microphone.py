@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.audio.devices import InputDevice, find_device, load_backend
-from kws_stream.audio.mix import mix_down
+from kws_stream.audio.mix import Mixer, checked_channel
 from kws_stream.audio.resample import Resampler
 from kws_stream.audio.source import Pcm
 from kws_stream.constants import SAMPLE_RATE_HZ
@@ -45,13 +45,16 @@ class MicrophoneSource:
         queue_blocks: int = 250,
         backend: Any = None,
         on_status: Callable[[str], None] | None = None,
+        channel: int | None = None,
     ) -> None:
         """Finds and opens the device; `blocks` starts it.
 
         device: index, or name or part of it; None is the default. reconnect: wait for a device
         that went away. duration_s: end after so much audio. queue_blocks: blocks of 20 ms that may
         wait. backend: a stand-in for the sounddevice module. on_status: called with a sentence when
-        the device goes and comes back.
+        the device goes and comes back, and when the mean of the channels is far weaker than one.
+        channel: the channel to hear, from 1; None for mono as the device gives it, or else for the
+        mean of all.
 
         Raises DeviceError without PortAudio, device or permission, ParameterError for settings.
         """
@@ -59,6 +62,7 @@ class MicrophoneSource:
             raise ParameterError(f"duration: need seconds above 0, got {duration_s}")
         if queue_blocks < 1:
             raise ParameterError(f"queue_blocks: need 1 or more, got {queue_blocks}")
+        self._channel = checked_channel(channel)
         self._limit = None if duration_s is None else round(duration_s * SAMPLE_RATE_HZ)
         self._reconnect = reconnect
         self._queue_blocks = queue_blocks
@@ -74,13 +78,19 @@ class MicrophoneSource:
         self.name = self.device_name
 
     def _open(self, found: InputDevice) -> None:
-        """Open the stream, mono if the device lets us, else with all channels; not started."""
+        """Open the stream, not started: mono, or all channels where one is chosen or mono fails."""
+        if self._channel is not None and self._channel > found.channels:
+            raise DeviceError(
+                f"need a device with a channel {self._channel}, got {found} with {found.channels} "
+                f"channel{'s' if found.channels > 1 else ''}; choose one of those that are there"
+            )
         self.device_name = found.name
         self.rate_hz = found.rate_hz
         self._queue: queue.Queue[NDArray[np.float32]] = queue.Queue(self._queue_blocks)
         self._finished = threading.Event()
         callback = self._callback_into(self._queue)
-        for channels in dict.fromkeys((1, found.channels)):
+        least = 1 if self._channel is None else found.channels
+        for channels in dict.fromkeys((least, found.channels)):
             try:
                 self._stream: Any = self._sd.InputStream(
                     samplerate=self.rate_hz,
@@ -148,10 +158,14 @@ class MicrophoneSource:
         """16 kHz blocks over all connections; a new connection starts a new resampler."""
         while not self._closing.is_set():
             resampler = Resampler(self.rate_hz)
+            mixer = Mixer(
+                self.channels, self._channel, self.rate_hz, self.device_name, self._on_status
+            )
             for raw in self._captured():
                 self.clipped_samples += raw.size - int(np.count_nonzero(np.abs(raw) < CLIP_LEVEL))
                 raw[~np.isfinite(raw)] = 0.0
-                yield resampler.process(mix_down(raw))
+                yield resampler.process(mixer.mix(raw))
+            mixer.judge()
             yield resampler.process(np.zeros(0, np.float32), last=True)
             if self._closing.is_set():
                 return

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from kws_stream.cli.options import (
     Threshold,
+    channel_option,
     json_option,
     make_spotter,
     model_option,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @power_figure_option
 @report_option
 @threshold_option
+@channel_option
 @click.option(
     "--rate",
     type=click.IntRange(1000, 768_000),
@@ -59,18 +61,25 @@ def detect(
     figure: Path | None,
     report: str | None,
     thresholds: list[Threshold],
+    channel: int | None,
     rate: int,
     channels: int,
 ) -> None:
     """Print the keywords in files and pipes.
 
-    AUDIO: wav, flac, ogg, opus, mp3 or aiff; "-" is raw little-endian 16-bit PCM on standard
-    input, heard as it comes. Each file is a stream of its own; the power report is over all.
+    AUDIO: wav, flac, ogg, opus, mp3, aiff, caf, au or w64, and with the extra formats m4a, mp4,
+    aac, webm and more; "-" is raw little-endian 16-bit PCM on standard input, heard as it comes.
+    Each file is a stream of its own; the power report is over all.
     """
     for option in ("rate", "channels"):
         given = context.get_parameter_source(option) is not ParameterSource.DEFAULT
         if given and "-" not in audio:
             raise click.UsageError(f'--{option} is for "-" alone; a file knows its own.')
+    if channel is not None and "-" in audio and channel > channels:
+        raise click.UsageError(
+            f'--channel {channel}: "-" has {channels} channel{"s" * (channels > 1)}; give their '
+            "number with --channels."
+        )
     from kws_stream.live import Hearing, PowerMeter, Watcher
 
     spotter = make_spotter(model, thresholds)
@@ -87,7 +96,7 @@ def detect(
             if log is not None:
                 log.begin(path)
             try:
-                with _open(path, rate, channels) as source:
+                with _open(path, rate, channels, channel) as source:
                     heard.append(path)
                     _print_events(hearing, source, as_json, with_name=len(audio) > 1)
             except (AudioError, InputError) as error:
@@ -108,14 +117,18 @@ def detect(
         context.exit(1)
 
 
-def _open(path: str, rate: int, channels: int) -> "AudioSource":
+def _open(path: str, rate: int, channels: int, channel: int | None) -> "AudioSource":
     from kws_stream.audio import FileSource, PipeSource
 
     if path != "-":
-        return FileSource(path)
+        return FileSource(path, channel, _tell)
     if sys.stdin is None:
         raise AudioError("-: need an open standard input, got a closed one; connect a pipe")
-    return PipeSource(sys.stdin.buffer, rate, channels)
+    return PipeSource(sys.stdin.buffer, rate, channels, channel=channel, on_note=_tell)
+
+
+def _tell(note: str) -> None:
+    complain(f"note: {note}")
 
 
 def _print_events(

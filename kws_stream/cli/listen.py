@@ -12,6 +12,7 @@ import click
 from kws_stream.cli.consequences import Consequences, consequence_options, json_text
 from kws_stream.cli.options import (
     Threshold,
+    channel_option,
     json_option,
     make_spotter,
     model_option,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.command()
 @model_option("commands-12")
 @click.option("--device", metavar="D", help="Index, or part of the name; see `devices`.")
+@channel_option
 @click.option(
     *("--duration", "duration_s"),
     type=float,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 def listen(
     model: str,
     device: str | None,
+    channel: int | None,
     duration_s: float | None,
     as_json: bool,
     power_report: bool,
@@ -81,7 +84,7 @@ def listen(
                 "--duration, --power-report, --power-figure, --report and --reconnect are not for "
                 "--web."
             )
-        serve_page(make_spotter(model, thresholds), device, web, consequences, as_json)
+        serve_page(make_spotter(model, thresholds), device, web, consequences, as_json, channel)
         return
     from kws_stream.audio import MicrophoneSource
     from kws_stream.cli.picture import Lines, Picture
@@ -95,7 +98,9 @@ def listen(
     display = picture or Lines(as_json)
     if picture is not None:
         consequences.on_text = picture.on_text
-    source = MicrophoneSource(device, reconnect, duration_s, on_status=display.on_status)
+    source = MicrophoneSource(
+        device, reconnect, duration_s, on_status=display.on_status, channel=channel
+    )
     try:
         with consequences, source, display.shown():
             watchers: list[Watcher] = [*consequences.watchers(spotter, source.name)]

@@ -80,8 +80,12 @@ def serve_page(
     settings: WebSettings,
     consequences: Consequences,
     as_json: bool,
+    channel: int | None = None,
 ) -> None:
-    """Serve the page until Ctrl-C; each page has a stream of its own. `spotter` is a pattern."""
+    """Serve the page until Ctrl-C; each page has a stream of its own. `spotter` is a pattern.
+
+    channel: of the microphone of this machine, from 1; None for the mean of all.
+    """
     from kws_stream.integrations.web import server
     from kws_stream.integrations.web.app import Pages
     from kws_stream.integrations.web.doors import Doors, is_loopback
@@ -100,7 +104,9 @@ def serve_page(
         print_event(event, f"web page, {source}", as_json, with_name=True)
 
     doors = Doors(settings.host, settings.names)
-    pages = Pages(make_session, doors, SharedMicrophone(device), _recording(), on_event)
+    pages = Pages(
+        make_session, doors, SharedMicrophone(device, channel, complain), _recording(), on_event
+    )
     listening = server.bind(settings.host, settings.port)
     with consequences, listening:
         scheme = "http" if settings.certificate is None else "https"

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from kws_stream.audio import MicrophoneSource, to_float32
@@ -17,11 +18,17 @@ class SharedMicrophone:
     None in a queue is the end, and `fault` says why.
     """
 
-    def __init__(self, device: str | None = None) -> None:
+    def __init__(
+        self,
+        device: str | None = None,
+        channel: int | None = None,
+        on_status: Callable[[str], None] | None = None,
+    ) -> None:
+        """Arguments as of `MicrophoneSource`."""
         self.name = ""
         self.fault = ""
         self._lost = 0  # by devices that were closed, and blocks that pages were too slow for
-        self._device = device
+        self._device, self._channel, self._on_status = device, channel, on_status
         self._queues: set[asyncio.Queue[Samples | None]] = set()
         self._source: MicrophoneSource | None = None
 
@@ -44,7 +51,9 @@ class SharedMicrophone:
     def subscribe(self) -> "asyncio.Queue[Samples | None]":
         """A queue of blocks; raises DeviceError if the device cannot be opened."""
         if self._source is None:
-            self._source = MicrophoneSource(self._device)
+            self._source = MicrophoneSource(
+                self._device, channel=self._channel, on_status=self._on_status
+            )
             self.name = self._source.name
             loop = asyncio.get_running_loop()
             arguments = (self._source, loop)
