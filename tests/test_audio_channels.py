@@ -172,3 +172,100 @@ def test_a_channel_that_is_not_there_is_told_with_the_number_that_is():
     result = run("detect", "--channel", 3, "--channels", 2, "-", input=bytes(64))
     assert result.exit_code == 2
     assert '"-" has 2 channels' in result.stderr
+
+
+def stereo(path, mono):
+    """A recording whose second channel is the sound and whose mean is nothing, nearly."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.stack([-0.999 * mono, mono], 1).astype(np.float32), RATE, "FLOAT")
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory, demo):
+    """The packaged recording and its labels, as it is and with an inverted channel."""
+    folder = tmp_path_factory.mktemp("recordings")
+    labels = DEMO.with_name("demo.json").read_bytes()
+    for name in ("mono", "stereo"):
+        (folder / f"{name}.json").write_bytes(labels)
+    mono = (demo / np.float32(32768)).astype(np.float32)
+    soundfile.write(folder / "mono.wav", mono, RATE, "FLOAT")
+    stereo(folder / "stereo.wav", mono)
+    return folder
+
+
+def figures(*args):
+    result = run(*args, "--jobs", 1, "--json", "-")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout), result.stderr
+
+
+@pytest.mark.parametrize("command", [["evaluate-stream"], ["tune", "commands-12"]])
+def test_long_recordings_are_heard_by_one_channel(recordings, command):
+    alone, _ = figures(*command, recordings / "mono.wav")
+    mixed, told = figures(*command, recordings / "stereo.wav")
+    assert told.count("the mean of its 2 channels") == 1
+    assert sum("the mean of its 2 channels" in note for note in mixed["notes"]) == 1
+    one, told = figures(*command, "--channel", 2, recordings / "stereo.wav")
+    assert "mean" not in told
+    assert one["hours"] == alone["hours"]
+    if command[0] == "tune":
+        assert one["recommended"] == alone["recommended"]
+        assert one["current"]["hits"] > 5
+    else:
+        assert (one["hits"], one["latency_median_s"]) == (alone["hits"], alone["latency_median_s"])
+        assert one["hits"] > 5 > mixed["hits"]
+    result = run(*command, "--channel", 3, recordings / "stereo.wav", "--jobs", 1)
+    assert result.exit_code == 1
+    assert "channel 3, got 2 channels;" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory, demo):
+    """Folders of words, of one channel and of two of which one is inverted, and mono noise."""
+    root = tmp_path_factory.mktemp("clips")
+    sound = (demo / np.float32(32768)).astype(np.float32)
+    words = json.loads(DEMO.with_name("demo.json").read_text("utf-8"))["words"]
+    for row, word in enumerate(words[:8]):
+        start = round(word["start_s"] * RATE) - 2000
+        clip = sound[start : start + RATE]
+        for name in ("mono", "stereo"):
+            path = root / name / ("yes", "no")[row % 2] / f"{row:08x}_nohash_0.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if name == "stereo":
+                stereo(path, clip)
+            else:
+                soundfile.write(path, clip, RATE, "FLOAT")
+    for name in ("mono", "stereo"):
+        for folder in ("_silence_", "_background_noise_"):
+            (root / name / folder).mkdir()
+            x = 0.001 * np.random.default_rng(0).standard_normal(3 * RATE)
+            soundfile.write(root / name / folder / "hiss.wav", x, RATE)
+    return root
+
+
+def test_clips_are_heard_by_one_channel_and_mono_noise_as_it_is(clips):
+    options = ("--task", "yes", "--snr")
+    alone, _ = figures("evaluate", clips / "mono", *options)
+    mixed, told = figures("evaluate", clips / "stereo", *options)
+    assert told.count("the mean of its 2 channels") == 3  # and the number of the others
+    assert "the same holds for 5 more recordings" in told
+    one, told = figures("evaluate", clips / "stereo", *options, "--channel", 2)
+    assert "mean" not in told
+    assert one == alone
+    assert mixed["core_power_nw"] != alone["core_power_nw"]
+    result = run("evaluate", clips / "mono", *options[:2], "--channel", 2, "--jobs", 1)
+    assert result.exit_code == 1
+    assert "channel 2, got 1 channel;" in result.stderr
+
+
+def test_streams_made_of_clips_take_one_channel(clips):
+    options = ("--hours", 0.02, "--seed", 3)
+    alone, _ = figures("evaluate-stream", "--synthesise", clips / "mono", *options)
+    one, told = figures(
+        "evaluate-stream", "--synthesise", clips / "stereo", *options, "--channel", 2
+    )
+    assert "mean" not in told
+    assert one["hits"] == alone["hits"]
+    assert one["latency_median_s"] == alone["latency_median_s"]
+    _, told = figures("evaluate-stream", "--synthesise", clips / "stereo", *options)
+    assert "the mean of its 2 channels" in told

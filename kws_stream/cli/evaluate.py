@@ -11,13 +11,14 @@ from click.core import ParameterSource
 from kws_stream.cli.evaluate_table import table
 from kws_stream.cli.files import check_file, encoded, write_file, write_json
 from kws_stream.cli.options import (
+    channel_option,
     check_workers,
     model_option,
     power_figure_option,
     power_option,
     workers_options,
 )
-from kws_stream.cli.output import complain, print_json, print_power
+from kws_stream.cli.output import complain, print_json, print_power, tell_channels
 from kws_stream.errors import TaskError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     "--split", type=click.Choice(["validation", "testing"]), default="validation", show_default=True
 )
 @model_option("commands-12")
+@channel_option
 @click.option(
     *("--json", "json_file"),
     metavar="FILE",
@@ -88,6 +90,7 @@ def evaluate(
     task: str,
     split: str,
     model: str,
+    channel: int | None,
     json_file: str | None,
     csv_file: str | None,
     report: str | None,
@@ -118,7 +121,7 @@ def evaluate(
         own = evaluation.folder_of(Path(folder), evaluation.NOISE)
         known = noise is not None or own.is_dir()
         snr = report is not None and known
-    check_streams(streams)
+    check_streams(streams, channel)
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -137,6 +140,7 @@ def evaluate(
                 noise=noise,
                 check_streaming=check_streaming,
                 cluster=cluster,
+                channel=channel,
             )
             if streams:
                 heard = bar.add_task("seconds of stream", total=None)
@@ -146,6 +150,7 @@ def evaluate(
                         run.pack,
                         lambda seconds: bar.update(heard, completed=round(seconds)),
                         workers,
+                        channel,
                     )
         except TaskError as error:
             raise click.UsageError(str(error)) from error
@@ -163,6 +168,7 @@ def evaluate(
             f"{folder} is the official test set, which has no {split} split: all of its clips "
             "were scored"
         )
+    tell_channels([*run.channel_notes, *(recordings.channel_notes if streams else ())])
     figures = run.result.as_dict() | ({"power": power.as_dict()} if power is not None else {})
     if json_file is not None and json_file != "-":
         write_json(Path(json_file), figures)
@@ -217,14 +223,14 @@ def check_options(
         check_report(report)
 
 
-def check_streams(names: Sequence[str]) -> None:
+def check_streams(names: Sequence[str], channel: int | None = None) -> None:
     """Open, before the work, the recordings that come after it, and read their labels."""
     from kws_stream import evaluation
     from kws_stream.audio import FileSource
 
     for stream in evaluation.streams_of(names):
         for file in stream.files:
-            FileSource(file).close()
+            FileSource(file, channel).close()
             evaluation.read_labels(file)
 
 

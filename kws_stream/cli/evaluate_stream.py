@@ -8,8 +8,8 @@ import click
 
 from kws_stream.cli.evaluate import check_report, typed
 from kws_stream.cli.files import check_file, write_file, write_json
-from kws_stream.cli.options import check_workers, model_option, workers_options
-from kws_stream.cli.output import print_json
+from kws_stream.cli.options import channel_option, check_workers, model_option, workers_options
+from kws_stream.cli.output import print_json, tell_channels
 
 if TYPE_CHECKING:
     from kws_stream import packs
@@ -52,6 +52,7 @@ def synthesis_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("evaluate-stream")
 @click.argument("audio", nargs=-1)
 @model_option("commands-12")
+@channel_option
 @click.option(
     "--synthesise",
     "clips",
@@ -93,6 +94,7 @@ def evaluate_stream(
     context: click.Context,
     audio: tuple[str, ...],
     model: str,
+    channel: int | None,
     clips: Path | None,
     background: tuple[Path, ...],
     hours: float,
@@ -132,15 +134,16 @@ def evaluate_stream(
     ):
         heard = bar.add_task("heard", total=None)
         skipped = evaluation.Skipped()
-        streams: list[Stream] = [*evaluation.streams_of(audio, skipped)]
+        streams: list[Stream] = [*evaluation.streams_of(audio, skipped, channel)]
         notes = skipped.notes
         if clips is not None:
-            made, said = mixtures(pack, clips, background, hours, snr_db, seed, split)
+            made, said = mixtures(pack, clips, background, hours, snr_db, seed, split, channel)
             streams += made if save is None else _saved(made, save, workers, context)
             notes += said
         result = evaluation.evaluate_streams(
             streams, pack, lambda seconds: bar.update(heard, completed=seconds), workers, notes
         )
+    tell_channels(result.channel_notes)
     if json_file is not None and json_file != "-":
         write_json(Path(json_file), result.as_dict())
     if report is not None:
@@ -170,6 +173,7 @@ def mixtures(
     snr_db: float,
     seed: int,
     split: str | None,
+    channel: int | None = None,
 ) -> tuple[list["Stream"], list[str]]:
     """Streams of the clips in a folder, and what should be said about them."""
     from kws_stream import evaluation
@@ -179,7 +183,7 @@ def mixtures(
     clips = evaluation.word_clips(folder, pack.keywords, split, notes)
     noise = evaluation.background_in(background, skipped) or evaluation.own_background(folder)
     notes += skipped.notes
-    made = evaluation.synthesise(clips, noise, hours, snr_db, seed, str(folder))
+    made = evaluation.synthesise(clips, noise, hours, snr_db, seed, str(folder), channel)
     used = sum(len(stream.clips) for stream in made)
     if used < len(clips):
         notes.append(f"{used} of the {len(clips)} clips in {folder} fit into {hours:g} h")
@@ -196,7 +200,7 @@ def _saved(
 ) -> Sequence["Stream"]:
     from kws_stream import evaluation
 
-    names = ("clips", "background", "hours", "snr_db", "seed", "split")
+    names = ("clips", "background", "hours", "snr_db", "seed", "split", "channel")
     values = {name: context.params[name] for name in names}
     about = values | {
         "clips": str(values["clips"]),

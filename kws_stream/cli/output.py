@@ -3,7 +3,7 @@
 import contextlib
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,3 +92,14 @@ def uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if waiting:
         raise KeyboardInterrupt
+
+
+MOST_NOTES = 3
+
+
+def tell_channels(notes: Sequence[str]) -> None:
+    """Sentences about the channels of files; of many the first few, and how many more there are."""
+    for note in notes[:MOST_NOTES]:
+        complain(f"note: {note}")
+    if len(notes) > MOST_NOTES:
+        complain(f"note: the same holds for {len(notes) - MOST_NOTES} more recordings")

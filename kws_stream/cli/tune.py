@@ -9,8 +9,8 @@ import click
 from kws_stream.cli.evaluate import typed
 from kws_stream.cli.evaluate_stream import FOLDER, counts_row, mixtures, share, synthesis_options
 from kws_stream.cli.files import check_file, write_json
-from kws_stream.cli.options import check_workers, workers_options
-from kws_stream.cli.output import complain, print_json
+from kws_stream.cli.options import channel_option, check_workers, workers_options
+from kws_stream.cli.output import complain, print_json, tell_channels
 from kws_stream.errors import PackError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     help="False accepts per hour, of all keywords together.",
 )
 @synthesis_options
+@channel_option
 @click.option(
     *("-o", "--output"), type=FOLDER, metavar="NEWPACK", help="Write a copy with these thresholds."
 )
@@ -63,6 +64,7 @@ def tune(
     split: str | None,
     snr_db: float,
     seed: int,
+    channel: int | None,
     output: Path | None,
     json_file: str | None,
     jobs: int | None,
@@ -94,16 +96,20 @@ def tune(
     ):
         heard = bar.add_task("heard", total=None)
         skipped = evaluation.Skipped()
-        streams: list[Stream] = [*evaluation.streams_of([*audio, *background], skipped)]
+        streams: list[Stream] = [
+            *evaluation.streams_of(audio, skipped, channel),
+            *evaluation.streams_of(background, skipped, channel, mono_too=True),
+        ]
         notes = skipped.notes
         if positives is not None:
-            made, said = mixtures(pack, positives, background, None, snr_db, seed, split)
+            made, said = mixtures(pack, positives, background, None, snr_db, seed, split, channel)
             streams += made
             notes += [note for note in said if note not in notes]
         tuning = evaluation.tune(
             *(streams, pack, target, lambda seconds: bar.update(heard, completed=seconds)),
             *(workers, notes),
         )
+    tell_channels(tuning.channel_notes)
     if output is not None:
         detector = pack.detector | {"thresholds": dict(tuning.recommended.thresholds)}
         figures = {"target_false_accepts_per_hour": target, **tuning.recommended.as_dict()}

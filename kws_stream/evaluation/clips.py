@@ -1,7 +1,7 @@
 """Scores of clips of one second, by the streaming code."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,14 @@ from kws_stream.workers import Progress
 class Score:
     """What a model said of a clip. called: a class of the model. core_nw: mean power of the clip.
 
-    logits: the means that were compared, in the order of the model's classes.
+    logits: the means that were compared, in the order of the model's classes. note: what should be
+    said of the recording, in a sentence.
     """
 
     called: str
     core_nw: float
     logits: tuple[float, ...]
+    note: str = ""
 
 
 def score_clip(spotter: KeywordSpotter, pcm: Pcm) -> Score:
@@ -80,7 +82,7 @@ def score_clips(
         return over_clips(score_fresh, spotter.pack, clips, jobs, progress, cluster)
     scores: dict[int, Score] = {}
     for index in np.random.default_rng(seed).permutation(len(clips)).tolist():
-        scores[index] = score_clip(spotter, read_clip(clips[index]))
+        scores[index] = _score(spotter, clips[index])
         if progress is not None:
             progress(len(scores), len(clips))
     return [scores[index] for index in range(len(clips))]
@@ -88,9 +90,14 @@ def score_clips(
 
 def score_fresh(spotter: KeywordSpotter, clip: Clip) -> Score:
     """The score of a clip heard from the start."""
-    pcm = read_clip(clip)
     spotter.reset()
-    return score_clip(spotter, pcm)
+    return _score(spotter, clip)
+
+
+def _score(spotter: KeywordSpotter, clip: Clip) -> Score:
+    notes: list[str] = []
+    pcm = read_clip(clip, notes.append)
+    return replace(score_clip(spotter, pcm), note=" ".join(notes))
 
 
 def same_when_streamed(spotter: KeywordSpotter, clip: Clip) -> bool:

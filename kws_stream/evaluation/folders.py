@@ -16,7 +16,12 @@ from pathlib import Path
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.names import folded, known_name
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+# what libsndfile reads, then what needs the extra `formats`
+SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"),
+    *(".caf", ".au", ".w64", ".rf64"),
+    *(".m4a", ".aac", ".mp4", ".mka", ".webm", ".amr", ".wma"),
+)
 # what people keep beside recordings: labels, lists, notes
 _COMPANIONS = {"", ".json", ".txt", ".md", ".csv", ".tsv", ".yaml", ".yml", ".html", ".toml"}
 _COMPANIONS |= {".gz", ".tgz", ".zip"}  # the archive that a data set came in

@@ -6,7 +6,7 @@ figures.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -45,7 +45,8 @@ class Mixture:
     """Clips one after another, each once, over background recordings that follow one another.
 
     source: what a person named to get it. level: mean square that every background recording is
-    scaled to; without background there is silence. samples: length at 16 kHz.
+    scaled to; without background there is silence. samples: length at 16 kHz. channel: of the
+    clips, from 1, and of background that has several; None for the mean of all.
     """
 
     source: str
@@ -55,23 +56,26 @@ class Mixture:
     level: float
     samples: int
     seed: tuple[int, int]
+    channel: int | None = None
 
     def pieces(self) -> Iterator[Piece]:
         """Raises AudioError for a recording that cannot be read."""
         rng = np.random.default_rng(self.seed)
         pauses = self._pauses(rng)
-        noise = _Background(self.background, self.level, rng)
+        noise = _Background(self.background, self.level, rng, self.channel)
         yield Piece(np.zeros(0, np.float32), file=self.name)
         at = 0
         for clip, pause in zip(self.clips, pauses, strict=True):
-            sound = read_whole(clip.path)
+            notes: list[str] = []
+            sound = read_whole(clip.path, self.channel, notes.append)
             pause = min(pause, self.samples - at)
             yield from noise.pieces(pause)
             at += pause
             start_s, end_s = (at / SAMPLE_RATE_HZ + time_s for time_s in find_word(sound))
             word = Word(clip.word, round(start_s, 4), round(end_s, 4), str(clip.path))
             sound = _faded(sound[: self.samples - at])
-            yield Piece(_as_16_bit(noise.take(len(sound)) + sound), (word,))
+            mixed = _as_16_bit(noise.take(len(sound)) + sound)
+            yield Piece(mixed, (word,), notes=tuple(notes))
             at += len(sound)
         yield from noise.pieces(self.samples - at)
 
@@ -88,21 +92,27 @@ class Mixture:
 class _Background:
     """Background recordings in a random order, again and again, as one endless sound."""
 
-    def __init__(self, files: Sequence[Path], level: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        level: float,
+        rng: np.random.Generator,
+        channel: int | None = None,
+    ) -> None:
         self._rest = np.zeros(0)
-        self._blocks = self._endless(files, level, rng)
+        self._blocks = self._endless(files, level, rng, channel)
 
     @staticmethod
     def _endless(
-        files: Sequence[Path], level: float, rng: np.random.Generator
+        files: Sequence[Path], level: float, rng: np.random.Generator, channel: int | None
     ) -> Iterator[np.ndarray]:
         while not files:
             yield np.zeros(PIECE)
         while True:
             for row in rng.permutation(len(files)):
-                power = _mean_square(files[row])
+                power = _mean_square(files[row], channel)
                 gain = np.sqrt(level / power) if power > SILENT else 1.0
-                with FileSource(files[row]) as source:
+                with FileSource(files[row], channel, mono_too=True) as source:
                     for block in source.blocks():
                         yield gain * block.astype(np.float64)
 
@@ -187,12 +197,13 @@ def synthesise(
     snr_db: float = 20.0,
     seed: int = 0,
     source: str = "synthesised",
+    channel: int | None = None,
 ) -> list[Mixture]:
     """Streams of an hour each, the last one shorter, with every clip once at most.
 
     Clips are drawn at random and dealt evenly; the pauses between them stretch until the hours are
     full. hours: None for what all the clips need. snr_db: mean power of a middling word over that
-    of the background.
+    of the background. channel: as of `Mixture`.
 
     Raises ParameterError for wrong numbers, DataError for clips that are too long or if none fits.
     """
@@ -221,7 +232,7 @@ def synthesise(
             f"{total / SAMPLE_RATE_HZ:.1f} s; ask for more hours"
         )
     order = order[:fitting]
-    level = _word_level(order[:LEVEL_CLIPS]) / 10 ** (snr_db / 10)
+    level = _word_level(order[:LEVEL_CLIPS], channel) / 10 ** (snr_db / 10)
     whole = round(STREAM_S * SAMPLE_RATE_HZ)
     count = -(-total // whole)
     middles = (ends - lengths / 2)[:fitting] / ends[fitting - 1]
@@ -235,33 +246,36 @@ def synthesise(
             level=level,
             samples=min(whole, total - row * whole),
             seed=(seed, row),
+            channel=channel,
         )
         for row in range(count)
     ]
 
 
-def read_whole(path: Path) -> Pcm:
-    """All samples of a clip, float32."""
-    with FileSource(path) as source:
+def read_whole(
+    path: Path, channel: int | None = None, on_note: Callable[[str], None] | None = None
+) -> Pcm:
+    """All samples of a clip, float32; arguments as of `FileSource`."""
+    with FileSource(path, channel, on_note) as source:
         blocks = [np.asarray(block, np.float32) for block in source.blocks()]
     return np.concatenate(blocks)
 
 
-def _word_level(clips: Sequence[WordClip]) -> float:
+def _word_level(clips: Sequence[WordClip], channel: int | None) -> float:
     """Mean square of a middling word."""
     levels = []
     for clip in clips:
-        sound = read_whole(clip.path)
+        sound = read_whole(clip.path, channel)
         start, end = (round(time_s * SAMPLE_RATE_HZ) for time_s in find_word(sound))
         levels.append(np.mean(np.square(sound[start:end], dtype=np.float64)))
     return float(np.median(levels))
 
 
 @lru_cache(maxsize=1024)
-def _mean_square(path: Path) -> float:
+def _mean_square(path: Path, channel: int | None) -> float:
     """Of a background recording, or of its first ten minutes."""
     total, count = 0.0, 0
-    with FileSource(path) as source:
+    with FileSource(path, channel, mono_too=True) as source:
         for block in source.blocks():
             total += float(np.sum(np.square(block, dtype=np.float64)))
             count += len(block)

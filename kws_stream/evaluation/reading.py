@@ -1,6 +1,6 @@
 """The samples of a clip: one second, with noise added where the clip says so."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
 from kws_stream.evaluation.folders import Skipped, recordings_below
-from kws_stream.evaluation.speech_commands import CLIP_SAMPLES, Clip, Noise
+from kws_stream.evaluation.speech_commands import CLIP_SAMPLES, SILENCE, Clip, Noise
 
 SNRS_DB = (20.0, 10.0, 5.0, 0.0)
 QUIET = 1e-9  # mean square of a second of noise without sound: -90 dB below full scale
@@ -20,21 +20,25 @@ QUIET = 1e-9  # mean square of a second of noise without sound: -90 dB below ful
 Pcm = NDArray[np.float32]
 
 
-def read_clip(clip: Clip) -> Pcm:
+def read_clip(clip: Clip, on_note: Callable[[str], None] | None = None) -> Pcm:
     """Samples (16000,) of a clip: cut to one second, or padded with zeros at the end.
 
     With noise, its mean power over the second is that of the clip less the signal-to-noise ratio;
-    the sum may pass full scale and is not cut. A clip of zeros stays one.
+    the sum may pass full scale and is not cut. A clip of zeros stays one. Noise, also where it is
+    the clip, may have one channel whatever channel the clip asks for. on_note: as of `FileSource`.
 
     Raises AudioError or InputError for a file that cannot be read.
     """
     samples = np.zeros(CLIP_SAMPLES, np.float32)
-    starts_later = clip.offset_s > 0
-    audio = _second(clip.path, clip.offset_s) if starts_later else _read(clip.path, CLIP_SAMPLES)
+    if clip.offset_s > 0:
+        audio = _second(clip.path, clip.offset_s, clip.channel)
+    else:
+        mono_too = clip.word == SILENCE
+        audio = _read(clip.path, CLIP_SAMPLES, clip.channel, on_note, mono_too)
     samples[: len(audio)] = audio
     if clip.noise is None:
         return samples
-    noise = np.resize(_second(clip.noise.path, clip.noise.offset_s), CLIP_SAMPLES)
+    noise = np.resize(_second(clip.noise.path, clip.noise.offset_s, clip.channel), CLIP_SAMPLES)
     ratio = 10 ** (clip.noise.snr_db / 10)
     gain = np.sqrt(_mean_square(samples) / (ratio * _mean_square(noise)))
     mixed: Pcm = (samples + gain * noise.astype(np.float64)).astype(np.float32)
@@ -77,15 +81,21 @@ def _mean_square(samples: Pcm) -> float:
     return float(np.mean(np.square(samples, dtype=np.float64)))
 
 
-def _second(path: Path, offset_s: float) -> Pcm:
+def _second(path: Path, offset_s: float, channel: int | None) -> Pcm:
     start = round(offset_s * SAMPLE_RATE_HZ)
-    return _recording(path)[start : start + CLIP_SAMPLES]
+    return _recording(path, channel)[start : start + CLIP_SAMPLES]
 
 
-def _read(path: Path, limit: int | None = None) -> Pcm:
-    """The first `limit` samples of a file, or all of it."""
+def _read(
+    path: Path,
+    limit: int | None = None,
+    channel: int | None = None,
+    on_note: Callable[[str], None] | None = None,
+    mono_too: bool = False,
+) -> Pcm:
+    """The first `limit` samples of a file, or all of it; the rest as of `FileSource`."""
     parts, count = [np.zeros(0, np.float32)], 0
-    with FileSource(path) as source:
+    with FileSource(path, channel, on_note, mono_too=mono_too) as source:
         for block in source.blocks():
             parts.append(np.asarray(block, np.float32))
             count += len(block)
@@ -95,5 +105,5 @@ def _read(path: Path, limit: int | None = None) -> Pcm:
 
 
 @lru_cache(maxsize=8)  # the data set has six recordings, of 6 MB each
-def _recording(path: Path) -> Pcm:
-    return _read(path)
+def _recording(path: Path, channel: int | None) -> Pcm:
+    return _read(path, channel=channel, mono_too=True)

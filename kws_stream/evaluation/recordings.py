@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream import packs
+from kws_stream.audio.mix import checked_channel
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import DataError
@@ -90,6 +91,7 @@ class RecordingsResult:
 
     At the model's thresholds: sources, each thing that was named by itself; missed and
     false_accepts, (file, word or event), and found, (file, word, event), on the file's clock.
+    channel_notes: what should be said of the channels of recordings, one sentence for each.
     """
 
     model: str
@@ -102,6 +104,7 @@ class RecordingsResult:
     false_accepts: tuple[tuple[str, WakeEvent], ...]
     found: tuple[tuple[str, Word, WakeEvent], ...]
     notes: tuple[str, ...] = ()
+    channel_notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -118,19 +121,23 @@ class RecordingsResult:
                 {"file": file, **vars(word), "time_s": event.time_s, "score": event.score}
                 for file, word, event in self.found
             ],
-            "notes": list(self.notes),
+            "notes": [*self.notes, *self.channel_notes],
         }
 
 
 @dataclass(frozen=True)
 class Heard:
-    """One stream. results[i]: at the i-th of the thresholds. files: name and start in s of each."""
+    """One stream. results[i]: at the i-th of the thresholds. files: name and start in s of each.
+
+    channel_notes: what should be said of the channels of its recordings.
+    """
 
     source: str
     seconds: float
     words: tuple[Word, ...]
     results: tuple[StreamResult, ...]
     files: tuple[tuple[str, float], ...]
+    channel_notes: tuple[str, ...] = ()
 
     def file_at(self, time_s: float) -> tuple[str, float]:
         """The file that is heard at a time, and when it began."""
@@ -156,6 +163,7 @@ class Hearing:
         events: list[list[WakeEvent]] = [[] for _ in detectors]
         words: list[Word] = []
         files: list[tuple[str, float]] = []
+        notes: list[str] = []
         samples, waiting = 0, list[np.ndarray]()  # smoothed scores that no detector has judged
 
         def judge() -> None:
@@ -166,6 +174,7 @@ class Hearing:
 
         for piece in stream.pieces():
             words += piece.words
+            notes += piece.notes
             if piece.file is not None:
                 files.append((piece.file, samples / SAMPLE_RATE_HZ))
             samples += len(piece.pcm)
@@ -181,6 +190,7 @@ class Hearing:
             words=tuple(words),
             results=tuple(score_stream(words, found, self.pack.keywords) for found in events),
             files=tuple(files),
+            channel_notes=tuple(notes),
         )
 
 
@@ -189,10 +199,14 @@ def evaluate_recordings(
     model: str | Path | packs.Pack = "commands-12",
     progress: Callable[[float], None] = lambda seconds: None,
     workers: Workers | None = None,
+    channel: int | None = None,
 ) -> RecordingsResult:
-    """What a model makes of recordings: `evaluate_streams` of `streams_of(names)`."""
+    """What a model makes of recordings: `evaluate_streams` of `streams_of(names)`.
+
+    channel: which is heard, from 1; None for the mean of all.
+    """
     skipped = Skipped()
-    streams = streams_of(names, skipped)
+    streams = streams_of(names, skipped, checked_channel(channel))
     return evaluate_streams(streams, model, progress, workers, skipped.notes)
 
 
@@ -244,7 +258,13 @@ def evaluate_streams(
             for file, at in [one.file_at(word.start_s)]
         ),
         notes=(*notes, *said),
+        channel_notes=channel_notes(heard),
     )
+
+
+def channel_notes(heard: Sequence[Heard]) -> tuple[str, ...]:
+    """Those of all streams, each once: a recording may be heard in several."""
+    return tuple(dict.fromkeys(note for one in heard for note in one.channel_notes))
 
 
 def label_notes(streams: Sequence[Stream], keywords: Sequence[str]) -> list[str]:

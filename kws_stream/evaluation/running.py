@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kws_stream import packs
+from kws_stream.audio.mix import checked_channel
 from kws_stream.errors import ParameterError, TaskError
 from kws_stream.evaluation.clips import Score, same_when_streamed, score_clips
 from kws_stream.evaluation.folders import Skipped, folder_of
@@ -27,6 +28,11 @@ class ClipRun:
     scores: tuple[Score, ...]
     result: Result
 
+    @property
+    def channel_notes(self) -> list[str]:
+        """What should be said of the channels of clips: one sentence for each of those."""
+        return [score.note for score in self.scores if score.note]
+
 
 def evaluate(
     folder: str | os.PathLike[str],
@@ -42,6 +48,7 @@ def evaluate(
     noise: str | os.PathLike[str] | None = None,
     check_streaming: bool = False,
     cluster: str | None = None,
+    channel: int | None = None,
 ) -> Result:
     """Figures of a model on the clips of a Speech Commands folder: `evaluate_clips(...).result`."""
     return evaluate_clips(
@@ -57,6 +64,7 @@ def evaluate(
         noise=noise,
         check_streaming=check_streaming,
         cluster=cluster,
+        channel=channel,
     ).result
 
 
@@ -74,21 +82,24 @@ def evaluate_clips(
     noise: str | os.PathLike[str] | None = None,
     check_streaming: bool = False,
     cluster: str | None = None,
+    channel: int | None = None,
 ) -> ClipRun:
     """Scores and figures of a model on the clips of a Speech Commands folder.
 
     Arguments as of `select` and `score_clips`. snrs_db: also the accuracy with noise added at
     these signal-to-noise ratios, from the recordings in the folder `noise`, by default the data
     set's `_background_noise_`. check_streaming: also score every clip 10 ms at a time, and count
-    those whose score is the same.
+    those whose score is the same. channel: of the clips, from 1; None for the mean of all.
 
     Raises TaskError for a model that cannot do the task, DataError for noise that is missing, and
     what those two raise.
     """
     pack = model if isinstance(model, packs.Pack) else packs.load(model)
     check_task(pack, task)
+    channel = checked_channel(channel)
     selection = select(folder, task, split, seed)
-    batches = [list(selection.clips)]
+    clips = tuple(replace(clip, channel=channel) for clip in selection.clips)
+    batches = [list(clips)]
     notes = list(selection.notes)
     if snrs_db:
         skipped = Skipped()
@@ -115,9 +126,9 @@ def evaluate_clips(
     ]
     result = replace(results[0], **_size(pack), **_by_snr(results, snrs_db))
     if check_streaming:
-        same = over_clips(same_when_streamed, pack, selection.clips, jobs, progress, cluster)
+        same = over_clips(same_when_streamed, pack, clips, jobs, progress, cluster)
         result = replace(result, same_when_streamed=sum(same))
-    return ClipRun(pack, selection.clips, tuple(scores[0]), result)
+    return ClipRun(pack, clips, tuple(scores[0]), result)
 
 
 def _size(pack: packs.Pack) -> dict[str, Any]:

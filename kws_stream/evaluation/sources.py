@@ -28,12 +28,13 @@ class Piece:
     """The next samples (n,) of a stream at 16 kHz.
 
     words: those whose labels come with this piece, on the stream's clock. file: begins with this
-    piece; None within a file.
+    piece; None within a file. notes: what should be said of the channels of its recordings.
     """
 
     pcm: Pcm
     words: tuple[Word, ...] = ()
     file: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Stream(Protocol):
@@ -52,10 +53,16 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Recordings:
-    """Files that are heard one after another, as one stream."""
+    """Files that are heard one after another, as one stream.
+
+    channel: which is heard, from 1; None for the mean of all. mono_too: files of one channel are
+    heard whatever channel was chosen.
+    """
 
     source: str
     files: tuple[Path, ...]
+    channel: int | None = None
+    mono_too: bool = False
 
     def pieces(self) -> Iterator[Piece]:
         """Raises AudioError for a file that cannot be read, DataError for wrong labels."""
@@ -66,19 +73,29 @@ class Recordings:
                 replace(word, start_s=word.start_s + start_s, end_s=word.end_s + start_s)
                 for word in read_labels(path)
             )
-            with FileSource(path) as source:
+            notes: list[str] = []
+            with FileSource(path, self.channel, notes.append, mono_too=self.mono_too) as source:
                 yield Piece(np.zeros(0, np.float32), words, str(path))
                 for block in source.blocks():
                     samples += len(block)
                     yield Piece(np.asarray(block, np.float32))
+            if notes:
+                yield Piece(np.zeros(0, np.float32), notes=tuple(notes))
 
 
-def streams_of(names: Sequence[str | Path], skipped: Skipped | None = None) -> list[Recordings]:
+def streams_of(
+    names: Sequence[str | Path],
+    skipped: Skipped | None = None,
+    channel: int | None = None,
+    *,
+    mono_too: bool = False,
+) -> list[Recordings]:
     """Streams of files and folders: a file is a stream of its own.
 
     The recordings in a folder and below it are heard one after another in the order of their
     names, as streams of about an hour: the file that completes the hour is the last of its stream.
-    skipped: gets the files in folders that are no recordings (see `folders`).
+    skipped: gets the files in folders that are no recordings (see `folders`). channel, mono_too:
+    as of `Recordings`.
 
     Raises DataError for a folder without recordings or that cannot be read, AudioError for a file
     in a folder that is no audio.
@@ -87,9 +104,10 @@ def streams_of(names: Sequence[str | Path], skipped: Skipped | None = None) -> l
     for name in map(Path, names):
         if name.is_dir():
             files = audio_below(name, skipped)
-            streams += [Recordings(str(name), some) for some in _by_the_hour(files)]
+            hours = list(_by_the_hour(files))
         else:
-            streams.append(Recordings(str(name), (name,)))
+            hours = [(name,)]
+        streams += [Recordings(str(name), some, channel, mono_too) for some in hours]
     return streams
 
 

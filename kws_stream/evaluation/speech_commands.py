@@ -55,7 +55,7 @@ class Clip:
     """One second to score. label: its class in the task. word: its folder; `_silence_` for noise.
 
     offset_s: where the second begins in the recording; 0 but for segments of background noise.
-    noise: what is added to it.
+    noise: what is added to it. channel: which is heard, from 1; None for the mean of all.
     """
 
     path: Path
@@ -63,6 +63,7 @@ class Clip:
     word: str
     offset_s: float = 0.0
     noise: Noise | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from kws_stream.evaluation.recordings import (
     Heard,
     Hearing,
     OperatingPoint,
+    channel_notes,
     hear,
     label_notes,
     operating_points,
@@ -51,7 +52,8 @@ class Tuning:
     """A recommendation. target: false accepts per hour. trade_off: one threshold for all keywords.
 
     met: the recommended thresholds stay within the target in these recordings. shown: they are long
-    enough, and the upper end of the 95 % interval is within the target too.
+    enough, and the upper end of the 95 % interval is within the target too. channel_notes: as of
+    `RecordingsResult`.
     """
 
     model: str
@@ -60,6 +62,7 @@ class Tuning:
     recommended: Setting
     trade_off: tuple[Setting, ...]
     notes: tuple[str, ...]
+    channel_notes: tuple[str, ...] = ()
 
     @property
     def hours(self) -> float:
@@ -90,7 +93,7 @@ class Tuning:
             "current": self.current.as_dict(),
             "recommended": self.recommended.as_dict(),
             "trade_off": [setting.as_dict() for setting in self.trade_off],
-            "notes": list(self.notes),
+            "notes": [*self.notes, *self.channel_notes],
         }
 
 
@@ -126,6 +129,7 @@ def tune(
         recommended=recommended,
         trade_off=tuple(map(_setting, swept)),
         notes=(),
+        channel_notes=channel_notes(heard),
     )
     said = [*notes, *of_labels, *_notes(tuning)]
     return Tuning(**{**vars(tuning), "notes": tuple(said)})

@@ -65,4 +65,5 @@ def _summary(clips: ClipRun | None, stream: RecordingsResult | None) -> str:
         heading = "<h3>In a stream, at the model's thresholds</h3>" if clips is not None else ""
         shown += heading + tiles(stream_tiles(stream))
     notes = [note for part in (clips and clips.result, stream) if part for note in part.notes]
+    notes += stream.channel_notes if stream else ()
     return shown + "".join(paragraph(f"Note: {note}.") for note in notes)
