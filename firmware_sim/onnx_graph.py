@@ -4,8 +4,16 @@
     state_l   (streams, d_l), bool   -> new_state_l (streams, d_l), bool       for each block l
 
 One call is one frame of any number of independent streams. The numbers are of the float type in
-which the network was proved exact, so every runtime gives the same bits. The metadata hold the
-initial states, the classes and the input grid as JSON.
+which the network was proved exact, so every runtime that computes in that type gives the same bits.
+The metadata hold the initial states, the classes and the input grid as JSON.
+
+A runtime may compute more coarsely than the graph says: in bfloat16 or float16, or with weights
+stored so. Two things keep that from passing quietly.
+
+- Guard: every matrix product has one more row and column, whose result is known. It comes out right
+  only where weights, activations and sums keep the 24 bits of float32; else all logits are NaN.
+- Check: the metadata hold the frames and logits of `onnx_check` (`check`), to compare before use.
+  They also find a runtime that computes in float32 where the graph says float64.
 """
 
 import json
@@ -18,9 +26,13 @@ from kws_stream.errors import MissingExtraError, ParameterError
 from kws_stream.parameters import Layer, prove_exactness
 
 from .model import FirmwareModel
+from .onnx_check import check_frames
 
 OPSET = 17
 IR_VERSION = 8
+# Odd numbers of 13 and 12 bits, whose product is 2^24 - 1: no coarser type than float32 holds it.
+GUARD, GUARD_WEIGHT = 2**12 + 1, 2**12 - 1
+_GUARD_STEP = 2  # what a block adds to the guard on the skip path: it stays odd
 
 
 def _import_onnx() -> ModuleType:
@@ -47,16 +59,34 @@ class _Graph:
         self.constants.append(self._onnx.numpy_helper.from_array(array, name))
         return name
 
-    def node(self, kind: str, inputs: list[str], output: str) -> str:
-        self.nodes.append(self._onnx.helper.make_node(kind, inputs, [output], name=output))
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: int) -> str:
+        made = self._onnx.helper.make_node(kind, inputs, [output], name=output, **attributes)
+        self.nodes.append(made)
         return output
 
-    def affine(self, x: str, layer: Layer, name: str) -> str:
+    def affine(self, x: str, layer: Layer, name: str, guard: tuple[int, int]) -> str:
+        """x @ W + b with the guard as last column; guard: its value in x, and after."""
+        before, after = guard
+        weight = np.pad(layer.weight, ((0, 1), (0, 1)))
+        weight[-1, -1] = GUARD_WEIGHT
+        bias = np.append(layer.bias, after - before * GUARD_WEIGHT)
         product = self.node(
-            "MatMul", [x, self.constant(f"{name}_weight", layer.weight)], f"{name}_product"
+            "MatMul", [x, self.constant(f"{name}_weight", weight)], f"{name}_product"
         )
-        out = "logits" if name == "classifier" else name
-        return self.node("Add", [product, self.constant(f"{name}_bias", layer.bias)], out)
+        return self.node("Add", [product, self.constant(f"{name}_bias", bias)], name)
+
+    def columns(self, x: str, first: int, last: int, name: str) -> str:
+        """x[:, first:last]"""
+        ends = [
+            self.integer(f"{name}_{end}", value)
+            for end, value in (("first", first), ("last", last), ("axis", 1))
+        ]
+        return self.node("Slice", [x, *ends], name)
+
+    def integer(self, name: str, value: int) -> str:
+        array = np.array([value], np.int64)
+        self.constants.append(self._onnx.numpy_helper.from_array(array, name))
+        return name
 
 
 def streaming_graph(model: FirmwareModel) -> bytes:
@@ -76,14 +106,23 @@ def streaming_graph(model: FirmwareModel) -> bytes:
         return onnx.helper.make_tensor_value_info(name, type_, ["streams", width])
 
     inputs, outputs = [end("features", parameters.n_features)], []
-    x = graph.affine("features", parameters.pre, "pre")
+    guard = GUARD - _GUARD_STEP * len(parameters.blocks)  # so that it ends as GUARD
+    # a column of GUARD beside the features, made from them, so that no runtime computes it ahead
+    one = graph.columns("features", 0, 1, "any_feature")
+    one = graph.node("Equal", [one, one], "guard_begins")  # but for NaN
+    begin = [graph.constant(f"guard_{value}", [value]) for value in (GUARD, 0)]
+    one = graph.node("Where", [one, *begin], "first_guard")
+    x = graph.node("Concat", ["features", one], "guarded_features", axis=1)
+    x = graph.affine(x, parameters.pre, "pre", (GUARD, guard))
     for index, block in enumerate(parameters.blocks):
         name, state, new = f"block{index}", f"state_{index}", f"new_state_{index}"
         inputs.append(end(state, block.cells, onnx.TensorProto.BOOL))
         outputs.append(end(new, block.cells, onnx.TensorProto.BOOL))
         rectified = graph.node("Relu", [x], f"{name}_input")
-        candidate = graph.affine(rectified, block.candidate, f"{name}_sum")
-        candidate = graph.node("Relu", [candidate], f"{name}_candidate")
+        sums = graph.affine(rectified, block.candidate, f"{name}_sum", (guard, GUARD))
+        sums = graph.node("Relu", [sums], f"{name}_sums")
+        candidate = graph.columns(sums, 0, block.cells, f"{name}_candidate")
+        beside = graph.columns(sums, block.cells, block.cells + 1, f"{name}_guard")
         beta1 = graph.constant(f"{name}_beta1", block.beta1)
         beta2 = graph.constant(f"{name}_beta2", block.beta2)
         threshold = graph.node("Where", [state, beta1, beta2], f"{name}_threshold")
@@ -91,10 +130,16 @@ def streaming_graph(model: FirmwareModel) -> bytes:
         alpha = graph.constant(f"{name}_alpha", block.alpha)
         zero = graph.constant(f"{name}_zero", np.zeros(block.cells))
         current = graph.node("Where", [new, alpha, zero], f"{name}_current")
-        post = graph.affine(current, block.post, f"{name}_post")
+        current = graph.node("Concat", [current, beside], f"{name}_currents", axis=1)
+        post = graph.affine(current, block.post, f"{name}_post", (GUARD, _GUARD_STEP))
         post = graph.node("Relu", [post], f"{name}_output")
         x = graph.node("Add", [x, post], f"{name}_skip")
-    graph.affine(x, parameters.classifier, "classifier")
+        guard += _GUARD_STEP
+    scores = graph.affine(x, parameters.classifier, "classifier", (guard, 1))
+    right = graph.columns(scores, parameters.n_classes, parameters.n_classes + 1, "guard")
+    right = graph.node("Equal", [right, graph.constant("one", [1.0])], "guard_holds")
+    scores = graph.columns(scores, 0, parameters.n_classes, "scores")
+    graph.node("Where", [right, scores, graph.constant("refused", [np.nan])], "logits")
     outputs.insert(0, end("logits", parameters.n_classes))
     return _serialise(onnx, graph, model, inputs, outputs)
 
@@ -112,12 +157,14 @@ def _serialise(
     )
     grid = model.parameters.input_grid
     assert grid is not None  # or it would not be exact
+    features, logits = check_frames(model.parameters)
     facts = {
         "model": f"{model.name} {model.version}",
         "classes": list(model.classes),
         "input_grid": {"step": grid.step, "low": grid.low, "high": grid.high},
         "initial_state": [[int(z) for z in b.initial_state] for b in model.parameters.blocks],
         "frame_ms": model.detector.frame_ms,
+        "check": {"features": features.tolist(), "logits": logits.tolist()},
     }
     onnx.helper.set_model_props(made, {name: json.dumps(fact) for name, fact in facts.items()})
     onnx.checker.check_model(made, full_check=True)

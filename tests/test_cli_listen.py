@@ -225,7 +225,7 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("plain", [False, True])
-@pytest.mark.parametrize("size", [(80, 24), (200, 60), (81, 25)])
+@pytest.mark.parametrize("size", [(60, 24), (80, 24), (200, 60), (81, 25)])
 @pytest.mark.parametrize("settings", MOMENTS.values(), ids=MOMENTS)
 def test_the_picture_fits_its_terminal(settings, size, plain):
     width, height = size
@@ -286,6 +286,26 @@ def test_where_there_is_room_every_cell_has_a_bar_that_covers_the_thresholds_it_
         bits = lines[top + 4].plain[start:]
         assert bits == "".join("●" if bit else "·" for bit in block.bits)
     assert "holds" in cell_lines(blocks, 132, 17, plain=True, colour=True)[0].plain
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_cells_in_groups_say_what_a_sign_stands_for(plain):
+    bits = np.zeros(80, bool)
+    bits[:2] = bits[2] = True  # a group of two that are on, one of which one is
+    block = Cells(np.zeros(80), np.zeros(80), np.ones(80), bits)
+    title, line = cell_lines([block], 60, 2, plain=plain, colour=True)
+    full, half = "@=" if plain else "█▄"
+    assert f"one sign for up to 2 cells: {full} all on, {half} half" in title.plain
+    assert line.plain.startswith(f" 1    3/80   {full}{half}  ")
+    assert title.plain.startswith("block on/of")
+
+
+def test_a_narrow_terminal_gets_whole_words():
+    lines = drawn(make_moment(), width=60, keys="+/- threshold   space pause   s save   q quit")
+    assert lines[1].endswith("rms  -12.0 dBFS")
+    assert lines[-1].rstrip() == "+/- threshold   space pause   s save   q quit"
+    for line in lines[3:5]:
+        assert line.rstrip().endswith(" nW") or line.rstrip().endswith(" uW")
 
 
 def test_the_latest_events_are_the_ones_that_stay():

@@ -57,6 +57,80 @@ def test_another_runtime_gives_the_same_bits_from_the_metadata_alone(tmp_path: P
             assert np.array_equal(state[0], bits[t])
 
 
+def run_check(graph: "onnx.ModelProto") -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the stored check as a runtime gives them, and as they should be."""
+    import onnxruntime
+
+    facts = {p.key: json.loads(p.value) for p in graph.metadata_props}
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    kind = np.float32 if session.get_inputs()[0].type == "tensor(float)" else np.float64
+    states = [np.array([bits], bool) for bits in facts["initial_state"]]
+    got = []
+    for frame in facts["check"]["features"]:
+        feed = {"features": np.array([frame], kind)}
+        feed |= {f"state_{index}": state for index, state in enumerate(states)}
+        logits, *states = session.run(None, feed)
+        got.append(logits[0].astype(np.float64))
+    return np.array(got), np.array(facts["check"]["logits"])
+
+
+@pytest.mark.parametrize("coarse", ["FLOAT16", "BFLOAT16"])
+@pytest.mark.parametrize("what", ["activations", "weights", "sums"])
+@pytest.mark.parametrize("dtype", ["FLOAT", "DOUBLE"])
+def test_a_runtime_coarser_than_float32_in_any_product_gives_no_logits(
+    tmp_path: Path, coarse: str, what: str, dtype: str
+) -> None:
+    exact_in_float32 = build_pack(tmp_path / "pack", graphs=False)
+    _, model = model_of(exact_in_float32 if dtype == "FLOAT" else "yes-8")
+    made = streaming_graph(model)
+    whole = onnx.load_from_string(made)
+    kind = whole.graph.input[0].type.tensor_type.elem_type
+    assert kind == onnx.TensorProto.DataType.Value(dtype)
+    got, wanted = run_check(whole)
+    assert np.array_equal(got, wanted)
+    products = [at for at, node in enumerate(whole.graph.node) if node.op_type == "MatMul"]
+    assert len(products) == 2 + 2 * len(model.parameters.blocks)
+    for place in products:
+        graph = onnx.load_from_string(made)
+        node = graph.graph.node[place]
+        end = {"activations": 0, "weights": 1}.get(what)
+        name = node.output[0] if end is None else node.input[end]
+        inner = onnx.helper.make_node(
+            "Cast", [name], ["down"], to=onnx.TensorProto.DataType.Value(coarse)
+        )
+        outer = onnx.helper.make_node("Cast", ["down"], ["up"], to=kind)
+        at = place
+        if end is None:
+            graph.graph.node[place + 1].input[0] = "up"
+            at = place + 1
+        else:
+            node.input[end] = "up"
+        graph.graph.node.insert(at, outer)
+        graph.graph.node.insert(at, inner)
+        got, _ = run_check(graph)
+        assert np.isnan(got).all(), (what, place)
+
+
+def test_a_runtime_in_float32_fails_the_check_of_a_graph_in_float64() -> None:
+    _, model = model_of("yes-8")
+    graph = onnx.load_from_string(streaming_graph(model))
+    double, single = onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT
+    for end in (*graph.graph.input, *graph.graph.output):
+        if end.type.tensor_type.elem_type == double:
+            end.type.tensor_type.elem_type = single
+    for tensor in graph.graph.initializer:
+        if tensor.data_type == double:
+            values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    got, wanted = run_check(graph)
+    assert np.isfinite(got).all()  # as fine as the guard asks for
+    assert not np.array_equal(got, wanted)
+
+
 @needs_compiler
 def test_verify_backends_compares_all_of_them_on_the_packaged_recording() -> None:
     result = CliRunner().invoke(main, ["verify-backends", "yes-4", "--scalar-frames", "60"])

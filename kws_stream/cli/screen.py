@@ -71,7 +71,8 @@ def screen(moment: "Moment", around: Around) -> RenderableType:
     middle.add_column(no_wrap=True)
     for left_line, right_line in zip(_filled(scores, upper), _filled(right, upper), strict=True):
         middle.add_row(left_line, right_line)
-    end = _line(around.status, "magenta") if around.status else _line(around.keys, "dim")
+    keys = _fitting(around.keys, width)
+    end = _line(around.status, "magenta") if around.status else _line(keys, "dim")
     return Group(*top, middle, *cells, end)
 
 
@@ -82,6 +83,14 @@ def decibels(amplitude: float) -> float:
 
 def _line(text: str, style: str = "") -> Text:
     return Text(text, style=style, no_wrap=True, overflow="crop")
+
+
+def _fitting(text: str, width: int) -> str:
+    """The parts of a line, with three spaces between, that are whole in this width."""
+    parts = text.split("   ")
+    while len(parts) > 1 and len("   ".join(parts)) > width:
+        parts.pop()
+    return "   ".join(parts)
 
 
 def _filled(lines: list[Text], height: int) -> list[Text]:
@@ -103,14 +112,14 @@ def _top(moment: "Moment", around: Around) -> list[RenderableType]:
         counts.append(f"{moment.factor:.0f} x real time", "bold red" if slow else "")
     return [
         _line(title, "bold"),
-        _meter(moment, around.plain),
+        _meter(moment, around),
         counts,
-        _power("core now", moment.now),
-        _power("average ", moment.average),
+        _power("core now", moment.now, around.width),
+        _power("average ", moment.average, around.width),
     ]
 
 
-def _power(name: str, power: "PowerEstimate") -> Text:
+def _power(name: str, power: "PowerEstimate", width: int) -> Text:
     parts = {
         "cells": power.cells_nw,
         "+ feedforward": power.feedforward_nw,
@@ -120,31 +129,36 @@ def _power(name: str, power: "PowerEstimate") -> Text:
     text.append(f"{format_quantity(power.core_nw, 'W'):<8}", "bold")
     text.append(" =")
     for part, value in parts.items():
-        text.append(f"{'' if part.startswith(';') else ' '}{part} {format_quantity(value, 'W')}")
+        more = f"{'' if part.startswith(';') else ' '}{part} {format_quantity(value, 'W')}"
+        if len(text) + len(more) <= width:
+            text.append(more)
     return text
 
 
-def _meter(moment: "Moment", plain: bool) -> Text:
+def _meter(moment: "Moment", around: Around) -> Text:
     """RMS as a bar, the peak and the noise floor as marks; red in the last 6 dB."""
-    meter = Text("level ", no_wrap=True)
-    filled, peak, floor = (_place(value) for value in (moment.rms, moment.peak, moment.floor))
+    meter, plain = Text("level ", no_wrap=True), around.plain
+    figures = f"  peak {decibels(moment.peak):6.1f} dBFS  rms {decibels(moment.rms):6.1f} dBFS"
+    columns = max(4, min(_METER_COLUMNS, around.width - len(meter) - len(figures)))
+    levels = (moment.rms, moment.peak, moment.floor)
+    filled, peak, floor = (_place(value, columns) for value in levels)
+    red = columns - columns // 10
     full, empty = ("#", "-") if plain else ("█", "░")
-    for at in range(_METER_COLUMNS):
+    for at in range(columns):
         if at == floor - 1:
             meter.append("+" if plain else "┃", "yellow")
         elif at == peak - 1 and at >= filled:
-            meter.append("|", "red" if at >= _METER_COLUMNS - 3 else "green")
+            meter.append("|", "red" if at >= red else "green")
         elif at < filled:
-            meter.append(full, "red" if at >= _METER_COLUMNS - 3 else "green")
+            meter.append(full, "red" if at >= red else "green")
         else:
             meter.append(empty, "dim")
-    meter.append(f"  peak {decibels(moment.peak):6.1f} dBFS  rms {decibels(moment.rms):6.1f} dBFS")
-    return meter
+    return meter.append(figures)
 
 
-def _place(amplitude: float) -> int:
+def _place(amplitude: float, columns: int) -> int:
     share = 1 - decibels(amplitude) / FLOOR_DB
-    return round(min(max(share, 0.0), 1.0) * _METER_COLUMNS)
+    return round(min(max(share, 0.0), 1.0) * columns)
 
 
 def _scores(moment: "Moment", around: Around, width: int) -> list[Text]:

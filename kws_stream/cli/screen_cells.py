@@ -41,24 +41,39 @@ def cell_lines(
     rows = (room - 1) // len(blocks) - 1
     bars = colour and not plain
     if bars and rows >= _LEAST_ROWS and all(len(block.bits) <= inner for block in blocks):
-        return _bar_lines(blocks, min(rows, _MOST_ROWS))
+        return _bar_lines(blocks, min(rows, _MOST_ROWS), width)
     signs = sum(-(-len(block.bits) // inner) for block in blocks)
     if signs + 1 <= room:
         return _sign_lines(blocks, inner, plain)
     if len(blocks) + 1 <= room:
         return _group_lines(blocks, inner, plain)
     bits = sum(int(block.bits.sum()) for block in blocks)
-    return [Text(f"{bits} of {sum(len(block.bits) for block in blocks)} cells set", no_wrap=True)]
+    return [
+        Text(f"{bits} of {sum(len(block.bits) for block in blocks)} cells are on", no_wrap=True)
+    ]
+
+
+_HEAD = "block on/of  "  # above what `_start` gives
 
 
 def _start(number: int, block: "Cells") -> str:
-    """What stands before a block: its number, and how many cells are set."""
+    """What stands before a block: its number, how many of its cells are on, and of how many."""
     return f"{number:>2} {int(block.bits.sum()):>4}/{len(block.bits):<4} "
 
 
+def _title(words: Sequence[str], room: int, before: str = "") -> Text:
+    """As many of the words, from the first, as there is room for."""
+    text = before
+    for part in words:
+        if len(text) + len(part) <= room or text == before:
+            text += part
+    return Text(text, "dim", no_wrap=True)
+
+
 def _gauges(blocks: "Sequence[Cells]", columns: int, width: int, plain: bool) -> list[Text]:
-    title = Text("cells: candidate [beta1 .. beta2], bit", "dim", no_wrap=True)
-    lines = [title]
+    bit = "#" if plain else "●"
+    explained = (f"cells: {bit} is on", ", candidate as a bar", ", thresholds [ beta1 and ] beta2")
+    lines = [_title(explained, columns * width)]
     for number, block in enumerate(blocks, 1):
         gauges = [
             _gauge(f"{number}.{cell + 1}", block, cell, width, plain)
@@ -98,13 +113,13 @@ def _which(block: "Cells") -> NDArray[np.int64]:
     return np.where(above, 3, np.where(holds, 1 + block.bits, 0))
 
 
-def _bar_lines(blocks: "Sequence[Cells]", rows: int) -> list[Text]:
+def _bar_lines(blocks: "Sequence[Cells]", rows: int, width: int) -> list[Text]:
     """A column for each cell: its candidate as a bar of `rows` lines, and the bit below it.
 
     A bar covers the mark of a threshold when, and only when, the candidate has reached it.
     """
-    title = "cells: candidate as a bar, = beta2, - beta1; below it the bit"
-    lines = [Text(title, "dim", no_wrap=True)]
+    explained = ("candidate as a bar", ", = beta2, - beta1", "; below it ● is on")
+    lines = [_title(explained, width, _HEAD)]
     for number, block in enumerate(blocks, 1):
         which = _which(block)
         scale = rows / np.maximum(1.6 * block.beta2, 1e-9)
@@ -130,9 +145,8 @@ def _bar_lines(blocks: "Sequence[Cells]", rows: int) -> list[Text]:
 def _sign_lines(blocks: "Sequence[Cells]", inner: int, plain: bool) -> list[Text]:
     signs = _PLAIN_SIGNS if plain else _SIGNS
     reset, off, on, sets = tuple(signs)
-    title = Text(no_wrap=True, style="dim")
-    title.append(f"cells set   {reset} reset   {off} holds 0   {on} holds 1   {sets} set")
-    lines = [title]
+    explained = (f"{sets} set", f"   {on} holds 1", f"   {off} holds 0", f"   {reset} reset")
+    lines = [_title(explained, inner + len(_HEAD), _HEAD)]
     for number, block in enumerate(blocks, 1):
         which = _which(block)
         for at in range(0, len(which), inner):
@@ -147,8 +161,13 @@ def _sign_lines(blocks: "Sequence[Cells]", inner: int, plain: bool) -> list[Text
 def _group_lines(blocks: "Sequence[Cells]", inner: int, plain: bool) -> list[Text]:
     shades = _PLAIN_GROUPS if plain else _GROUPS
     most = max(-(-len(block.bits) // inner) for block in blocks)
-    title = f"cells set, in groups of up to {most}: higher for more of them"
-    lines = [Text(title, "dim", no_wrap=True)]
+    half, full = shades[len(shades) // 2], shades[-1]
+    explained = (
+        f"one sign for up to {most} cells: {full} all on",
+        f", {half} half",
+        ", blank none",
+    )
+    lines = [_title(explained, inner + len(_HEAD), _HEAD)]
     for number, block in enumerate(blocks, 1):
         size = -(-len(block.bits) // inner)
         groups = [block.bits[at : at + size].mean() for at in range(0, len(block.bits), size)]
