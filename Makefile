@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format train clean
+.PHONY: demo test long lint format train clean
 
 demo: .venv/.base  ## Detect words in the packaged recording, then report the power of the chip
 	$(BIN)/kws-stream detect --model commands-12 kws_stream/_data/demo.flac
@@ -12,6 +12,9 @@ demo: .venv/.base  ## Detect words in the packaged recording, then report the po
 
 test: .venv/.test  ## Run all tests; those of the training code skip where PyTorch is missing
 	$(BIN)/python -m pytest tests
+
+long: .venv/.test  ## Run the tests that take minutes: real clients from PyPI, in environments of their own
+	$(BIN)/python -m pytest tests/long
 
 lint: .venv/.dev  ## Check format, style and types
 	$(BIN)/ruff format --check .

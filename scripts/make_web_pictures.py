@@ -14,10 +14,16 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PICTURES = {"web-dark": ("commands-12", "dark"), "web-yes-4": ("yes-4", "light")}
+# Model, colours, width in pixels, and whether something is heard.
+PICTURES = {
+    "web-start": ("commands-12", "light", 1000, False),
+    "web-dark": ("commands-12", "dark", 1000, True),
+    "web-yes-4": ("yes-4", "light", 1000, True),
+    "web-phone": ("yes-4", "dark", 390, True),
+}
 
 
-def take(model: str, scheme: str, path: Path, browser: str) -> None:
+def take(model: str, scheme: str, width: int, heard: bool, path: Path, browser: str) -> None:
     command = [sys.executable, "-m", "kws_stream", "listen", "--web", "--port", "0", "-m", model]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -26,13 +32,16 @@ def take(model: str, scheme: str, path: Path, browser: str) -> None:
         address = process.stderr.readline().split()[-1]
         with sync_playwright() as play:
             window = play.chromium.launch(executable_path=browser, chromium_sandbox=False)
-            view = window.new_page(color_scheme=scheme, viewport={"width": 1000, "height": 1000})
+            size = {"width": width, "height": 1000}
+            view = window.new_page(color_scheme=scheme, viewport=size)
             view.goto(address)
-            view.click("#demo")
-            view.wait_for_selector("#events li", timeout=60_000)
-            view.mouse.click(300, 560)  # a cell to follow
-            view.wait_for_timeout(6000)
-            view.screenshot(path=path)
+            view.wait_for_selector(".score")
+            if heard:
+                view.click("#demo")
+                view.wait_for_selector("#events li", timeout=60_000)
+                view.wait_for_timeout(9200)  # then a second word is being spoken
+            view.wait_for_timeout(500)
+            view.screenshot(path=path, full_page=True)
             window.close()
     finally:
         process.terminate()
@@ -47,9 +56,9 @@ def main() -> None:
     if browser is None:
         sys.exit(f"need a browser, one of {', '.join(BROWSERS)}; install one")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (model, scheme) in PICTURES.items():
+    for name, settings in PICTURES.items():
         path = folder / f"{name}.png"
-        take(model, scheme, path, browser)
+        take(*settings, path, browser)
         print(path)
 
 

@@ -21,6 +21,9 @@ import kws_stream
 from kws_stream import KeywordSpotter
 from kws_stream.cli import main
 from kws_stream.errors import InputError, ServerError
+from kws_stream.features import FeatureSettings, centres_of
+from kws_stream.features.filterbank import mel_centres
+from kws_stream.features.mel import mel_bands
 from tests.pack_factory import build_pack
 from tests.test_audio_microphone import OVERFLOW, UNPLUG, FakeSounddevice
 from tests.test_cli import noise
@@ -83,9 +86,38 @@ def test_the_page_and_its_parts_come_with_headers_that_let_nothing_else_in(url):
         assert "https://" not in text
 
 
+def test_the_page_knows_what_to_draw_before_anything_is_heard(url):
+    status, headers, text = get(url + "/model.json")
+    facts = json.loads(text)
+    assert status == 200
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    pack = KeywordSpotter("yes-4").pack
+    assert facts["model"] == "yes-4"
+    assert facts["thresholds"].keys() == set(pack.keywords)
+    assert len(facts["centres_hz"]) == facts["channels"] == pack.features["channels"]
+    assert (facts["centres_hz"][0], facts["centres_hz"][-1]) == (
+        pack.features["low_hz"],
+        pack.features["high_hz"],
+    )
+    assert [len(block) for block in facts["beta1"]] == [
+        len(block.beta1) for block in pack.network.parameters.blocks
+    ]
+    assert isinstance(facts["server_microphone"], str)
+
+
+def test_the_channels_of_a_mel_front_end_belong_to_the_peaks_of_its_bands():
+    settings = FeatureSettings(kind="mel", channels=12)
+    centres = centres_of(settings)
+    weights = mel_bands(12, settings.low_hz, settings.high_hz)
+    bins = np.argmax(weights, axis=0) * 16_000 / 512
+    assert np.all(np.abs(centres - bins) <= 16_000 / 512)
+    assert np.array_equal(centres_of(FeatureSettings()), mel_centres(16, 120.0, 6500.0))
+
+
 def test_another_host_or_origin_is_turned_away(url):
-    with pytest.raises(urllib.error.HTTPError, match="421"):
-        get(url, Host="evil.example:80")
+    for path in ("", "/model.json"):
+        with pytest.raises(urllib.error.HTTPError, match="421"):
+            get(url + path, Host="evil.example:80")
 
     async def test():
         port = url.rpartition(":")[2]
@@ -362,6 +394,17 @@ def test_in_a_browser_bars_move_and_a_spoken_word_is_an_event(tmp_path):
             view.on("pageerror", lambda error: faults.append(str(error)))
             view.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
             view.goto(address)
+            view.wait_for_selector(".score")
+            view.wait_for_timeout(300)
+            assert view.inner_text("#model") == "commands-12"
+            for name in ("level", "heat", "cells", "followed"):  # axes and marks, before any sound
+                assert view.eval_on_selector(f"#{name}", INK), name
+            assert "None yet" in view.inner_text("#none")
+            view.fill("#follow-block", "2")
+            view.fill("#follow-cell", "999")
+            view.press("#follow-cell", "Enter")
+            cells = len(KeywordSpotter("commands-12").pack.network.parameters.blocks[1].beta1)
+            assert view.input_value("#follow-cell") == str(cells)
             view.click("#browser")
             view.wait_for_selector("#events li", timeout=30_000)
             assert int(view.inner_text("#count")) >= 1
@@ -372,6 +415,9 @@ def test_in_a_browser_bars_move_and_a_spoken_word_is_an_event(tmp_path):
             assert len(widths) > 3
             for name in ("level", "heat", "cells", "followed"):
                 assert view.eval_on_selector(f"#{name}", INK), name
+            columns = view.eval_on_selector_all("#events li:first-child span", "all => all.length")
+            assert columns == 4
+            assert "dBFS" in view.inner_text("#levels")
             assert "Hz" in view.inner_text("#status")
             assert faults == []
         finally:

@@ -90,7 +90,7 @@ def serve_page(
     from kws_stream.integrations.web.app import Pages
     from kws_stream.integrations.web.doors import Doors, is_loopback
     from kws_stream.integrations.web.microphone import SharedMicrophone
-    from kws_stream.integrations.web.session import Session
+    from kws_stream.integrations.web.session import Session, model_facts
     from kws_stream.pipeline import KeywordSpotter
 
     if settings.certificate is not None:
@@ -104,9 +104,9 @@ def serve_page(
         print_event(event, f"web page, {source}", as_json, with_name=True)
 
     doors = Doors(settings.host, settings.names)
-    pages = Pages(
-        make_session, doors, SharedMicrophone(device, channel, complain), _recording(), on_event
-    )
+    microphone = SharedMicrophone(device, channel, complain)
+    facts = model_facts(spotter)
+    pages = Pages(make_session, doors, microphone, _recording(), on_event, facts)
     listening = server.bind(settings.host, settings.port)
     with consequences, listening:
         scheme = "http" if settings.certificate is None else "https"

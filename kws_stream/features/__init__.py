@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kws_stream.features.front_end import FeatureSettings, FrontEnd, build_bank
+from kws_stream.features.front_end import FeatureSettings, FrontEnd, build_bank, centres_of
 
-__all__ = ["FeatureSettings", "FrontEnd", "build", "build_bank"]
+__all__ = ["FeatureSettings", "FrontEnd", "build", "build_bank", "centres_of"]
 
 
 def build(settings: Mapping[str, Any]) -> FrontEnd:

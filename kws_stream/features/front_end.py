@@ -12,7 +12,7 @@ from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import InputError, ParameterError, did_you_mean
 from kws_stream.features.conditioning import SILENCE, Conditioning, ConditioningSettings
 from kws_stream.features.filterbank import Filterbank, mel_centres
-from kws_stream.features.mel import MelBands
+from kws_stream.features.mel import MelBands, mel_edges
 
 Array = NDArray[np.float64]
 
@@ -130,6 +130,13 @@ def bands_of(settings: FeatureSettings) -> tuple[Array, Array]:
     centres = mel_centres(settings.channels, settings.low_hz, settings.high_hz)
     spacing = np.gradient(centres) if settings.channels > 1 else centres
     return centres, settings.selectivity * centres / spacing
+
+
+def centres_of(settings: FeatureSettings) -> Array:
+    """The frequencies (channels,) in Hz to which the channels of either kind of bank belong."""
+    if settings.kind == "mel":
+        return mel_edges(settings.channels, settings.low_hz, settings.high_hz)[1:-1]
+    return bands_of(settings)[0]
 
 
 def build_bank(settings: FeatureSettings, hops_per_frame: int | None = None) -> Bank:

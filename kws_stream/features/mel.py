@@ -33,10 +33,15 @@ def slaney_hz_to_mel(hz: Array) -> Array:
     return np.where(hz < 1000, hz * 3 / 200, above)
 
 
+def mel_edges(bands: int, low_hz: float, high_hz: float) -> Array:
+    """Frequencies (bands + 2,) in Hz: band i goes from edge i over its peak at i + 1 to i + 2."""
+    low, high = slaney_hz_to_mel(np.array([low_hz, high_hz]))
+    return slaney_mel_to_hz(np.linspace(low, high, bands + 2))
+
+
 def mel_bands(bands: int, low_hz: float, high_hz: float) -> Array:
     """Weights (FFT // 2 + 1, bands) of triangles with unit area in Hz."""
-    low, high = slaney_hz_to_mel(np.array([low_hz, high_hz]))
-    edges = slaney_mel_to_hz(np.linspace(low, high, bands + 2))
+    edges = mel_edges(bands, low_hz, high_hz)
     hz = np.fft.rfftfreq(FFT, 1 / SAMPLE_RATE_HZ)[:, None]
     rising = (hz - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - hz) / (edges[2:] - edges[1:-1])

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -52,15 +52,21 @@ class Pages:
         microphone: SharedMicrophone,
         demo: Any,
         on_event: Callable[[str, WakeEvent], None] = lambda source, event: None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """demo: a recording (n,) to play where there is no microphone."""
+        """demo: a recording (n,) to play where there is no microphone.
+
+        facts: what `model_facts` says of the model, for a page before it listens.
+        """
         self._make_session = make_session
         self._doors = doors
         self._microphone = microphone
         self._demo = demo
         self._on_event = on_event
+        self._facts = dict(facts or {})
         self._pages = 0
         routes = [Route(path, self._file) for path in _FILES]
+        routes.append(Route("/model.json", self._model))
         self.app = Starlette(routes=[*routes, WebSocketRoute("/live", self._live)])
 
     async def _file(self, request: Request) -> Response:
@@ -69,6 +75,13 @@ class Pages:
         name, kind = _FILES[request.url.path]
         text = resources.files(__package__).joinpath(name).read_text("utf-8")
         return Response(text, media_type=kind, headers=_HEADERS)
+
+    async def _model(self, request: Request) -> Response:
+        """What a page draws before it listens to anything."""
+        if not self._doors.host_is_ours(request.headers.get("host", "")):
+            return PlainTextResponse("need a name of this server as Host", 421, _HEADERS)
+        known = self._facts | {"server_microphone": self._microphone.available()}
+        return JSONResponse(known, headers=_HEADERS)
 
     async def _live(self, socket: WebSocket) -> None:
         host, origin = socket.headers.get("host", ""), socket.headers.get("origin")

@@ -12,6 +12,7 @@ from kws_stream.audio import to_float32
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError
+from kws_stream.features import FeatureSettings, centres_of
 from kws_stream.live import Hearing, Monitor, Watcher
 from kws_stream.live.decoder import ChunkDecoder
 from kws_stream.live.ring import Samples
@@ -39,18 +40,7 @@ class Session:
 
     def hello(self) -> dict[str, Any]:
         """What does not change."""
-        spotter = self.spotter
-        blocks = spotter.pack.network.parameters.blocks
-        return {
-            "type": "hello",
-            "model": spotter.pack.name,
-            "classes": list(spotter.classes),
-            "thresholds": spotter.thresholds,
-            "beta1": [_rounded(block.beta1) for block in blocks],
-            "beta2": [_rounded(block.beta2) for block in blocks],
-            "channels": self._monitor.channels,
-            "frame_s": spotter.frame_s,
-        }
+        return {"type": "hello", **model_facts(self.spotter)}
 
     async def hear(self, samples: Samples) -> None:
         """Audio of this stream at 16 kHz."""
@@ -122,6 +112,22 @@ class Session:
 
     def close(self) -> None:
         self._hearing.close()
+
+
+def model_facts(spotter: KeywordSpotter) -> dict[str, Any]:
+    """What a page has to know of a model to draw its axes and its cells."""
+    settings = FeatureSettings.from_dict(spotter.pack.features)
+    blocks = spotter.pack.network.parameters.blocks
+    return {
+        "model": spotter.pack.name,
+        "classes": list(spotter.classes),
+        "thresholds": spotter.thresholds,
+        "beta1": [_rounded(block.beta1) for block in blocks],
+        "beta2": [_rounded(block.beta2) for block in blocks],
+        "channels": settings.channels,
+        "centres_hz": [round(float(hz), 1) for hz in centres_of(settings)],
+        "frame_s": spotter.frame_s,
+    }
 
 
 class _Follower:
