@@ -269,3 +269,12 @@ def test_streams_made_of_clips_take_one_channel(clips):
     assert one["latency_median_s"] == alone["latency_median_s"]
     _, told = figures("evaluate-stream", "--synthesise", clips / "stereo", *options)
     assert "the mean of its 2 channels" in told
+
+
+def test_the_power_of_one_channel_is_reported(recordings):
+    alone = run("power", "yes-4", recordings / "mono.wav", "--json").stdout
+    mixed = run("power", "yes-4", recordings / "stereo.wav", "--json")
+    assert mixed.stdout != alone
+    assert mixed.stderr.count("the mean of its 2 channels") == 1
+    one = run("power", "yes-4", recordings / "stereo.wav", "--json", "--channel", 2)
+    assert one.stdout == alone

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from kws_stream.cli.files import open_sound
 from kws_stream.cli.options import (
     Threshold,
     channel_option,
@@ -17,7 +18,7 @@ from kws_stream.cli.options import (
     power_option,
     threshold_option,
 )
-from kws_stream.cli.output import complain, print_event, print_power, uninterrupted
+from kws_stream.cli.output import complain, print_event, print_power, tell_channels, uninterrupted
 from kws_stream.cli.power_report import subject_of
 from kws_stream.cli.session_report import make_log, report_option, write_report
 from kws_stream.errors import AudioError, InputError
@@ -118,17 +119,19 @@ def detect(
 
 
 def _open(path: str, rate: int, channels: int, channel: int | None) -> "AudioSource":
-    from kws_stream.audio import FileSource, PipeSource
+    from kws_stream.audio import PipeSource
 
     if path != "-":
-        return FileSource(path, channel, _tell)
+        return open_sound(path, channel)
     if sys.stdin is None:
         raise AudioError("-: need an open standard input, got a closed one; connect a pipe")
-    return PipeSource(sys.stdin.buffer, rate, channels, channel=channel, on_note=_tell)
-
-
-def _tell(note: str) -> None:
-    complain(f"note: {note}")
+    return PipeSource(
+        sys.stdin.buffer,
+        rate,
+        channels,
+        channel=channel,
+        on_note=lambda note: tell_channels([note]),
+    )
 
 
 def _print_events(

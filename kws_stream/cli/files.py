@@ -1,11 +1,16 @@
-"""Files that commands write: checked before the work, and all of a file or nothing of it."""
+"""Files of commands: recordings to hear, and what is written, all of it or nothing."""
 
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from kws_stream.cli.output import tell_channels
+
+if TYPE_CHECKING:
+    from kws_stream.audio import FileSource
 
 
 def check_file(context: click.Context, option: click.Parameter, file: str | None) -> str | None:
@@ -37,3 +42,10 @@ def write_file(path: Path, content: str | bytes) -> None:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise click.FileError(os.fspath(path), error.strerror or str(error)) from error
+
+
+def open_sound(path: str | Path, channel: int | None) -> "FileSource":
+    """A recording; what should be said of its channels is said on standard error."""
+    from kws_stream.audio import FileSource
+
+    return FileSource(path, channel, lambda note: tell_channels([note]))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from kws_stream.cli.figures import INK, SERIES, figure_file
-from kws_stream.cli.options import figure_option, full_option, json_option
+from kws_stream.cli.files import open_sound
+from kws_stream.cli.options import channel_option, figure_option, full_option, json_option
 from kws_stream.cli.output import print_json, print_power
 from kws_stream.cli.power_report import RECORDING, report_of
 
@@ -28,6 +29,7 @@ def _numbers(
 @click.command()
 @click.argument("model")
 @click.argument("audio", required=False, type=click.Path())
+@channel_option
 @click.option("--sweep", is_flag=True, help="Sweep unit current and supply instead.")
 @click.option("--units", callback=_numbers, metavar="nA,nA,...", help="Unit currents to sweep.")
 @click.option("--supplies", callback=_numbers, metavar="V,V,...", help="Supplies to sweep.")
@@ -37,6 +39,7 @@ def _numbers(
 def power(
     model: str,
     audio: str | None,
+    channel: int | None,
     sweep: bool,
     units: tuple[float, ...] | None,
     supplies: tuple[float, ...] | None,
@@ -52,7 +55,7 @@ def power(
     if not sweep:
         if units is not None or supplies is not None:
             raise click.UsageError("--units and --supplies are for --sweep: give it, too.")
-        report, subject = report_of(model, recording)
+        report, subject = report_of(model, recording, channel)
         print_power(report, subject, as_json, figure, full=full, typed=False)
         return
     import numpy as np
@@ -64,7 +67,7 @@ def power(
     from kws_stream.studies.unit_current import unit_current
 
     pack = packs.load(model)
-    blocks = [to_float32(block) for block in blocks_of(recording)]
+    blocks = [to_float32(block) for block in blocks_of(open_sound(recording, channel))]
     samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
     points = unit_current(pack, samples, units or UNITS_NA, supplies or SUPPLIES_V)
     if figure is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kws_stream.cli.files import open_sound
 from kws_stream.cli.options import make_spotter
 from kws_stream.cli.output import print_power
 
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 RECORDING = Path(__file__).resolve().parents[1] / "_data" / "demo.flac"
 
 
-def report_of(model: str, recording: str | Path = RECORDING) -> "tuple[PowerReport, str]":
+def report_of(
+    model: str, recording: str | Path = RECORDING, channel: int | None = None
+) -> "tuple[PowerReport, str]":
     """The report of a model that heard a recording from the start, and which did which."""
     from kws_stream.live import PowerMeter
     from kws_stream.pipeline import blocks_of
 
     meter = PowerMeter(make_spotter(model, []))
-    for block in blocks_of(recording):
+    for block in blocks_of(open_sound(recording, channel)):
         meter.process(block)
     return meter.report(), subject_of(meter.spotter, [recording])
 

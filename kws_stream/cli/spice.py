@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kws_stream.cli.figures import INK, SERIES, figure_file
+from kws_stream.cli.files import open_sound
 from kws_stream.cli.group import Group
-from kws_stream.cli.options import figure_option, json_option, make_spotter, model_option
+from kws_stream.cli.options import (
+    channel_option,
+    figure_option,
+    json_option,
+    make_spotter,
+    model_option,
+)
 from kws_stream.cli.output import complain, print_json
 from kws_stream.cli.power_report import RECORDING
 from kws_stream.errors import InputError
@@ -83,6 +90,7 @@ def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.argument("audio", required=False, type=click.Path()),
         model_option("yes-4"),
+        channel_option,
         click.option(
             "--seconds",
             type=click.FloatRange(0.01, 10.0),
@@ -113,6 +121,7 @@ def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def layer(
     audio: str | None,
     model: str,
+    channel: int | None,
     seconds: float,
     start: float | None,
     models: Path | None,
@@ -126,7 +135,7 @@ def layer(
     from kws_stream.spice import layer as simulate
 
     simulator = _simulator(models)
-    net, trace, frame_s = _heard(audio, model, seconds, start)
+    net, trace, frame_s = _heard(audio, channel, model, seconds, start)
     _show(simulate(simulator, net, trace, frame_s, cells), as_json, figure)
 
 
@@ -135,6 +144,7 @@ def layer(
 def network(
     audio: str | None,
     model: str,
+    channel: int | None,
     seconds: float,
     start: float | None,
     models: Path | None,
@@ -147,12 +157,12 @@ def network(
     from kws_stream.spice import network as simulate
 
     simulator = _simulator(models)
-    net, trace, frame_s = _heard(audio, model, seconds, start)
+    net, trace, frame_s = _heard(audio, channel, model, seconds, start)
     _show(simulate(simulator, net, trace, frame_s), as_json, figure)
 
 
 def _heard(
-    audio: str | None, model: str, seconds: float, start: float | None
+    audio: str | None, channel: int | None, model: str, seconds: float, start: float | None
 ) -> tuple["Network", "Trace", float]:
     """The network, its trace over the piece of sound from its initial state, and its frame."""
     import numpy as np
@@ -160,7 +170,8 @@ def _heard(
     from kws_stream.pipeline import blocks_of
 
     spotter = make_spotter(model, [])
-    seen = [piece for pcm in blocks_of(audio or RECORDING) for piece in spotter.observe(pcm)]
+    sound = open_sound(audio or RECORDING, channel)
+    seen = [piece for pcm in blocks_of(sound) for piece in spotter.observe(pcm)]
     frame_s, net = spotter.frame_s, spotter.pack.network
     events = [event for piece in seen for event in piece.events]
     if start is None:
