@@ -173,7 +173,7 @@ def test_the_whole_report_without_a_report_is_wrong_usage(sound):
         (("detect", "-m", "Commands_12", "x.wav"), "commands-12"),
         (("model", "verify", "hey_computer"), "hey-computer"),
         (("detect", "--threshold", "yse=0.5", "x.wav"), "yes"),
-        (("serve", "--threshold", "Stop=0.5"), "stop"),
+        (("serve", "--threshold", "Stpo=0.5"), "stop"),
         (("chip", "settings", "--set", "mismatch_percnt=3"), "mismatch_percent"),
     ],
 )
