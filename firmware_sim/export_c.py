@@ -2,11 +2,11 @@
 
 import os
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from kws_stream.errors import FirmwareError
+from kws_stream.files import replacing_folder
 
 from .fixed_point import FixedFrontEnd, check_detector, fixed_front_end, score_code
 from .integers import INT32, IntegerLayer, IntegerNetwork, integer_network
@@ -188,16 +188,10 @@ def export_c(model: FirmwareModel, directory: str | os.PathLike[str]) -> list[Pa
     target = Path(directory)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FirmwareError(f"{target}: need a new or empty folder, got one that exists")
-    new = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
-        new.mkdir(parents=True)
-        for name, text in files.items():
-            (new / name).write_text(text, "ascii", newline="\n")
-        if target.exists():
-            target.rmdir()
-        new.rename(target)
+        with replacing_folder(target) as new:
+            for name, text in files.items():
+                (new / name).write_text(text, "ascii", newline="\n")
     except OSError as error:
         raise FirmwareError(f"{target}: need a folder that can be written: {error}") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
     return [target / name for name in files]

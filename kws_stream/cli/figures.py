@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kws_stream.errors import MissingExtraError
+from kws_stream.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,13 +64,9 @@ def figure_file(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         kind = path.suffix.lower().removeprefix(".")
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         try:
-            try:
-                figure.savefig(part, format=kind, dpi=150, metadata=undated.get(kind))
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
+            with replacing(path) as file:
+                figure.savefig(file, format=kind, dpi=150, metadata=undated.get(kind))
         except OSError as error:
             raise click.FileError(os.fspath(path), error.strerror or str(error)) from error

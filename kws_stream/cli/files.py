@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kws_stream import files
 from kws_stream.cli.output import tell_channels
 
 if TYPE_CHECKING:
@@ -33,13 +34,8 @@ def encoded(text: str) -> bytes:
 
 def write_file(path: Path, content: str | bytes) -> None:
     """All of the file or nothing of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            part.write_bytes(encoded(content) if isinstance(content, str) else content)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        files.write(path, encoded(content) if isinstance(content, str) else content)
     except OSError as error:
         raise click.FileError(os.fspath(path), error.strerror or str(error)) from error
 

@@ -14,6 +14,7 @@ from kws_stream.cli.keys import single_keys
 from kws_stream.cli.output import complain
 from kws_stream.cli.screen import Around, screen
 from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.files import replacing
 from kws_stream.live import AudioRing, Monitor
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Picture:
         path = Path(f"kws-stream-{datetime.now():%Y%m%d-%H%M%S}.wav")
         whole = np.rint(np.clip(pcm * 32768.0, -32768, 32767)).astype(np.int16)
         try:
-            soundfile.write(path, whole, SAMPLE_RATE_HZ, "PCM_16")
+            with replacing(path) as file:
+                soundfile.write(file, whole, SAMPLE_RATE_HZ, "PCM_16", format="WAV")
             self._status = f"saved the last {len(pcm) / SAMPLE_RATE_HZ:.1f} s as {path}"
         except (OSError, soundfile.SoundFileError) as error:
             self._status = f"{path} could not be saved: {error}"

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kws_stream.errors import DataError, MissingExtraError, ParameterError
+from kws_stream.files import replacing_folder
 
 CHUNK_BYTES = 1 << 16
 PATIENCE_S = 30  # for the server's next bytes
@@ -166,27 +167,27 @@ class _Downloader:
                     self._progress("download", have, total)
                     if have > self._limit:
                         raise DataError(f"{url}: need {self._limit} bytes at most, got more")
+                file.flush()
+                os.fsync(file.fileno())
         return total is None or have >= total
 
 
 def _unpack(packed: Path, target: Path, progress: Progress) -> None:
     """The plain files of an archive as a folder that appears when it is whole."""
-    new = target.with_name(f".{target.name}.new")
-    shutil.rmtree(new, ignore_errors=True)  # of a run that was killed
     size = packed.stat().st_size
     try:
-        new.mkdir()
-        with open(packed, "rb") as file, tarfile.open(fileobj=file, mode="r|gz") as archive:
+        with (
+            replacing_folder(target) as new,
+            open(packed, "rb") as file,
+            tarfile.open(fileobj=file, mode="r|gz") as archive,
+        ):
             for member in _checked(archive):
                 archive.extract(member, new, filter="data")
                 progress("unpack", file.tell(), size)
-        new.rename(target)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(
             f"{packed}: need an intact .tar.gz of plain files, got: {error!s:.200}"
         ) from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def _checked(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -13,6 +13,7 @@ from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
 from kws_stream.evaluation.sources import Recordings, Stream
 from kws_stream.evaluation.streams import Word
+from kws_stream.files import replacing, write
 from kws_stream.workers import Progress, Workers
 
 
@@ -52,20 +53,17 @@ class _Save:
 
         stream, path = stream_and_path
         words: list[Word] = []
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            try:
+            with replacing(path) as plain:
                 with soundfile.SoundFile(
-                    part, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC"
+                    plain, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC"
                 ) as file:
                     for piece in stream.pieces():
                         words += piece.words
                         file.write((piece.pcm * 32768).astype(np.int16))
+                # before the recording: one without labels would be one without keywords
                 labels = {"words": [vars(word) for word in words], **self.about}
-                path.with_suffix(".json").write_text(json.dumps(labels, indent=1) + "\n", "utf-8")
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
+                write(path.with_suffix(".json"), json.dumps(labels, indent=1) + "\n")
         except (OSError, soundfile.SoundFileError) as error:
             raise DataError(f"{path}: cannot be written: {error}") from error
         return Recordings(str(path), (path,))

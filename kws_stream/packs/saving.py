@@ -3,12 +3,12 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kws_stream.errors import PackError
+from kws_stream.files import replacing_folder
 from kws_stream.packs.arrays import network_bytes
 from kws_stream.packs.loading import find, load_directory
 from kws_stream.packs.manifest import FIELDS, FORMAT, MANIFEST
@@ -72,23 +72,13 @@ def save(
         raise PackError(f"{target} exists; need overwrite=True to replace it")
     check_replaceable(target)
     contents = _contents(manifest, parameters, graphs)
-    new = target.with_name(f".{target.name}.{os.getpid()}.new")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
     try:
-        new.mkdir(parents=True)
-        for name, data in contents.items():
-            (new / name).write_bytes(data)
-        load_directory(new)
-        if target.exists():
-            target.rename(old)
-        new.rename(target)
+        with replacing_folder(target) as new:
+            for name, data in contents.items():
+                (new / name).write_bytes(data)
+            load_directory(new)
     except OSError as error:
         raise PackError(f"cannot write the pack {target}: {error}") from error
-    finally:
-        if old.exists() and not target.exists():  # interrupted between both moves
-            old.rename(target)
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return target
 
 

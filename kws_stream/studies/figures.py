@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kws_stream.errors import DataError, MissingExtraError
+from kws_stream.files import replacing
 from kws_stream.studies.calibration import FITS, Calibration
 from kws_stream.studies.conditions import Conditions
 from kws_stream.studies.montecarlo import MonteCarlo
@@ -46,7 +47,8 @@ def save(figure: "Figure", path: Path) -> None:
         raise DataError(f"{path}: need a figure's name that ends in .png, .svg or .pdf")
     metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}}.get(kind, {})
     try:
-        figure.savefig(path, format=kind, metadata=metadata)
+        with replacing(path) as file:
+            figure.savefig(file, format=kind, metadata=metadata)
     except OSError as error:
         raise DataError(f"{path}: cannot write the figure: {error.strerror or error}") from error
 

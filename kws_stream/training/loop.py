@@ -1,6 +1,7 @@
 """The training loop: recipe and recordings in, model pack out."""
 
 import csv
+import io
 import json
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from torch.nn import functional
 from kws_stream import packs
 from kws_stream.errors import DataError, PackError, ParameterError
 from kws_stream.features import FeatureSettings
+from kws_stream.files import write
 from kws_stream.packs.manifest import MANIFEST
 from kws_stream.training.augment import condition
 from kws_stream.training.batches import Batches
@@ -29,7 +31,7 @@ from kws_stream.training.model import (
 )
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.sampling import validation_clips
-from kws_stream.training.teacher import Teacher, in_classes
+from kws_stream.training.teacher import Teacher, in_classes, read_tensors
 
 CHECK_EVERY = 250  # steps between validations and checkpoints
 FEW = 20
@@ -368,17 +370,19 @@ class Training:
         return check
 
     def _log(self, check: Check) -> None:
+        """All of the log anew: a line that is added may be lost by half."""
         path = self.folder / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(vars(check))
-            writer.writerow(vars(check).values())
+        before = path.read_bytes() if path.exists() else b""
+        file = io.StringIO(newline="")
+        writer = csv.writer(file)
+        if not before:
+            writer.writerow(vars(check))
+        writer.writerow(vars(check).values())
+        write(path, before + file.getvalue().encode())
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         for number, optimiser in enumerate(self._optimisers):
@@ -390,20 +394,18 @@ class Training:
             "schedules": json.dumps([s.state_dict() for s in self._schedules]),
             "groups": json.dumps([o.state_dict()["param_groups"] for o in self._optimisers]),
         }
-        partial = self.folder / "checkpoint.part"
-        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata)
-        partial.replace(self.folder / "checkpoint.safetensors")
+        data = save({k: v.contiguous() for k, v in tensors.items()}, metadata)
+        write(self.folder / "checkpoint.safetensors", data)
 
     def resume(self) -> bool:
-        """Go on from the checkpoint of the same recipe in this folder; False if there is none."""
-        from safetensors import safe_open
+        """Go on from the checkpoint of the same recipe in this folder; False if there is none.
 
+        Raises DataError for a checkpoint that is damaged.
+        """
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
             return False
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors, metadata = read_tensors(path)
         if json.loads(metadata["recipe"]) != json.loads(json.dumps(self._identity())):
             return False
         self.step = int(metadata["step"])
@@ -439,8 +441,6 @@ class Training:
             wake_idle_cells(self.network, self._first_features().to(self._device))
 
     def _start_from_one(self, folder: Path) -> None:
-        from safetensors.torch import load_file
-
         if (folder / MANIFEST).exists():
             self._start_from_pack(folder)
             return
@@ -450,8 +450,9 @@ class Training:
                 f"{folder}: need the folder of a model pack, or of a run with a checkpoint, "
                 "found neither"
             )
+        tensors, _ = read_tensors(path)
         try:
-            self.network.load_larger(_within(load_file(path), "network."))
+            self.network.load_larger(_within(tensors, "network."))
         except RuntimeError as error:
             raise DataError(
                 f"{folder}: need a network of the recipe's size, got one of another"

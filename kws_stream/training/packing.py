@@ -6,6 +6,7 @@ from typing import Any
 
 from kws_stream import packs
 from kws_stream.evaluation import evaluate
+from kws_stream.files import write
 from kws_stream.network import Network
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.export import stage_graphs
@@ -111,7 +112,5 @@ def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """Put metrics into the manifest of a pack, in place of those there."""
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text("utf-8")) | {"metrics": metrics}
-    partial = folder / "manifest.part"
-    partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    partial.replace(path)
+    write(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     packs.load(folder)

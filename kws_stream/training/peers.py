@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kws_stream.files import replacing
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.loop import sequence_loss
@@ -191,7 +192,8 @@ def write_peers(
         for kind, network in networks.items()
         for name, value in network.arrays().items()
     }
-    np.savez(path, about=np.array(json.dumps(about)), **arrays)
+    with replacing(path) as file:
+        np.savez(file, about=np.array(json.dumps(about)), **arrays)
 
 
 _SHARED = ("seed", "width", "cells", "blocks", "sequences", "joined", "augment", "label_smoothing")

@@ -27,6 +27,7 @@ from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError, did_you_mean
 from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.mixtures import read_whole
+from kws_stream.files import replacing, write
 from kws_stream.training.phrase import NearMisses, Phrase, sentences
 from kws_stream.training.phrase_recordings import read_recordings
 from kws_stream.training.surroundings import KINDS, Samples, noise, recorded
@@ -188,10 +189,14 @@ class Speech:
         if self.folder.exists() and any(self.folder.iterdir()):
             if not about.is_file():
                 raise DataError(f"{self.folder}: need a folder of synthetic speech, got another")
-            if json.loads(about.read_text("utf-8")) != self._about:
+            try:
+                written = json.loads(about.read_text("utf-8"))
+            except ValueError:  # damaged: what the files are is not known
+                written = None
+            if written != self._about:
                 shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        about.write_text(json.dumps(self._about, indent=2) + "\n", "utf-8")
+        write(about, json.dumps(self._about, indent=2) + "\n")
 
     def _of(self, stage: "_Stage") -> "Iterator[_Task]":
         for held_out in (False, True):
@@ -311,12 +316,12 @@ _Stage = Callable[[Path, bool], Iterator[_Task]]
 def _write_missing(path: Path, make: Callable[[], Samples]) -> None:
     import soundfile
 
-    if path.exists():
+    if path.exists() and path.stat().st_size:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    soundfile.write(partial, make(), SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")
-    partial.replace(path)
+    sound = make()
+    with replacing(path) as file:
+        soundfile.write(file, sound, SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")
 
 
 def _last(sound: Samples, count: int) -> Samples:

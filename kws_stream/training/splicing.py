@@ -21,6 +21,7 @@ from kws_stream.errors import DataError, MissingExtraError, ParameterError
 from kws_stream.evaluation.folders import by_known_word, words_below
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.speech_commands import WORDS, split_of
+from kws_stream.files import replacing
 from kws_stream.training.surroundings import recorded
 from kws_stream.training.synthesis import at_level
 
@@ -208,7 +209,8 @@ def write_spliced(
             speaker, clip = spliced_clip(word, index, recordings, seed)
             path = folder / word / f"{speaker}_nohash_s{index}.flac"
             path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(path, clip, SAMPLE_RATE_HZ, subtype="PCM_16")
+            with replacing(path) as file:
+                soundfile.write(file, clip, SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")
             yield path
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import AudioError, MissingExtraError, ParameterError
+from kws_stream.files import replacing
 from kws_stream.training import kokoro
 from kws_stream.training.surroundings import recorded
 
@@ -242,7 +243,8 @@ def write_clips(
         voice, clip = random_clip(word, index, seed, kokoro_folder)
         path = folder / word / f"{voice.label}_nohash_{index}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, clip, SAMPLE_RATE_HZ, subtype="PCM_16")
+        with replacing(path) as file:
+            soundfile.write(file, clip, SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")
         return path
 
     tasks: Iterable[tuple[str, int]] = product(words, range(count))

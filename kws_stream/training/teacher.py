@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kws_stream.errors import DataError
+from kws_stream.files import write
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import Recipe
@@ -117,14 +118,27 @@ def accuracy(teacher: Teacher, features: Tensor, labels: Tensor) -> float:
 
 def save_teacher(teacher: Teacher, recipe: Recipe, folder: Path) -> Path:
     """Write weights, features and classes to `folder`; an older teacher there is replaced."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{FILE}.part"
     tensors = {name: tensor.contiguous() for name, tensor in teacher.state_dict().items()}
     about = {"network": _network(recipe), "classes": teacher.classes}
-    save_file(tensors, partial, {"about": json.dumps(about)})
-    return partial.replace(folder / FILE)
+    write(folder / FILE, save(tensors, {"about": json.dumps(about)}))
+    return folder / FILE
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; raises DataError for one that is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{path}: need an intact file of tensors, got: {error!s:.200}; remove it"
+        ) from error
 
 
 def load_teacher(folder: Path, recipe: Recipe) -> Teacher:
@@ -132,14 +146,16 @@ def load_teacher(folder: Path, recipe: Recipe) -> Teacher:
 
     Raises DataError if there is none, if it hears other features, or if it does not know a class.
     """
-    from safetensors import safe_open
-
     path = folder / FILE
     if not path.exists():
         raise DataError(f"{folder}: need a teacher ({FILE}), found none; see `kws-stream teach`")
-    with safe_open(path, "pt") as file:
-        about = json.loads(file.metadata()["about"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors, metadata = read_tensors(path)
+    try:
+        about = json.loads(metadata["about"])
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{path}: need a teacher made by `kws-stream teach`, got another"
+        ) from error
     if about["network"] != _network(recipe):
         raise DataError(f"{path}: need a teacher of the recipe's features, got one of others")
     classes = tuple(about["classes"])

@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kws_stream.errors import DataError, ParameterError
+from kws_stream.files import write
 from kws_stream.training.trial import Outcome
 
 FIGURES = ("accuracy", "fresh", "carried", "core_power_nw", "seconds")
@@ -104,12 +104,7 @@ class Table:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for name, content in (("trials.csv", file.getvalue()), ("trials.json", text + "\n")):
-                part = self.folder / f".{name}.{os.getpid()}.part"
-                try:
-                    part.write_text(content, "utf-8", newline="\n")
-                    part.replace(self.folder / name)
-                finally:
-                    part.unlink(missing_ok=True)
+                write(self.folder / name, content)
         except OSError as error:
             raise DataError(f"{self.folder}: need a folder to write to, got: {error}") from error
 
