@@ -71,7 +71,7 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     new, old = _temporary(target, NEW), _temporary(target, OLD)
     try:
         new.mkdir()
-        with _locked(new):
+        with locked(new, shared=True):
             yield new
             _sync_below(new)
             if not target.exists():
@@ -99,6 +99,30 @@ def clear(folder: Path, names: str) -> list[Path]:
                 part.unlink()
                 removed.append(part)
     return removed
+
+
+def set_aside(path: Path) -> Path:
+    """Give a damaged file a name at which nobody looks for it: NAME.damaged; returns that."""
+    kept = path.with_name(f"{path.name}.damaged")
+    os.replace(path, kept)
+    return kept
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, shared: bool) -> Iterator[bool]:
+    """Hold a folder: shared by many processes, or alone; yields whether it is held.
+
+    Nobody waits, and only those that ask are kept apart. Where the system has no such locks, all
+    share and nobody is alone.
+    """
+    if os.name == "nt":
+        yield shared
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        yield _lock(number, shared)
+    finally:
+        os.close(number)
 
 
 def sync_folder(folder: Path) -> None:
@@ -148,28 +172,14 @@ def _temporary(target: Path, ending: str) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}{ending}")
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """A folder that is locked meanwhile, where the system has locks."""
-    if os.name == "nt":
-        yield
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(number)
-        yield
-    finally:
-        os.close(number)
-
-
-def _lock(number: int) -> bool:
+def _lock(number: int, shared: bool = False) -> bool:
     """Lock an open file until its process ends or closes it; False where another one has it."""
     if sys.platform == "win32":
         return True
     import fcntl
 
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(number, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks

@@ -139,3 +139,25 @@ def test_a_file_name_that_is_no_text_is_no_trouble(pack, pcm, tmp_path):
         out, err = process.communicate()
         assert (process.returncode, err) == (0, b"")
         assert out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "words",
+    [["detect", "DEMO"], ["detect", "DEMO", "--json"], ["evaluate-stream", "DEMO"], ["--help"]],
+)
+def test_an_output_on_a_full_disk_is_a_sentence(words: list[str]) -> None:
+    demo = str(ROOT / "kws_stream" / "_data" / "demo.flac")
+    with open("/dev/full", "w") as out:
+        result = subprocess.run(
+            [*COMMAND, *(demo if word == "DEMO" else word for word in words)],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr.count(b"error: need a place to write the output to") == 1
+    assert b"Traceback" not in result.stderr
+    assert b"Exception" not in result.stderr

@@ -1,19 +1,25 @@
 """What is kept of triggers, and what people can do with it."""
 
+import errno
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner
 
-from kws_stream import KeywordSpotter
+from kws_stream import KeywordSpotter, files
 from kws_stream.cli import main
 from kws_stream.errors import DataError
 from kws_stream.live import Hearing, TriggerKeeper, TriggerStore, read_triggers, trigger_audio
 from tests.pack_factory import build_pack
+from tests.test_architecture import ROOT
 from tests.test_audio_microphone import FakeSounddevice
 from tests.test_cli import noise
 
@@ -112,12 +118,173 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
         read_triggers(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', "[" * 50_000])
-def test_a_damaged_record_is_a_sentence(text, tmp_path):
-    (tmp_path / "trigger-1-x.json").write_text(text)
+NAME = "trigger-20261124T122011483210-x"
+EVENT = {"keyword": "x", "score": 0.5, "start_s": 0.1, "time_s": 0.5}
+DAMAGED = [
+    *("", "[]", "{}", '{"format": 1}', "[" * 50_000, "\0" * 100, '{"format": 1, "event": {"key'),
+    json.dumps({"format": 1, "event": EVENT}),
+    *(
+        json.dumps({"format": 1, "audio_start_s": 0, "event": EVENT | {name: value}})
+        for name, value in (("keyword", 3), ("score", None), ("start_s", "1"), ("time_s", [1]))
+    ),
+    '{"format": 1, "audio_start_s": 1e999, "event": {"keyword": "x", "score": 1, "start_s": 0, '
+    '"time_s": 1}}',
+]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_record_is_told_once_and_set_aside(text, pack, pcm, tmp_path):
+    keep(tmp_path, pack, pcm)
+    good = [record.name for record in read_triggers(tmp_path)]
+    (tmp_path / f"{NAME}.json").write_text(text)
+    (tmp_path / f"{NAME}.wav").write_bytes(b"RIFF")
     result = run("triggers", "list", tmp_path)
     assert result.exit_code == 1
-    assert "need the record of a trigger" in result.stderr
+    assert result.stderr.count("need the record of a trigger") == 1
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == good
+    assert (tmp_path / f"{NAME}.json.damaged").read_text() == text
+    assert (tmp_path / f"{NAME}.wav.damaged").exists()
+    again = run("triggers", "list", tmp_path)
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert len(again.stdout.splitlines()) == len(good)
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_full_store_goes_on_over_a_damaged_record(text, pack, pcm, tmp_path):
+    keep(tmp_path, pack, pcm, most=3)
+    (tmp_path / "trigger-20000101T000000000000-x.json").write_text(text)
+    told = []
+    store = TriggerStore(tmp_path, 3, told.append)
+    store.put({"event": EVENT}, pcm[:1600])
+    store.close()
+    assert (store.kept, store.lost) == (1, 0)
+    assert len(told) == 1
+    assert "set aside" in told[0]
+    assert len(list(tmp_path.glob("trigger-*.json"))) == 3
+
+
+def test_a_record_of_a_later_version_stays_as_it_is(tmp_path):
+    (tmp_path / f"{NAME}.json").write_text('{"format": 2}')
+    told = []
+    assert read_triggers(tmp_path, told.append) == []
+    assert "format 1" in told[0]
+    assert names(tmp_path) == [f"{NAME}.json"]
+
+
+@pytest.mark.parametrize("fault", ["disk", "flush", "soundfile", "anything"])
+def test_a_full_disk_is_told_once_and_keeping_goes_on_when_there_is_room(
+    fault, pcm, tmp_path, monkeypatch
+):
+    told = []
+
+    def on_fault(text):
+        told.append(text)
+        raise RuntimeError("nor does an error of the listener end the keeping")
+
+    store = TriggerStore(tmp_path, 9, on_fault)
+    errors = {
+        "disk": OSError(errno.ENOSPC, "No space left on device"),
+        "flush": OSError(errno.EIO, "Input/output error"),
+        "soundfile": soundfile.LibsndfileError(2),
+        "anything": MemoryError(),
+    }
+
+    def broken(*args, **settings):
+        raise errors[fault]
+
+    record = {"event": EVENT, "audio_start_s": 0.0}
+    with monkeypatch.context() as room:
+        room.setattr(*((soundfile, "write") if fault == "soundfile" else (os, "fsync")), broken)
+        for _ in range(3):
+            store.put(record, pcm[:1600])
+        until = time.monotonic() + 10
+        while store.lost < 3:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+    assert names(tmp_path) == []
+    store.put(record, pcm[:1600])
+    store.close()
+    assert (store.kept, store.lost) == (1, 3)
+    assert len(told) == 1
+    assert "could not be kept" in told[0]
+    assert len(read_triggers(tmp_path)) == 1
+    assert len(names(tmp_path)) == 2
+
+
+def test_a_clock_that_is_set_back_costs_no_new_trigger(pack, pcm, tmp_path, monkeypatch):
+    times = [datetime(2030, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC)]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return times[0]
+
+    monkeypatch.setattr("kws_stream.live.triggers.datetime", Clock)
+    keep(tmp_path, pack, pcm, most=3)
+    before = [record.name for record in read_triggers(tmp_path)]
+    times.reverse()
+    store = TriggerStore(tmp_path, 3)
+    for number in range(2):
+        store.put({"event": EVENT | {"index": number}, "audio_start_s": 0}, pcm[:1600])
+    store.close()
+    after = read_triggers(tmp_path)
+    assert [record.name for record in after[:1]] == before[2:]
+    assert [record.values["event"]["index"] for record in after[1:]] == [0, 1]
+    assert {record.values["kept_at"][:4] for record in after[1:]} == {"2020"}
+
+
+KEEPER = """
+import os, signal, sys
+import numpy as np
+from kws_stream import files
+from kws_stream.live import TriggerStore
+
+folder, point, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+calls, real = [], getattr(os, point)
+
+def killed(*args):
+    calls.append(1)
+    if len(calls) == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args)
+
+event = {"keyword": "x", "score": 0.5, "start_s": 0.1, "time_s": 0.5}
+store = TriggerStore(folder)
+setattr(os, point, killed)
+for _ in range(9):
+    store.put({"event": event, "audio_start_s": 0.0}, np.zeros(1600, np.float32))
+store.close()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+@pytest.mark.parametrize(("point", "at"), [(p, n) for p in ("fsync", "replace") for n in (3, 4, 5)])
+def test_what_a_killed_keeper_leaves_is_cleared_away(point, at, tmp_path):
+    words = [sys.executable, "-c", KEEPER, str(tmp_path), point, str(at)]
+    assert subprocess.run(words, check=False, cwd=ROOT).returncode == -signal.SIGKILL
+    whole = [path.stem for path in tmp_path.glob("trigger-*.json")]
+    old = f"{NAME}.part.wav"  # as an earlier version left it
+    (tmp_path / old).write_bytes(b"RIFF")
+    told = []
+    assert [record.name for record in read_triggers(tmp_path, told.append)] == sorted(whole)
+    assert told == []
+    TriggerStore(tmp_path).close()
+    assert names(tmp_path) == sorted(f"{stem}{end}" for stem in whole for end in (".json", ".wav"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks there")
+def test_audio_that_another_process_is_about_to_record_stays(tmp_path):
+    (tmp_path / f"{NAME}.wav").write_bytes(b"RIFF")
+    (tmp_path / "trigger-happy.wav").write_bytes(b"RIFF")
+    with files.locked(tmp_path, shared=True):
+        TriggerStore(tmp_path).close()
+    assert names(tmp_path) == [f"{NAME}.wav", "trigger-happy.wav"]
+    TriggerStore(tmp_path).close()
+    assert names(tmp_path) == ["trigger-happy.wav"]
 
 
 def test_listen_keeps_triggers_only_when_asked_and_people_label_them(

@@ -14,18 +14,18 @@ from typing import Any
 
 import click
 
-from kws_stream.cli.output import complain
+from kws_stream.cli.output import NO_ROOM, complain
 from kws_stream.errors import KwsStreamError, did_you_mean
 
 INTERRUPTED = 130
 
 
-def _let_go_of_closed_pipes() -> None:
-    """What is still buffered for a closed pipe goes nowhere, also when Python ends."""
+def _let_go_of_outputs() -> None:
+    """What is buffered for a closed pipe or a full disk goes nowhere, also when Python ends."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -43,8 +43,15 @@ def _exit_codes() -> Iterator[None]:
     except KeyboardInterrupt as error:
         raise click.exceptions.Exit(INTERRUPTED) from error
     except BrokenPipeError as error:
-        _let_go_of_closed_pipes()
+        _let_go_of_outputs()
         raise click.exceptions.Exit(0) from error
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = "the output" if error.filename is None else os.fspath(error.filename)
+        complain(f"error: need a place to write {where} to, got: {error.strerror}; make room")
+        _let_go_of_outputs()
+        raise click.exceptions.Exit(1) from error
 
 
 class Group(click.Group):

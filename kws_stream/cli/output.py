@@ -1,6 +1,7 @@
 """What commands print: events and reports on standard output, messages on standard error."""
 
 import contextlib
+import errno
 import json
 import signal
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,17 @@ if TYPE_CHECKING:
     from kws_stream.power import PowerReport
 
 
+NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", None)}
+"""What a disk answers that is full, or that cannot be written any more."""
+
+
 def complain(message: str) -> None:
-    """A message for people, on standard error."""
-    click.echo(f"kws-stream: {message}", err=True)
+    """A message for people, on standard error; where that is on a full disk, it is lost."""
+    try:
+        click.echo(f"kws-stream: {message}", err=True)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
 
 
 def print_json(value: Any) -> None:

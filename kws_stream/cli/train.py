@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.errors import MissingExtraError, ParameterError
+from kws_stream.errors import DataError, MissingExtraError, ParameterError
 from kws_stream.training import training_extra
 
 if TYPE_CHECKING:
@@ -199,6 +199,6 @@ def run_training(
         training.run(report, lambda step: bar.update(task, completed=step))
     try:
         draw_curves(training.folder / "log.csv", training.folder / "curves.png")
-    except MissingExtraError as error:
+    except (MissingExtraError, DataError) as error:  # of a log that an earlier run left damaged
         console.print(f"no curves.png: {error}", highlight=False, soft_wrap=True)
     return training

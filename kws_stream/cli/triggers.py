@@ -22,10 +22,13 @@ def triggers() -> None:
 @click.argument("folder")
 @json_option()
 def list_triggers(folder: str, as_json: bool) -> None:
-    """List the triggers in FOLDER, oldest first."""
+    """List the triggers in FOLDER, oldest first.
+
+    Records that cannot be read are told at the end and set aside; then the exit status is 1."""
     from kws_stream.live import read_triggers
 
-    records = read_triggers(folder)
+    damaged: list[str] = []
+    records = read_triggers(folder, damaged.append)
     for number, record in enumerate(records, 1):
         values = record.values
         if as_json:
@@ -37,8 +40,12 @@ def list_triggers(folder: str, as_json: bool) -> None:
             f"{number:>4}  {str(values.get('kept_at'))[:19]}  {event['keyword']:<12} "
             f"score {event['score']:.2f}  {record.label or '-':<4} {record.name}"
         )
-    if not records:
+    if not records and not damaged:
         complain(f"{folder}: no triggers")
+    for text in damaged:
+        complain(f"error: {text}")
+    if damaged:
+        raise click.exceptions.Exit(1)
 
 
 @triggers.command()
@@ -72,7 +79,7 @@ def label(folder: str, name: str | None, answer: str | None) -> None:
 def _ask_for_all(folder: str) -> None:
     from kws_stream.live import read_triggers
 
-    waiting = [record for record in read_triggers(folder) if record.label is None]
+    waiting = [record for record in read_triggers(folder, complain) if record.label is None]
     if not waiting:
         complain(f"{folder}: no trigger without a label")
     for number, record in enumerate(waiting, 1):
@@ -96,7 +103,7 @@ def _ask_for_all(folder: str) -> None:
 def _find(folder: str, name: str) -> "TriggerRecord":
     from kws_stream.live import read_triggers
 
-    records = read_triggers(folder)
+    records = read_triggers(folder, complain)
     for number, record in enumerate(records, 1):
         if name in (record.name, f"{record.name}.json", f"{record.name}.wav", str(number)):
             return record

@@ -7,6 +7,8 @@ folder holds is bounded, and nothing but a person's label is ever added to it la
 import contextlib
 import hashlib
 import json
+import logging
+import math
 import os
 import queue
 import re
@@ -14,12 +16,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kws_stream import files
 from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
@@ -36,6 +39,12 @@ MOST_RECORDS = 200
 LABELS = ("yes", "no")
 _WAITING = 16  # records that a slow disk may hold back
 _MOST_JSON_BYTES = 2**24
+_RECORDS = "trigger-*.json"
+_STAMP = "%Y%m%dT%H%M%S"  # and six digits of microseconds
+_STAMPED = re.compile(r"trigger-(\d{8}T\d{12})-")
+_PROBE = ".probe-triggers"
+_NUMBERS = ("score", "start_s", "time_s")  # of an event
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,34 +81,76 @@ class TriggerRecord:
             for name, time_s in (("start_s", event["start_s"]), ("end_s", event["time_s"])):
                 word[name] = round(max(0.0, time_s - start_s), 6)
             self.values["words"] = [word]
-        _write_json(self.path, self.values)
+        try:
+            files.write(self.path, json.dumps(self.values, allow_nan=False))
+        except OSError as error:
+            raise DataError(
+                f"{self.path}: need a file that can be written, got {error.strerror or error}"
+            ) from error
 
 
-def read_triggers(folder: str | os.PathLike[str]) -> list[TriggerRecord]:
-    """The records in a folder, oldest first.
+def read_triggers(
+    folder: str | os.PathLike[str], on_damaged: Callable[[str], None] = _LOG.warning
+) -> list[TriggerRecord]:
+    """The records in a folder, in the order in which they were kept.
 
-    Raises DataError where there is no folder, and for a record that cannot be read.
+    on_damaged: told of each record that cannot be read; it is set aside, under its name and
+    ".damaged", with its audio. Raises DataError where there is no folder.
     """
     place = Path(folder)
     if not place.is_dir():
         raise DataError(f"{place}: need a folder of triggers, got none; see --keep-triggers")
-    return [_read(path) for path in sorted(place.glob("trigger-*.json"))]
+    read = (_read_or_set_aside(path, on_damaged) for path in sorted(place.glob(_RECORDS)))
+    return [record for record in read if record is not None]
+
+
+def _read_or_set_aside(path: Path, told: Callable[[str], None]) -> TriggerRecord | None:
+    """A record; None where it is damaged, of another version, or gone by now."""
+    try:
+        return _read(path)
+    except _OtherVersion as error:
+        told(str(error))
+    except FileNotFoundError:
+        pass
+    except DataError as error:
+        audio = path.with_suffix(".wav")
+        try:
+            if audio.exists():
+                files.set_aside(audio)
+            told(f"{error}; set aside as {files.set_aside(path).name}")
+        except OSError:  # a folder that may not be written
+            told(f"{error}; left out")
+    return None
+
+
+class _OtherVersion(DataError):
+    """A record that a later version wrote: it is fine, but not for us."""
 
 
 def _read(path: Path) -> TriggerRecord:
+    """Raises DataError for what is no record, FileNotFoundError for one that is gone."""
     try:
         if path.stat().st_size > _MOST_JSON_BYTES:
             raise ValueError("a file too large")
         values = json.loads(path.read_text("utf-8"))
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise ValueError("another format")
+        if not isinstance(values, dict):
+            raise ValueError("no object")
+        version = values.get("format")
+        if isinstance(version, int) and version > FORMAT:
+            raise _OtherVersion(
+                f"{path}: need a record of format {FORMAT}, got {version!r:.20}; get a matching "
+                "kws-stream"
+            )
         event = values["event"]
-        if not isinstance(event["keyword"], str) or not isinstance(event["score"], int | float):
-            raise ValueError("no event")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"{path}: need the record of a trigger, got {error!r:.120}; remove the file"
-        ) from error
+        if version != FORMAT or not isinstance(event["keyword"], str):
+            raise ValueError("another format")
+        for number in (*(event[name] for name in _NUMBERS), values["audio_start_s"]):
+            if isinstance(number, bool) or not math.isfinite(number):
+                raise ValueError("no number")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise DataError(f"{path}: need the record of a trigger, got {error!r:.120}") from error
     return TriggerRecord(path, values)
 
 
@@ -109,17 +160,15 @@ def trigger_audio(record: TriggerRecord) -> Samples:
         return np.concatenate([np.asarray(block, np.float32) for block in source.blocks()])
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(values, allow_nan=False), "utf-8")
-    os.replace(temporary, path)
-
-
 class TriggerStore:
     """A folder that keeps the latest records; a thread of its own does the writing.
 
     Where there are more than `most`, the oldest without a label goes; where all are labelled, new
-    ones are not kept. `kept` and `lost` count.
+    ones are not kept. `kept` and `lost` count. Which is the oldest does not depend on the clock,
+    which may be set back: names go up in the order of writing.
+
+    What a killed process left, unfinished files and audio without a record, is cleared away at
+    the start. A full disk costs the triggers that do not fit on it, no later ones.
     """
 
     def __init__(
@@ -128,16 +177,16 @@ class TriggerStore:
         most: int = MOST_RECORDS,
         on_fault: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """on_fault: told the first time that a record could not be written.
+        """on_fault: told when records begin not to be written, and of damaged ones, set aside.
 
         Raises DataError for a folder that cannot be made or written.
         """
         self.folder = Path(folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            files.write(self.folder / _PROBE, "")
+            (self.folder / _PROBE).unlink(missing_ok=True)
+            _clear_leftovers(self.folder)
         except OSError as error:
             raise DataError(
                 f"{self.folder}: need a folder to keep triggers in, got {error.strerror}; "
@@ -165,41 +214,84 @@ class TriggerStore:
         self._thread.join(timeout_s)
 
     def _work(self) -> None:
+        failing = False
         while (item := self._queue.get()) is not None:
             try:
                 if self._make_room():
                     self._write(*item)
                     self.kept += 1
+                    failing = False
                     continue
-            except (OSError, DataError, ValueError) as error:
-                if not self.lost:
-                    self._on_fault(f"a trigger could not be kept: {error}")
+            except Exception as error:  # whatever it is, the next trigger may be kept
+                if not failing:
+                    self._tell(f"a trigger could not be kept: {error}")
+                failing = True
             self.lost += 1
 
+    def _tell(self, text: str) -> None:
+        with contextlib.suppress(Exception):  # what hears of faults may not end the keeping
+            self._on_fault(text)
+
     def _make_room(self) -> bool:
-        paths = sorted(self.folder.glob("trigger-*.json"))
+        paths = sorted(self.folder.glob(_RECORDS))
+        excess = len(paths) - self._most + 1
         for path in paths:
-            if len(paths) < self._most:
+            if excess <= 0:
                 break
-            if not path.exists() or _read(path).label is None:
-                path.with_suffix(".wav").unlink(missing_ok=True)
+            try:
+                record = _read_or_set_aside(path, self._tell)
+            except OSError:
+                continue
+            if record is not None and record.label is not None:
+                continue
+            if record is not None:
+                record.audio.unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
-                paths = [other for other in paths if other != path]
-        return len(paths) < self._most
+            excess -= not path.exists()
+        return excess <= 0
 
     def _write(self, values: dict[str, Any], pcm: Samples) -> None:
         import soundfile
 
-        stamp = datetime.now(UTC)
         word = re.sub(r"[^a-z0-9]+", "-", values["event"]["keyword"].lower()).strip("-")[:40]
-        stem = f"trigger-{stamp:%Y%m%dT%H%M%S}{stamp.microsecond:06d}-{word}"
+        stem = f"trigger-{self._stamp()}-{word}"
         path = self.folder / f"{stem}.json"
+        audio = path.with_suffix(".wav")
         whole = np.rint(np.clip(pcm * 32768.0, -32768, 32767)).astype(np.int16)
-        temporary = path.with_suffix(".part.wav")
-        soundfile.write(temporary, whole, SAMPLE_RATE_HZ, "PCM_16")
-        os.replace(temporary, path.with_suffix(".wav"))
-        record = {"format": FORMAT, "kept_at": stamp.isoformat(), "audio": f"{stem}.wav"}
-        _write_json(path, record | values)
+        kept_at = datetime.now(UTC).isoformat()
+        record = {"format": FORMAT, "kept_at": kept_at, "audio": audio.name} | values
+        with files.locked(self.folder, shared=True):
+            try:
+                with files.replacing(audio) as file:
+                    soundfile.write(file, whole, SAMPLE_RATE_HZ, "PCM_16", format="WAV")
+                files.write(path, json.dumps(record, allow_nan=False))
+            except BaseException:
+                audio.unlink(missing_ok=True)
+                raise
+
+    def _stamp(self) -> str:
+        """The time, or where the clock was set back, the one after the latest record's."""
+        now = datetime.now(UTC)
+        names = [path.name for path in self.folder.glob("trigger-*")]
+        found = [match[1] for name in names if (match := _STAMPED.match(name))]
+        with contextlib.suppress(ValueError, OverflowError):  # a name that is no time
+            latest = datetime.strptime(max(found, default=""), f"{_STAMP}%f").replace(tzinfo=UTC)
+            now = max(now, latest + timedelta(microseconds=1))
+        return f"{now:{_STAMP}}{now.microsecond:06d}"
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove unfinished files of processes that were killed, and audio that has no record.
+
+    While another process writes to the folder, audio without a record may be about to have one.
+    """
+    for names in (".trigger-*.part", "trigger-*.part", "trigger-*.part.wav", ".*probe-*"):
+        files.clear(folder, names)
+    with files.locked(folder, shared=False) as alone:
+        if alone:
+            for audio in folder.glob("trigger-*.wav"):
+                if _STAMPED.match(audio.name) and not audio.with_suffix(".json").exists():
+                    audio.unlink(missing_ok=True)
 
 
 class TriggerKeeper:

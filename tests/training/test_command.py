@@ -162,3 +162,27 @@ def test_clips_without_any_noise_are_refused(data: Path, tmp_path: Path) -> None
     shutil.copytree(data / "speech_commands" / "yes", words / "yes")
     with pytest.raises(DataError, match="noise"):
         Corpus.from_folders(tmp_path, None, FeatureSettings(), tmp_path / "cache", jobs=1)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00", b"\0" * 4096, b"cut"])
+def test_a_damaged_cache_is_made_anew(data: Path, tmp_path: Path, damage: bytes) -> None:
+    load = partial(Corpus.from_folders, data, None, FeatureSettings(), tmp_path, jobs=1)
+    whole = load()
+    for path in tmp_path.glob("*.npy"):
+        path.write_bytes(path.read_bytes()[:5000] if damage == b"cut" else damage)
+    again = load()
+    for name, clips in whole.clips.items():
+        assert np.array_equal(clips.envelopes, again.clips[name].envelopes)
+    assert np.array_equal(whole.streams["noise"], again.streams["noise"])
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npy"}
+    assert all(path.stat().st_size > 5000 for path in tmp_path.iterdir())
+
+
+def test_reading_recordings_tells_how_far_it_is(data: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    Corpus.from_folders(
+        *(data, None, FeatureSettings(), tmp_path),
+        jobs=1,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(120, 120), (1, 1), (1, 1)]

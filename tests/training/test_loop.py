@@ -246,3 +246,14 @@ def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: 
     pack = packs.load(write_pack(training.network, recipe, corpus, tmp_path / "pack"))
     assert pack.network.exactness.exact
     assert pack.manifest["data"][0]["name"].startswith("Google Speech")
+
+
+@pytest.mark.parametrize("kept", [0, 7, 500])
+def test_a_damaged_checkpoint_is_a_sentence(corpus: Corpus, tmp_path: Path, kept: int) -> None:
+    training = Training(small_recipe(steps=6, sequences=4), corpus, tmp_path)
+    training.save()
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    for act in (training.resume, lambda: training.start_from(tmp_path)):
+        with pytest.raises(DataError, match=r"checkpoint\.safetensors: need an intact file"):
+            act()
