@@ -1,11 +1,14 @@
 """Transistors in ngspice agree with the emulator; what is missing is said."""
 
+import contextlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from kws_stream import spice
-from kws_stream.cli import main
+from kws_stream.cli import main, spice_figure
 from kws_stream.errors import MissingExtraError, ParameterError
 from kws_stream.network import Network
 from kws_stream.spice.circuit import UNITS, Circuit
@@ -71,6 +74,60 @@ def test_a_network_in_transistors_decides_as_the_emulator_does(simulator):
     assert result.candidate_error_pa < 30
     assert result.circuit_nw == pytest.approx(result.model_nw, rel=0.5)
     assert 0 < result.bias_nw < result.circuit_nw
+
+
+def drawn(comparison, monkeypatch):
+    """The figure of a comparison, before it is written."""
+    figures = pytest.importorskip("matplotlib.figure", reason="needs the extra report")
+
+    @contextlib.contextmanager
+    def kept(path, width, height):
+        yield figure
+
+    figure = figures.Figure()
+    monkeypatch.setattr(spice_figure, "figure_file", kept)
+    spice_figure.draw(comparison, Path("unused.png"), "which model on what", 4.0, 0.02)
+    return figure
+
+
+@pytest.mark.parametrize("own_candidates", [False, True])
+def test_a_figure_has_one_scale_and_the_thresholds_and_draws_bits_as_steps(
+    own_candidates, monkeypatch
+):
+    frames = 30
+    off, on = np.zeros((frames, 2)), np.zeros((frames, 2))
+    on[10:20, 0] = 0.5
+    leakage = np.linspace(0, 1e-5, 2 * frames).reshape(frames, 2)
+    comparison = spice.Comparison(
+        agreement=None,
+        times_s=np.arange(1, frames + 1) * 0.02,
+        names=("1.1", "1.2"),
+        beta1=np.array([0.1, 0.2]),
+        beta2=np.array([0.3, 0.25]),
+        alpha=np.array([0.5, 0.125]),
+        candidates=leakage if own_candidates else None,
+        ideal_candidates=off,
+        states=on + leakage,
+        ideal_states=on,
+    )
+    figure = drawn(comparison, monkeypatch)
+    assert figure.get_suptitle() == "which model on what"
+    axes = np.array(figure.axes).reshape(2, 2)
+    for row, (left, right) in enumerate(axes):
+        assert left.get_ylim() == axes[0, 0].get_ylim()
+        assert right.get_ylim() == axes[0, 1].get_ylim()
+        low, high = right.get_ylim()
+        assert low < 0
+        assert 0.5 < high < 0.7  # alpha, not the leakage that was drawn
+        assert 0.3 < left.get_ylim()[1] < 0.4
+        levels = [line.get_ydata()[0] for line in left.get_lines()]
+        assert levels == [comparison.beta2[row], comparison.beta1[row]]
+        assert len(left.patches) == 1 + own_candidates
+        assert len(right.patches) == 2
+        for patch, values in zip(right.patches, (on, on + leakage), strict=True):
+            heights, edges, _ = patch.get_data()  # a step a frame
+            assert np.array_equal(heights, values[:, row])
+            assert edges == pytest.approx(4.0 + 0.02 * np.arange(frames + 1))
 
 
 def test_every_weight_is_a_mirror_of_unit_devices():

@@ -1,12 +1,12 @@
 """`kws-stream spice`: cells and networks as transistors in ngspice, against the emulator."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.cli.figures import INK, SERIES, figure_file
 from kws_stream.cli.files import open_sound
 from kws_stream.cli.group import Group
 from kws_stream.cli.options import (
@@ -17,7 +17,7 @@ from kws_stream.cli.options import (
     model_option,
 )
 from kws_stream.cli.output import complain, print_json
-from kws_stream.cli.power_report import RECORDING
+from kws_stream.cli.power_report import RECORDING, subject_of
 from kws_stream.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def cell(
     if as_json:
         print_json([result.as_dict() for result in results])
         return
-    click.echo("programmed nA              effective nA                            power nW")
+    click.echo("programmed, nA             effective, nA                           power, nW")
     click.echo("thresh   width    gain     beta2   beta1   delta   alpha  off       low   high")
     for r in results:
         click.echo(
@@ -135,8 +135,9 @@ def layer(
     from kws_stream.spice import layer as simulate
 
     simulator = _simulator(models)
-    net, trace, frame_s = _heard(audio, channel, model, seconds, start)
-    _show(simulate(simulator, net, trace, frame_s, cells), as_json, figure)
+    piece = _heard(audio, channel, model, seconds, start)
+    compared = simulate(simulator, piece.net, piece.trace, piece.frame_s, cells)
+    _show(compared, piece, as_json, figure)
 
 
 @spice.command()
@@ -157,20 +158,38 @@ def network(
     from kws_stream.spice import network as simulate
 
     simulator = _simulator(models)
-    net, trace, frame_s = _heard(audio, channel, model, seconds, start)
-    _show(simulate(simulator, net, trace, frame_s), as_json, figure)
+    piece = _heard(audio, channel, model, seconds, start)
+    compared = simulate(simulator, piece.net, piece.trace, piece.frame_s)
+    _show(compared, piece, as_json, figure)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What is simulated: a network, its trace over a piece of sound, and where that comes from."""
+
+    net: "Network"
+    trace: "Trace"
+    frame_s: float
+    subject: str
+    start_s: float
+
+    @property
+    def title(self) -> str:
+        seconds = self.trace.frames * self.frame_s
+        return f"{self.subject}, {self.start_s:g} s to {self.start_s + seconds:g} s"
 
 
 def _heard(
     audio: str | None, channel: int | None, model: str, seconds: float, start: float | None
-) -> tuple["Network", "Trace", float]:
-    """The network, its trace over the piece of sound from its initial state, and its frame."""
+) -> _Piece:
+    """The network and its trace over the piece of sound, from its initial state."""
     import numpy as np
 
     from kws_stream.pipeline import blocks_of
 
     spotter = make_spotter(model, [])
-    sound = open_sound(audio or RECORDING, channel)
+    recording = audio or RECORDING
+    sound = open_sound(recording, channel)
     seen = [piece for pcm in blocks_of(sound) for piece in spotter.observe(pcm)]
     frame_s, net = spotter.frame_s, spotter.pack.network
     events = [event for piece in seen for event in piece.events]
@@ -184,59 +203,42 @@ def _heard(
         raise InputError(
             f"spice: need sound after {start:g} s, got {spotter.time_s:g} s; choose another --start"
         )
-    complain(f"simulating {len(features) * frame_s:g} s from {first * frame_s:g} s on")
-    return net, net.run(features), frame_s
+    subject = subject_of(spotter, [recording])
+    piece = _Piece(net, net.run(features), frame_s, subject, round(first * frame_s, 6))
+    complain(f"simulating {piece.title}")
+    return piece
 
 
-def _show(comparison: "Comparison", as_json: bool, figure: Path | None) -> None:
+def _show(comparison: "Comparison", piece: _Piece, as_json: bool, figure: Path | None) -> None:
     if figure is not None:
-        draw(comparison, figure)
+        from kws_stream.cli.spice_figure import draw
+
+        draw(comparison, figure, piece.title, piece.start_s, piece.frame_s)
     if as_json:
         print_json(comparison.as_dict())
         return
     result = comparison.agreement
     bits = result.cells * result.frames
+    rows = {
+        "state bits as in the emulator": f"{100 * result.bits_equal:.2f} % of {bits}",
+        "  with the circuit's candidates": _number(result.bits_given, 100, f"% of {bits}"),
+        "decisions as in the emulator": _number(
+            result.decisions_equal, 100, f"% of {result.frames} frames"
+        ),
+        "mean error of the candidates": _number(result.candidate_error_pa, 1, "pA"),
+        "mean error of states with equal bits": _number(result.state_error_pa, 1, "pA"),
+        "power of the circuit": f"{result.circuit_nw:.1f} nW, of it {result.bias_nw:.1f} nW biases",
+        "core power by the formula": f"{result.model_nw:.1f} nW",
+        "ngspice took": f"{result.run_s:.1f} s",
+    }
     lines = [
-        f"{result.cells} cells, {result.devices} transistors, {result.frames} frames, "
-        f"{result.seconds:g} s",
-        f"state bits equal          {100 * result.bits_equal:.2f} % of {bits}",
-    ]
-    if result.bits_given is not None:
-        lines.append(f"  on the circuit's inputs {100 * result.bits_given:.2f} %")
-    if result.decisions_equal is not None:
-        lines.append(f"decisions equal           {100 * result.decisions_equal:.2f} %")
-    if result.candidate_error_pa is not None:
-        lines.append(f"mean candidate error      {result.candidate_error_pa:.2f} pA")
-    if result.state_error_pa is not None:
-        lines.append(f"mean state error          {result.state_error_pa:.2f} pA")
-    lines += [
-        f"power of the circuit      {result.circuit_nw:.1f} nW, {result.bias_nw:.1f} of it biases",
-        f"power by the formula      {result.model_nw:.1f} nW",
-        f"ngspice took              {result.run_s:.1f} s",
+        f"{piece.title}:",
+        f"{result.cells} cells in {result.devices} transistors, {result.frames} frames",
+        "",
+        *(f"{name:<38}{text}" for name, text in rows.items() if text is not None),
     ]
     click.echo("\n".join(lines))
 
 
-def draw(comparison: "Comparison", path: Path) -> None:
-    """A row a cell: candidate and state in nA at the end of each frame, both ways."""
-    rows = len(comparison.names)
-    with figure_file(path, 10.0, 1.0 + 1.1 * rows) as figure:
-        axes = figure.subplots(rows, 2, sharex=True, squeeze=False)
-        times = comparison.times_s
-        for index, (left, right) in enumerate(axes):
-            pairs = (
-                (left, comparison.ideal_candidates, comparison.candidates),
-                (right, comparison.ideal_states, comparison.states),
-            )
-            for axis, ideal, circuit in pairs:
-                axis.plot(times, ideal[:, index], color=SERIES[1], lw=3, label="emulator")
-                if circuit is not None:
-                    axis.plot(times, circuit[:, index], color=INK, lw=1, label="transistors")
-                axis.grid()
-            left.text(-0.14, 0.5, comparison.names[index], transform=left.transAxes, weight="bold")
-        axes[0, 0].set_title("Candidates, nA")
-        axes[0, 1].set_title("States, nA")
-        handles, labels = axes[0, 1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=2)
-        for axis in axes[-1]:
-            axis.set_xlabel("s")
+def _number(value: float | None, scale: float, unit: str) -> str | None:
+    return None if value is None else f"{scale * value:.2f} {unit}"

@@ -124,12 +124,16 @@ class Agreement:
 class Comparison:
     """The figures, and what they were taken from: nA at the end of each frame (T, cells).
 
-    names: block.cell. The circuit's candidates are None where it was given the emulator's.
+    names: block.cell. beta1, beta2 and alpha (cells,) are programmed, in nA. The circuit's
+    candidates are None where it was given the emulator's.
     """
 
     agreement: Agreement
     times_s: FloatArray
     names: tuple[str, ...]
+    beta1: FloatArray
+    beta2: FloatArray
+    alpha: FloatArray
     candidates: FloatArray | None
     ideal_candidates: FloatArray
     states: FloatArray
@@ -162,7 +166,7 @@ def layer(
     times = settled_times(trace.frames, frame_s)
     states = np.column_stack([NANO * waves.at(output, times) for output in outputs])
     ideal = np.column_stack([trace.states[block][:, index] for block, index in chosen])
-    alpha = np.array([blocks[block].alpha[index] for block, index in chosen])
+    *_, alpha = _cells_of(net, chosen)
     bits, wanted = states > alpha / 2, ideal > alpha / 2
     per_cell = estimate(net, trace, frame_s=frame_s).per_cell_nw
     agreement = Agreement(
@@ -180,8 +184,7 @@ def layer(
         run_s=waves.run_s,
     )
     given = np.column_stack([trace.candidates[block][:, index] for block, index in chosen])
-    names = tuple(f"{block + 1}.{index + 1}" for block, index in chosen)
-    return Comparison(agreement, times, names, None, given, states, ideal)
+    return Comparison(agreement, times, *_cells_of(net, chosen), None, given, states, ideal)
 
 
 def network(simulator: Simulator, net: Network, trace: Trace, frame_s: float) -> Comparison:
@@ -230,12 +233,23 @@ def network(simulator: Simulator, net: Network, trace: Trace, frame_s: float) ->
         model_nw=estimate(net, trace, frame_s=frame_s).core_nw,
         run_s=waves.run_s,
     )
-    names = tuple(
-        f"{number}.{index + 1}"
-        for number, block in enumerate(parameters.blocks, 1)
-        for index in range(block.cells)
+    cells = [(at, index) for at, one in enumerate(parameters.blocks) for index in range(one.cells)]
+    return Comparison(agreement, times, *_cells_of(net, cells), c, ideal_c, h, ideal_h)
+
+
+def _cells_of(
+    net: Network, cells: Sequence[tuple[int, int]]
+) -> tuple[tuple[str, ...], FloatArray, FloatArray, FloatArray]:
+    """Names, counted from 1, and beta1, beta2, alpha of some cells, each a block and an index."""
+    blocks = net.parameters.blocks
+    names = tuple(f"{block + 1}.{index + 1}" for block, index in cells)
+    currents = np.array(
+        [
+            (blocks[block].beta1[index], blocks[block].beta2[index], blocks[block].alpha[index])
+            for block, index in cells
+        ]
     )
-    return Comparison(agreement, times, names, c, ideal_c, h, ideal_h)
+    return names, currents[:, 0], currents[:, 1], currents[:, 2]
 
 
 def _error_pa(states: FloatArray, ideal: FloatArray, where: BoolArray) -> float | None:
