@@ -90,7 +90,7 @@ def profile(name: str, blocks: list[np.ndarray], rounds: int) -> dict[str, float
     """Median us per 10 ms of each stage by itself, on what the stage before it gives."""
     import kws_stream
     from kws_stream import features, packs
-    from kws_stream.audio import to_float32
+    from kws_stream.audio import to_int16
     from kws_stream.detector import Detector, DetectorSettings
     from kws_stream.power import Activity
 
@@ -102,13 +102,13 @@ def profile(name: str, blocks: list[np.ndarray], rounds: int) -> dict[str, float
     settings = DetectorSettings.from_dict(pack.detector)
     detector = Detector(settings, pack.classes, pack.keywords, front_end.frame_s)
     spotter = kws_stream.KeywordSpotter(pack)
-    samples = [to_float32(block) for block in blocks]
-    frames = [front_end.process_trusted(block) for block in samples]
+    samples = [to_int16(block) for block in blocks]
+    frames = [front_end.process_codes(block) for block in samples]
     frames = [frame for frame in frames if len(frame)]
     traces = [stream.advance_trusted(frame) for frame in frames]
     stages: dict[str, tuple[Callable[..., object], list[object]]] = {
-        "samples to float32": (to_float32, list(blocks)),
-        "front end": (front_end.process_trusted, list(samples)),
+        "samples to int16": (to_int16, list(blocks)),
+        "front end": (front_end.process_codes, list(samples)),
         "network": (stream.advance_trusted, list(frames)),
         "activity for power": (activity.add, list(traces)),
         "detector": (detector.process, [trace.logits for trace in traces]),

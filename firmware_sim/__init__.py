@@ -2,7 +2,7 @@
 
 model.py          what of a model pack the digital side needs, as plain numbers
 integers.py       the network in integers, every width proved
-fixed_point.py    the constants of the fixed-point front end and detector, every range proved
+detector.py       the numbers of the detector in C, every range proved
 export_c.py       a self-contained C library; its sources are in c/
 registers.py      the register map: one table for packing, unpacking, documents and C
 bitstream.py      a model as bits for the chip, and back

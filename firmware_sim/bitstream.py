@@ -16,7 +16,7 @@ from kws_stream.errors import BitstreamError, ParameterError
 from kws_stream.parameters import Block, Layer, NetworkParameters
 
 from . import registers
-from .fixed_point import score_code
+from .detector import score_code
 from .integers import codes_of, exponent_of
 from .model import DetectorDesign, FirmwareModel
 

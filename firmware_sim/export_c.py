@@ -2,15 +2,16 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kws_stream.errors import FirmwareError
+from kws_stream.errors import FirmwareError, ParameterError
+from kws_stream.features.fixed_point import BLOCK, FixedBank
 from kws_stream.files import replacing_folder
 
-from .fixed_point import FixedFrontEnd, check_detector, fixed_front_end, score_code
+from .detector import check_detector, score_code
 from .integers import INT32, IntegerLayer, IntegerNetwork, integer_network
-from .model import FirmwareModel
+from .model import FirmwareModel, FrontEndDesign
 from .registers import c_header
 
 SOURCES = Path(__file__).parent / "c"
@@ -55,8 +56,9 @@ def _weight_type(network: IntegerNetwork) -> str:
     )
 
 
-def _header(model: FirmwareModel, network: IntegerNetwork, front_end: FixedFrontEnd) -> str:
+def _header(model: FirmwareModel, network: IntegerNetwork, front_end: FrontEndDesign) -> str:
     detector = model.detector
+    bank, conditioning = front_end
     widths = [layer.weight.shape for layer in (network.pre, network.classifier)]
     widths += [b.candidate.weight.shape for b in network.blocks]
     longest = max(len(name.encode()) for name in model.classes)
@@ -68,27 +70,26 @@ def _header(model: FirmwareModel, network: IntegerNetwork, front_end: FixedFront
         "CLASSES": len(model.classes),
         "WIDEST": max(size for shape in widths for size in shape),
         "LOGIT_FRACTION": network.logit_fraction,
-        "CHANNELS": len(front_end.bands),
-        "SLOW_COPIES": len(front_end.slow_gains),
-        "FRAME_SAMPLES": front_end.frame_samples,
+        "CHANNELS": bank.channels,
+        "SLOW_COPIES": len(conditioning.slow_gains),
+        "BLOCK": BLOCK,
+        "FRAME_SAMPLES": bank.frame_samples,
         "FRAME_MS": detector.frame_ms,
-        "SAMPLE_FRACTION": front_end.fraction,
-        "PREEMPHASIS": front_end.preemphasis,
-        "HALF_WAVE": int(front_end.half_wave),
-        "LOWPASS_GAIN": front_end.lowpass_gain,
-        "AGC_GAIN": front_end.agc_gain,
-        "START_LEVEL": front_end.start_level,
-        "FLOOR": f"{front_end.floor}u",
-        "OFFSET": f"UINT64_C({front_end.offset})",
-        "ROOT_OFFSET": front_end.root_offset,
-        "STEP_SHIFT": front_end.step_shift,
-        "HALF_STEP": (1 << front_end.step_shift) // 2,
-        "FEATURE_MAX": front_end.feature_max,
+        "HALF_WAVE": int(bank.half_wave),
+        "LOWPASS_GAIN": bank.lowpass_gain,
+        "AGC_GAIN": conditioning.agc_gain,
+        "START_LEVEL": conditioning.start_level,
+        "FLOOR": f"{conditioning.floor}u",
+        "OFFSET": f"UINT64_C({conditioning.offset})",
+        "ROOT_OFFSET": conditioning.root_offset,
+        "STEP_SHIFT": conditioning.step_shift,
+        "HALF_STEP": (1 << conditioning.step_shift) // 2,
+        "FEATURE_MAX": conditioning.feature_max,
         "WINDOW": detector.window,
         "WARMUP": detector.warmup,
         "REFRACTORY": detector.refractory,
         "ONSET_MS": detector.onset_ms,
-        "RING_SAMPLES": f"{1 << (3 * front_end.frame_samples - 1).bit_length()}u",
+        "RING_SAMPLES": f"{1 << (3 * bank.frame_samples - 1).bit_length()}u",
         "LINE": longest + 80,
     }
     comment = re.sub(r"[^\w. -]", "_", f"{model.name} {model.version}", flags=re.ASCII)
@@ -115,14 +116,27 @@ def _header(model: FirmwareModel, network: IntegerNetwork, front_end: FixedFront
 def _layer(layer: IntegerLayer, name: str) -> tuple[str, str]:
     """Definitions of a layer's arrays, and its initialiser."""
     n_in, n_out = layer.weight.shape
-    arrays = _array(
-        "static const kws_weight", f"{name}_weight", layer.weight.T.ravel().tolist(), 20
-    )
+    arrays = _array("static const kws_weight", f"{name}_weight", layer.weight.ravel().tolist(), 20)
     arrays += _array("static const kws_sum", f"{name}_bias", map(_sum, layer.bias.tolist()))
     return arrays, f"{{{name}_weight, {name}_bias, {_sum(layer.gain)}, {n_in}, {n_out}}}"
 
 
-def _definitions(model: FirmwareModel, network: IntegerNetwork, front_end: FixedFrontEnd) -> str:
+def _bands(bank: FixedBank) -> Iterator[str]:
+    """Initialisers of kws_band, a channel each."""
+    for c in range(bank.channels):
+        taps = bank.taps[c].tolist()
+        odd = [taps[i ^ 1] for i in range(BLOCK)]
+        even = [taps[0], 0, *(taps[i + step] for i in range(1, BLOCK - 1, 2) for step in (1, 0))]
+        turn = bank.turn[:, c].T.ravel().tolist()
+        arrays = [taps, odd, even, turn, bank.into[0, c].tolist(), bank.into[1, c].tolist()]
+        words = [f"{{{', '.join(map(str, values))}}}" for values in arrays]
+        words[4:] = [f"{{{words[4]}, {words[5]}}}"]
+        words.append(f"{{{bank.pole[0, c] << 9}, {bank.pole[1, c] << 9}}}")
+        words += map(str, (bank.before[c], bank.tap_shift[c], bank.into_shift[c]))
+        yield f"{{{', '.join(words)}}}"
+
+
+def _definitions(model: FirmwareModel, network: IntegerNetwork, front_end: FrontEndDesign) -> str:
     parts = ['#include "kws.h"\n']
     blocks = []
     for name, layer in (("kws_pre", network.pre), ("kws_classifier", network.classifier)):
@@ -148,13 +162,14 @@ def _definitions(model: FirmwareModel, network: IntegerNetwork, front_end: Fixed
     if not blocks:
         blocks = ["{{0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, 0, 0, 0, 0, 0}"]
     detector = model.detector
-    bands = [f"{{{b0}, {c1}, {c2}}}" for b0, c1, c2 in front_end.bands.tolist()]
+    bank, conditioning = front_end
     return "\n".join(
         [
             *parts,
             _array("const kws_block", "kws_blocks", blocks, 1),
-            _array("const kws_band", "kws_bands", bands, 2),
-            _array("const int32_t", "kws_slow_gains", [*front_end.slow_gains, 0]),
+            _array("const kws_band", "kws_bands", _bands(bank), 1),
+            _array("const uint32_t", "kws_weights", (f"{w}u" for w in bank.weights), 8),
+            _array("const int32_t", "kws_slow_gains", [*conditioning.slow_gains, 0]),
             _array("const char *const", "kws_class_names", map(_text, model.classes), 6),
             _array("const uint32_t", "kws_thresholds", map(score_code, detector.thresholds), 8),
             _array("const uint32_t", "kws_rearms", map(score_code, detector.rearms), 8),
@@ -165,7 +180,12 @@ def _definitions(model: FirmwareModel, network: IntegerNetwork, front_end: Fixed
 def library(model: FirmwareModel) -> dict[str, str]:
     """The files of the C library by name; raises ParameterError for a model that does not fit."""
     network = integer_network(model.parameters)
-    front_end = fixed_front_end(model.front_end)
+    front_end = model.front_end
+    if front_end is None:
+        raise ParameterError(
+            "fixed-point front end: need the analog filterbank, got a mel front end; use a model "
+            "trained on the filterbank"
+        )
     check_detector(model.detector, max(network.classifier.bounds))
     files = {
         path.name: path.read_text("ascii")

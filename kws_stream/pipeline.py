@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kws_stream import features, packs
-from kws_stream.audio import AudioSource, FileSource, MicrophoneSource, to_float32
+from kws_stream.audio import AudioSource, FileSource, MicrophoneSource, to_int16
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent, softmax
 from kws_stream.errors import PackError, ParameterError
 from kws_stream.events import EventStream, Listener
@@ -119,10 +119,11 @@ class KeywordSpotter:
     def process(self, pcm: ArrayLike) -> list[WakeEvent]:
         """Events that these samples complete; any length, also none, and any split of a stream.
 
-        pcm: (n,) int16, or float32 with full scale 1.0. Raises InputError (a ValueError) for other
-        types and shapes, NaN and infinity; the stream is then as it was before the call.
+        pcm: (n,) int16, or float32 with full scale 1.0, which is rounded to 16 bits. Raises
+        InputError (a ValueError) for other types and shapes, NaN and infinity; the stream is then
+        as it was before the call.
         """
-        samples = to_float32(pcm)
+        samples = to_int16(pcm)
         events: list[WakeEvent] = []
         for at in range(0, len(samples), PIECE_SAMPLES):
             events += self._advance(samples[at : at + PIECE_SAMPLES])[1]
@@ -130,25 +131,25 @@ class KeywordSpotter:
 
     def trace(self, pcm: ArrayLike) -> list[Trace]:
         """As `process`, but gives what every wire did, in consecutive pieces."""
-        samples = to_float32(pcm)
+        samples = to_int16(pcm)
         pieces = range(0, len(samples), PIECE_SAMPLES)
         traces = [self._advance(samples[at : at + PIECE_SAMPLES])[0] for at in pieces]
         return [trace for trace in traces if trace is not None]
 
     def observe(self, pcm: ArrayLike) -> list[Observation]:
         """As `process`, but gives all that can be seen on the way, in consecutive pieces."""
-        samples = to_float32(pcm)
+        samples = to_int16(pcm)
         seen = []
         for at in range(0, len(samples), PIECE_SAMPLES):
-            frames = self._front_end.process_trusted(samples[at : at + PIECE_SAMPLES])
+            frames = self._front_end.process_codes(samples[at : at + PIECE_SAMPLES])
             if len(frames):
                 smoothed: list[list[float]] = []
                 trace, events = self._judge(frames, smoothed)
                 seen.append(Observation(frames, trace, np.array(smoothed), events))
         return seen
 
-    def _advance(self, samples: NDArray[np.float32]) -> tuple[Trace | None, list[WakeEvent]]:
-        frames = self._front_end.process_trusted(samples)
+    def _advance(self, samples: NDArray[np.int16]) -> tuple[Trace | None, list[WakeEvent]]:
+        frames = self._front_end.process_codes(samples)
         return self._judge(frames) if len(frames) else (None, [])
 
     def _judge(

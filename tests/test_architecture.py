@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"firmware_sim", "workers", "studies"},
     "__main__": {"cli"},
     "__init__": set(),
-    "firmware_sim": {"errors", "parameters", "files"},
+    "firmware_sim": {"errors", "parameters", "files", "features"},
 }
 ALLOWED_FOR_TYPES = {"power": {"network"}, "__init__": {"network", "pipeline", "detector", "power"}}
 NUMPY_ALONE = {"errors", "constants", "parameters", "network", "bmru", "detector", "power"}

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kws_stream import features
-from kws_stream.audio import to_float32
+from kws_stream.audio import to_float32, to_int16
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import InputError, ParameterError
-from kws_stream.features import FeatureSettings, FrontEnd, build_bank
+from kws_stream.features import FeatureSettings, FrontEnd, build_bank, fixed_front_end
 from kws_stream.features.conditioning import Conditioning, ConditioningSettings
-from kws_stream.features.filterbank import Filterbank
+from kws_stream.features.filterbank import samples_to_codes
 from kws_stream.features.mel import mel_bands
 from tests.reference import filterbank as oracle
+from tests.reference import front_end as twin
 from tests.strategies import splits
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -145,9 +146,54 @@ def test_the_bank_equals_scipys_filters_closely(name: str) -> None:
         given.half_wave,
         given.hops_per_frame * 160,
     )
-    # the bank's outputs are single precision; its states are not, so errors do not grow with time
-    assert got == pytest.approx(expected, rel=0, abs=1e-7 * float(np.abs(samples).max()))
-    assert got == pytest.approx(expected, rel=1e-5)
+    # a sixteenth of a step of 16 bits, what rounding the coefficients may do, and a part in 500
+    sixteenth = 2.0**-19
+    assert got == pytest.approx(expected, rel=2e-3, abs=sixteenth)
+
+
+def signals() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(6)
+    t = np.arange(6400)
+    return {
+        "noise": rng.integers(-32768, 32768, len(t)),
+        "one step": rng.integers(-1, 2, len(t)),
+        "square": np.where(t // 40 % 2, 32767, -32768),
+        "sign changes": np.where(t % 2, 32767, -32768),
+        "constant": np.full(len(t), -32768),
+        "click": np.where(t == 2000, 32767, 0),
+        "loud, then silent": np.where(t < 3000, rng.integers(-32768, 32768, len(t)), 0),
+    }
+
+
+UNUSUAL: dict[str, dict[str, Any]] = {
+    **{name: VARIANTS[name] for name in BANKS},
+    "one channel": {"channels": 1, "slow_s": [0.5, 2.0, 0.01]},
+    "many channels": {"channels": 50, "selectivity": 2.0, "slow_s": []},
+    "sharp": {"selectivity": 100.0, "hops_per_frame": 5},
+    "long frames": {"hops_per_frame": 8, "agc_s": 1000.0, "lowpass_s": 0.0001},
+    "slow": {"lowpass_s": 10.0, "floor": 1e-9, "start_level": 0.0, "offset": 0.0},
+    "fine": {"step": 2.0**-20, "high": 8.0, "start_level": 1.0, "floor": 1.0, "offset": 2000.0},
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_the_front_end_equals_its_equations_in_plain_integers(name: str) -> None:
+    given = FeatureSettings.from_dict(UNUSUAL[name])
+    bank, conditioning = fixed_front_end(given)
+    short = 8 * bank.frame_samples + 3
+    for kind, samples in signals().items():
+        samples = np.concatenate([samples[:2000], samples[2000 : 2000 + short]])[-short:]
+        got = FrontEnd(given).process_codes(samples)
+        expected = twin.features(bank, conditioning, samples.tolist())
+        assert np.array_equal(got / given.step, expected), kind
+
+
+def test_float_samples_off_the_grid_go_to_the_nearest_even_integer_and_are_cut() -> None:
+    samples = np.array([0.5, 1.5, -0.5, -1.5, 2.49, 32767.0, 32768.0, 1e30, -32768.4, -1e30])
+    expected = [0, 2, 0, -2, 2, 32767, 32767, 32767, -32768, -32768]
+    scaled = (samples / 32768).astype(np.float32)
+    assert to_int16(scaled).tolist() == expected
+    assert samples_to_codes(scaled).tolist() == expected
 
 
 @pytest.mark.parametrize("hz", [250.0, 1000.0, 4000.0])
@@ -161,14 +207,17 @@ def test_a_tone_is_loudest_in_the_channel_nearest_to_it(hz: float) -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_many_streams_at_once_equal_each_by_itself_closely(name: str) -> None:
+def test_many_streams_at_once_equal_each_by_itself(name: str) -> None:
     given = FeatureSettings.from_dict(VARIANTS[name])
     samples = np.stack([noise(3200, seed) for seed in range(6)]).reshape(2, 3, 3200)
     together, _ = envelopes_of(given, samples)
     for i in range(2):
         for j in range(3):
             alone, _ = envelopes_of(given, samples[i, j])
-            assert together[:, i, j] == pytest.approx(alone, rel=1e-5, abs=1e-9)
+            if given.kind == "mel":
+                assert together[:, i, j] == pytest.approx(alone, rel=1e-5, abs=1e-9)
+            else:
+                assert np.array_equal(together[:, i, j], alone)
 
 
 def rectangle(samples: int) -> np.ndarray:
@@ -221,17 +270,22 @@ def subnormal(values: np.ndarray) -> bool:
     return bool(((parts != 0) & (np.abs(parts) < np.finfo(np.float64).tiny)).any())
 
 
-@pytest.mark.parametrize("name", ["default", "two hops", "half-wave"])
-def test_long_silence_leaves_no_subnormal_numbers(name: str) -> None:
+def test_long_silence_leaves_no_subnormal_numbers_in_a_mel_front_end() -> None:
     """They would stay for as long as the silence does, and slow the processor down."""
-    front_end = features.build(VARIANTS[name])
+    front_end = features.build(VARIANTS["mel"])
     front_end.process(noise(16000))
     for _ in range(24):
         frames = front_end.process(np.zeros(10 * SAMPLE_RATE_HZ, np.float32))
     assert not frames.any()
-    state, levels = front_end._state, front_end._levels
-    for values in (state.modes, state.envelope, levels.level, levels.slow):
+    for values in front_end._frames._levels:
         assert not subnormal(values)
+
+
+@pytest.mark.parametrize("name", BANKS)
+def test_silence_after_sound_ends_in_features_of_nothing(name: str) -> None:
+    front_end = features.build(VARIANTS[name])
+    front_end.process(noise(16000))
+    assert not front_end.process(np.zeros(20 * SAMPLE_RATE_HZ, np.float32))[-20:].any()
 
 
 @settings(derandomize=True, deadline=None, max_examples=40)
@@ -353,11 +407,6 @@ def test_an_unknown_setting_is_refused_with_the_known_ones() -> None:
 def test_a_bank_whose_filters_do_not_ring_is_refused(selectivity: float) -> None:
     with pytest.raises(ParameterError, match="filterbank: need pole pairs that ring"):
         features.build({"selectivity": selectivity})
-
-
-def test_a_filter_that_dies_within_a_frame_is_refused() -> None:
-    with pytest.raises(ParameterError, match="filterbank: need filters that ring through a frame"):
-        Filterbank(np.array([1000.0]), np.array([1.0]), 0.9, 0.012, frame_samples=16000)
 
 
 def test_mel_bands_without_a_bin_of_the_spectrum_are_refused() -> None:

@@ -1,4 +1,4 @@
-/* A streaming keyword spotter: fixed-point front end, integer network, detector.
+/* A streaming keyword spotter: front end, network and detector in integers.
  *
  * C99; no heap, no floating point, and of the library <string.h> alone. All state is in the
  * structures below, so several spotters can run side by side. kws_model.h and kws_model.c hold
@@ -14,7 +14,7 @@
 
 /* ---- the model's constants, in kws_model.c ---- */
 
-/* out = (in . weight) * gain + bias; weight is (n_out, n_in), gain a power of two. */
+/* out = (in . weight) * gain + bias; weight is (n_in, n_out), gain a power of two. */
 typedef struct {
     const kws_weight *weight;
     const kws_sum *bias;
@@ -34,12 +34,25 @@ typedef struct {
 extern const kws_layer kws_pre, kws_classifier;
 extern const kws_block kws_blocks[];
 
-/* y_n = (b0 (u_n - u_{n-2}) + c1 y_{n-1} + c2 y_{n-2}) / 2^30 */
+/* A band-pass over a block of samples x_0 ... x_7, behind x_-1; `re` and `im` are its mode, doubled.
+ *
+ * y_n = sum of taps[n - k] x_k / 2^tap_shift + re turn[2 n] / 2^16 + im turn[2 n + 1] / 2^16, and
+ * the first output has before x_-1 in its sum; each quotient is rounded down. The next mode is
+ * 2 ((pole mode) / 2^32, rounded to nearest, + sum of into[.][k] x_k / 2^into_shift, rounded
+ * down). */
 typedef struct {
-    int32_t b0, c1, c2;
+    int16_t taps[KWS_BLOCK];
+    int16_t odd[KWS_BLOCK]; /* pairs for Arm's DSP instructions: taps 1 0, 3 2, 5 4, 7 6 */
+    int16_t even[KWS_BLOCK]; /* 0 -, 2 1, 4 3, 6 5 */
+    int16_t turn[2 * KWS_BLOCK];
+    int16_t into[2][KWS_BLOCK];
+    int32_t pole[2];
+    int16_t before;
+    uint8_t tap_shift, into_shift;
 } kws_band;
 
 extern const kws_band kws_bands[KWS_CHANNELS];
+extern const uint32_t kws_weights[]; /* of the half blocks of a frame; their sum is 2^32 */
 extern const int32_t kws_slow_gains[KWS_SLOW_COPIES + 1];
 extern const char *const kws_class_names[KWS_CLASSES];
 extern const uint32_t kws_thresholds[KWS_CLASSES]; /* score that fires, units of 2^-24 */
@@ -60,18 +73,14 @@ void kws_network_step(kws_network *net, const int32_t features[KWS_FEATURES],
 /* ---- front end ---- */
 
 typedef struct {
-    int32_t y1, y2;    /* band-pass outputs, units of 2^-KWS_SAMPLE_FRACTION of a sample step */
-    uint32_t residue;  /* what rounding left of the last output, given to the next */
-    int64_t envelope;  /* 2^31 finer than y */
-    int64_t level;     /* of the gain control, as envelope */
-    int64_t slow[KWS_SLOW_COPIES + 1]; /* 2^-55 */
-} kws_channel;
-
-typedef struct {
-    kws_channel channels[KWS_CHANNELS];
-    int32_t u1, u2;
-    int16_t last;
-    uint16_t filled; /* samples of the frame so far */
+    int64_t envelope[KWS_CHANNELS]; /* 2^31 finer than its unit */
+    int64_t level[KWS_CHANNELS];    /* of the gain control, as envelope */
+    int64_t slow[KWS_CHANNELS * KWS_SLOW_COPIES + 1]; /* 2^-51 */
+    int32_t re[KWS_CHANNELS], im[KWS_CHANNELS];       /* modes at the start of the block, doubled */
+    uint32_t mean[KWS_CHANNELS];    /* of the blocks of the frame so far, weighted */
+    int16_t last;                   /* sample before the block */
+    int16_t block[KWS_BLOCK];       /* as much of it as is there */
+    uint16_t filled;                /* samples of the frame so far */
 } kws_front_end;
 
 void kws_front_end_reset(kws_front_end *front_end);

@@ -1,93 +1,238 @@
-/* The analog-style filterbank and its gain control, in fixed point.
+/* The analog-style filterbank and its gain control, in integers, a block of samples at a time.
  *
- * A product keeps 64 bits, and what a shift drops is kept for the next sample, so that slow
- * filters neither stick nor drift. Ranges were proved when the model was exported.
+ * Every sum is exact and every rounding is stated (kws.h), so any order of summation gives the
+ * same bits. That nothing overflows was proved when the model was exported.
  */
 #include "kws.h"
 
 #include <string.h>
 
-#define CHUNK 32u /* samples worked through at once: bounds the stack */
+/* Right shifts of negative numbers round down, as every compiler in use does it. */
+typedef char kws_shifts_round_down[(-3 >> 1) == -2 ? 1 : -1];
 
-/* floor(value / 2^bits): a right shift of negative numbers that every compiler agrees on */
-static int64_t floor_shift(int64_t value, unsigned bits)
+#define CHUNK 32u /* samples worked through at once: bounds the stack; whole blocks */
+
+/* |y + 1/2| - 1/2, or max(y, 0) */
+static uint32_t rectified(int32_t y)
 {
-    return value >= 0 ? value >> bits : ~(~value >> bits);
+    return (uint32_t)(KWS_HALF_WAVE ? y & ~(y >> 31) : y ^ (y >> 31));
+}
+
+#if defined(__ARM_FEATURE_DSP) && KWS_BLOCK == 8
+
+/* sum + a.low b.low + a.high b.high */
+static inline int32_t pairs(uint32_t a, uint32_t b, int32_t sum)
+{
+    int32_t out;
+    __asm__("smlad %0, %1, %2, %3" : "=r"(out) : "r"(a), "r"(b), "r"(sum));
+    return out;
+}
+
+static inline int32_t first_pairs(uint32_t a, uint32_t b)
+{
+    int32_t out;
+    __asm__("smuad %0, %1, %2" : "=r"(out) : "r"(a), "r"(b));
+    return out;
+}
+
+/* sum + floor(value 2^-16 turn.low), and .high */
+static inline int32_t turn_low(int32_t value, uint32_t turn, int32_t sum)
+{
+    int32_t out;
+    __asm__("smlawb %0, %1, %2, %3" : "=r"(out) : "r"(value), "r"(turn), "r"(sum));
+    return out;
+}
+
+static inline int32_t turn_high(int32_t value, uint32_t turn, int32_t sum)
+{
+    int32_t out;
+    __asm__("smlawt %0, %1, %2, %3" : "=r"(out) : "r"(value), "r"(turn), "r"(sum));
+    return out;
+}
+
+typedef uint32_t __attribute__((may_alias)) word;
+
+/* Has the compiler read a band's numbers where they are used: kept, they would go to the stack. */
+#define KWS_READ_AGAIN(band) __asm__("" : "+r"(band))
+
+#define WORD(array, i) (((const word *)(const void *)(array))[i])
+
+#define OUTPUT(n, sum) \
+    rectified(turn_high(im, WORD(band->turn, n), turn_low(re, WORD(band->turn, n), (sum) >> shift)))
+
+/* The rectified outputs over the block x[0..], times the weights of its halves, / 2^32. */
+static uint32_t block_mean(const kws_band *band, const int16_t *x, int32_t re, int32_t im,
+                           const uint32_t *weights)
+{
+    const uint32_t x0 = WORD(x, 0), x1 = WORD(x, 1), x2 = WORD(x, 2), x3 = WORD(x, 3);
+    const unsigned shift = band->tap_shift;
+    uint32_t a = WORD(band->even, 0), b = WORD(band->even, 1), c, d;
+    uint32_t half = OUTPUT(0, pairs(a, x0, band->before * x[-1]));
+    half += OUTPUT(2, pairs(a, x1, first_pairs(b, x0)));
+    c = WORD(band->even, 2), d = WORD(band->even, 3);
+    uint32_t rest = OUTPUT(4, pairs(a, x2, pairs(b, x1, first_pairs(c, x0))));
+    rest += OUTPUT(6, pairs(a, x3, pairs(b, x2, pairs(c, x1, first_pairs(d, x0)))));
+    a = WORD(band->odd, 0), b = WORD(band->odd, 1);
+    half += OUTPUT(1, first_pairs(a, x0));
+    half += OUTPUT(3, pairs(a, x1, first_pairs(b, x0)));
+    c = WORD(band->odd, 2), d = WORD(band->odd, 3);
+    rest += OUTPUT(5, pairs(a, x2, pairs(b, x1, first_pairs(c, x0))));
+    rest += OUTPUT(7, pairs(a, x3, pairs(b, x2, pairs(c, x1, first_pairs(d, x0)))));
+    return (uint32_t)(((uint64_t)weights[0] * half + (uint64_t)weights[1] * rest) >> 32);
+}
+
+static inline int32_t added(const int16_t *into, const int16_t *x)
+{
+    return pairs(WORD(into, 0), WORD(x, 0),
+                 pairs(WORD(into, 1), WORD(x, 1),
+                       pairs(WORD(into, 2), WORD(x, 2), first_pairs(WORD(into, 3), WORD(x, 3)))));
+}
+
+#else
+
+#define KWS_READ_AGAIN(band)
+
+/* floor(value 2^-16 turn) */
+static int32_t turned(int32_t value, int16_t turn)
+{
+    return (int32_t)((int64_t)value * turn >> 16);
+}
+
+/* The rectified outputs over the block x[0..], times the weights of its halves, / 2^32. */
+static uint32_t block_mean(const kws_band *band, const int16_t *x, int32_t re, int32_t im,
+                           const uint32_t *weights)
+{
+    uint64_t mean = 0;
+    int32_t sum = band->before * x[-1];
+    for (unsigned half = 0; half < 2; half++) {
+        uint32_t total = 0;
+        for (unsigned n = half * (KWS_BLOCK / 2); n < (half + 1) * (KWS_BLOCK / 2); n++) {
+            for (unsigned k = 0; k <= n; k++)
+                sum += band->taps[n - k] * x[k];
+            total += rectified((sum >> band->tap_shift) + turned(re, band->turn[2 * n]) +
+                               turned(im, band->turn[2 * n + 1]));
+            sum = 0;
+        }
+        mean += (uint64_t)weights[half] * total;
+    }
+    return (uint32_t)(mean >> 32);
+}
+
+static int32_t added(const int16_t *into, const int16_t *x)
+{
+    int32_t sum = 0;
+    for (unsigned k = 0; k < KWS_BLOCK; k++)
+        sum += into[k] * x[k];
+    return sum;
+}
+
+#endif
+
+/* 2 (round(sum of the products / 2^32) + brought) */
+static inline int32_t next_mode(int32_t re, int32_t a, int32_t im, int32_t b, int32_t brought)
+{
+    int64_t sum = (int64_t)((uint64_t)(uint32_t)brought << 32 | 0x80000000u);
+    sum += (int64_t)re * a;
+    sum += (int64_t)im * b;
+    return (int32_t)((uint32_t)((uint64_t)sum >> 32) * 2);
+}
+
+/* Listens to whole blocks from x[0] on; x[-1] is the sample before them. */
+static void filter(kws_front_end *front_end, const int16_t *x, unsigned blocks,
+                   const uint32_t *weights)
+{
+    for (unsigned c = 0; c < KWS_CHANNELS; c++) {
+        const kws_band *band = &kws_bands[c];
+        int32_t re = front_end->re[c], im = front_end->im[c];
+        uint32_t mean = front_end->mean[c];
+        for (unsigned i = 0; i < blocks; i++) {
+            KWS_READ_AGAIN(band);
+            const int16_t *block = x + i * KWS_BLOCK;
+            const int32_t a = band->pole[0], b = band->pole[1], before = re;
+            mean += block_mean(band, block, re, im, weights + 2 * i);
+            re = next_mode(re, a, im, -b, added(band->into[0], block) >> band->into_shift);
+            im = next_mode(im, a, before, b, added(band->into[1], block) >> band->into_shift);
+        }
+        front_end->re[c] = re;
+        front_end->im[c] = im;
+        front_end->mean[c] = mean;
+    }
 }
 
 /* One step of a one-pole low-pass: the state is 2^31 finer than its input. */
 static int64_t follow(int64_t state, int32_t input, int32_t gain)
 {
-    return state + (input - floor_shift(state, 31)) * gain;
+    return state + (int64_t)(input - (int32_t)(state >> 31)) * gain;
 }
 
-/* floor(sqrt(value)), a bit at a time */
-static uint32_t root(uint64_t value)
+/* floor(sqrt(value)), a bit at a time; *left: value less its square */
+static uint32_t small_root(uint32_t value, uint32_t *left)
 {
-    uint64_t result = 0, bit = (uint64_t)1 << 62;
+    uint32_t result = 0, bit = (uint32_t)1 << 30;
     while (bit > value)
         bit >>= 2;
     for (; bit != 0; bit >>= 2) {
-        if (value >= result + bit) {
-            value -= result + bit;
-            result = (result >> 1) + bit;
-        } else {
-            result >>= 1;
+        uint32_t trial = result + bit;
+        result >>= 1;
+        if (value >= trial) {
+            value -= trial;
+            result += bit;
         }
     }
-    return (uint32_t)result;
+    *left = value;
+    return result;
+}
+
+/* floor(sqrt(value)) for value < 2^52 */
+static uint32_t root(uint64_t value)
+{
+    uint32_t left, result;
+    if (value < (uint64_t)1 << 32)
+        return small_root((uint32_t)value, &left);
+    /* value = (result^2 + left) 2^20 + rest, result >= 64: a step of Newton's gives ten bits
+     * more, too much by less than 512 / result */
+    result = small_root((uint32_t)(value >> 20), &left);
+    uint32_t more = (left << 9 | ((uint32_t)value & 0xfffffu) >> 11) / result;
+    result = (result << 10) + more;
+    while ((uint64_t)result * result > value)
+        result--;
+    return result;
+}
+
+static int32_t on_grid(int32_t value)
+{
+    int32_t code = (value + KWS_HALF_STEP) >> KWS_STEP_SHIFT;
+    return code < KWS_FEATURE_MAX ? code : KWS_FEATURE_MAX;
+}
+
+/* Gain control, compression and slow copies of one channel, once a frame. */
+static void condition(kws_front_end *front_end, unsigned c, int32_t *features)
+{
+    front_end->envelope[c] =
+        follow(front_end->envelope[c], (int32_t)front_end->mean[c], KWS_LOWPASS_GAIN);
+    front_end->mean[c] = 0;
+    int32_t envelope = (int32_t)(front_end->envelope[c] >> 31);
+    front_end->level[c] = follow(front_end->level[c], envelope, KWS_AGC_GAIN);
+    uint32_t under = (uint32_t)(front_end->level[c] >> 31) + KWS_FLOOR;
+    uint64_t ratio = ((uint64_t)envelope << 24) / under;
+    if (ratio >= (uint64_t)1 << 35)
+        ratio = ((uint64_t)1 << 35) - 1;
+    int32_t value = (int32_t)(root((ratio + KWS_OFFSET) << 16) - KWS_ROOT_OFFSET);
+    int64_t *slow = &front_end->slow[c * KWS_SLOW_COPIES];
+    features += c;
+    *features = on_grid(value);
+    for (int s = 0; s < KWS_SLOW_COPIES; s++) {
+        slow[s] = follow(slow[s], value, kws_slow_gains[s]);
+        features += KWS_CHANNELS;
+        *features = on_grid((int32_t)(slow[s] >> 31));
+    }
 }
 
 void kws_front_end_reset(kws_front_end *front_end)
 {
     memset(front_end, 0, sizeof *front_end);
     for (unsigned c = 0; c < KWS_CHANNELS; c++)
-        front_end->channels[c].level = (int64_t)KWS_START_LEVEL << 31;
-}
-
-static void filter(kws_channel *channel, const kws_band *band, const int32_t *difference,
-                   unsigned n)
-{
-    int32_t y1 = channel->y1, y2 = channel->y2;
-    uint32_t residue = channel->residue;
-    int64_t envelope = channel->envelope;
-
-    for (unsigned i = 0; i < n; i++) {
-        int64_t sum = (int64_t)band->b0 * difference[i] + (int64_t)band->c1 * y1 +
-                      (int64_t)band->c2 * y2 + residue;
-        int32_t y = (int32_t)floor_shift(sum, 30);
-        residue = (uint32_t)sum & 0x3fffffffu;
-        y2 = y1;
-        y1 = y;
-        if (y < 0)
-            y = KWS_HALF_WAVE ? 0 : -y;
-        envelope = follow(envelope, y, KWS_LOWPASS_GAIN);
-    }
-    channel->y1 = y1;
-    channel->y2 = y2;
-    channel->residue = residue;
-    channel->envelope = envelope;
-}
-
-static int32_t on_grid(int64_t value)
-{
-    int64_t code = (value + KWS_HALF_STEP) >> KWS_STEP_SHIFT;
-    return code < KWS_FEATURE_MAX ? (int32_t)code : KWS_FEATURE_MAX;
-}
-
-/* Gain control, compression and slow copies of one channel, once a frame. */
-static void condition(kws_channel *channel, int32_t *feature)
-{
-    int32_t envelope = (int32_t)floor_shift(channel->envelope, 31);
-    channel->level = follow(channel->level, envelope, KWS_AGC_GAIN);
-    uint64_t under = (uint64_t)floor_shift(channel->level, 31) + KWS_FLOOR;
-    uint64_t ratio = ((uint64_t)envelope << 32) / under;
-    int32_t value = (int32_t)(root((ratio + KWS_OFFSET) << 16) - KWS_ROOT_OFFSET);
-    feature[0] = on_grid(value);
-    for (int s = 0; s < KWS_SLOW_COPIES; s++) {
-        channel->slow[s] = follow(channel->slow[s], value, kws_slow_gains[s]);
-        feature[(s + 1) * KWS_CHANNELS] = on_grid(floor_shift(channel->slow[s], 31));
-    }
+        front_end->level[c] = (int64_t)KWS_START_LEVEL << 31;
 }
 
 size_t kws_front_end_process(kws_front_end *front_end, const int16_t *pcm, size_t n,
@@ -98,27 +243,25 @@ size_t kws_front_end_process(kws_front_end *front_end, const int16_t *pcm, size_
     if (n > (size_t)(KWS_FRAME_SAMPLES - front_end->filled))
         n = (size_t)(KWS_FRAME_SAMPLES - front_end->filled);
     while (used < n) {
-        int32_t difference[CHUNK];
-        unsigned length = 0;
-        for (; length < CHUNK && used < n; length++, used++) {
-            int64_t emphasis = (int64_t)front_end->last * KWS_PREEMPHASIS;
-            int32_t u = pcm[used] * (1 << KWS_SAMPLE_FRACTION) -
-                        (int32_t)floor_shift(emphasis + (1 << (29 - KWS_SAMPLE_FRACTION)),
-                                             30 - KWS_SAMPLE_FRACTION);
-            difference[length] = u - front_end->u2;
-            front_end->u2 = front_end->u1;
-            front_end->u1 = u;
-            front_end->last = pcm[used];
-        }
-        for (unsigned c = 0; c < KWS_CHANNELS; c++)
-            filter(&front_end->channels[c], &kws_bands[c], difference, length);
+        uint32_t words[1 + CHUNK / 2]; /* pairs of samples; the last before the blocks is odd */
+        int16_t *x = (int16_t *)(void *)(words + 1);
+        unsigned waiting = front_end->filled % KWS_BLOCK;
+        unsigned take = CHUNK - waiting < n - used ? CHUNK - waiting : (unsigned)(n - used);
+        unsigned blocks = (waiting + take) / KWS_BLOCK, whole = blocks * KWS_BLOCK;
+        x[-1] = front_end->last;
+        memcpy(x, front_end->block, waiting * sizeof *x);
+        memcpy(x + waiting, pcm + used, take * sizeof *x);
+        filter(front_end, x, blocks, &kws_weights[front_end->filled / KWS_BLOCK * 2]);
+        front_end->last = x[(int)whole - 1];
+        memcpy(front_end->block, x + whole, (waiting + take - whole) * sizeof *x);
+        front_end->filled = (uint16_t)(front_end->filled + take);
+        used += take;
     }
-    front_end->filled = (uint16_t)(front_end->filled + n);
     if (front_end->filled == KWS_FRAME_SAMPLES) {
         front_end->filled = 0;
         *ready = 1;
         for (unsigned c = 0; c < KWS_CHANNELS; c++)
-            condition(&front_end->channels[c], &features[c]);
+            condition(front_end, c, features);
     }
     return n;
 }

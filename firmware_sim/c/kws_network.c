@@ -3,15 +3,21 @@
 
 #include <string.h>
 
+/* Most wires carry nothing most of the time, so the sums go by the inputs that are not 0. */
 static void affine(const kws_layer *layer, const kws_wire *in, kws_sum *out)
 {
     const kws_weight *weight = layer->weight;
-    for (unsigned j = 0; j < layer->n_out; j++) {
-        kws_sum sum = 0;
-        for (unsigned i = 0; i < layer->n_in; i++)
-            sum += (kws_sum)*weight++ * in[i];
-        out[j] = sum * layer->gain + layer->bias[j];
+    const unsigned n_out = layer->n_out;
+    memset(out, 0, n_out * sizeof *out);
+    for (unsigned i = 0; i < layer->n_in; i++, weight += n_out) {
+        const kws_sum value = in[i];
+        if (value == 0)
+            continue;
+        for (unsigned j = 0; j < n_out; j++)
+            out[j] += weight[j] * value;
     }
+    for (unsigned j = 0; j < n_out; j++)
+        out[j] = out[j] * layer->gain + layer->bias[j];
 }
 
 void kws_network_reset(kws_network *net)

@@ -10,6 +10,24 @@ _INT16 = np.dtype(np.int16)
 _INT16_SCALE = np.float32(1 / 32768)  # a power of two: the product is exact
 
 
+def to_int16(pcm: ArrayLike) -> NDArray[np.int16]:
+    """Mono samples (n,) on the 16-bit grid on which keyword spotting is defined; n may be 0.
+
+    int16 comes back as it is, not copied. Others are times 32768, rounded to the nearest integer,
+    ties to even, and cut to -32768..32767. Errors as of `to_float32`.
+    """
+    if isinstance(pcm, np.ndarray) and pcm.dtype == _INT16 and pcm.ndim == 1:
+        return pcm
+    x = np.asarray(pcm)
+    samples = to_float32(x)
+    if x.dtype.kind == "i":
+        return x.astype(_INT16)
+    scaled = np.clip(samples, np.float32(-1), np.float32(1)) * np.float32(32768)
+    np.rint(scaled, out=scaled)
+    np.minimum(scaled, np.float32(32767), out=scaled)
+    return scaled.astype(_INT16)
+
+
 def to_float32(pcm: ArrayLike) -> NDArray[np.float32]:
     """Mono samples (n,) as float32, full scale 1.0; n may be 0.
 

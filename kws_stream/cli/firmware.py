@@ -25,34 +25,10 @@ def firmware_model(pack: "Pack") -> "FirmwareModel":
 
 
 def _front_end(pack: "Pack") -> "FrontEndDesign | None":
-    import numpy as np
-
-    from firmware_sim.model import FrontEndDesign
-    from kws_stream.constants import SAMPLE_RATE_HZ
-    from kws_stream.features import FeatureSettings
-    from kws_stream.features.filterbank import bandpass
-    from kws_stream.features.front_end import bands_of
+    from kws_stream.features import FeatureSettings, fixed_front_end
 
     settings = FeatureSettings.from_dict(pack.features)
-    if settings.kind != "analog":
-        return None
-    b, a = bandpass(*bands_of(settings))
-    frame_s = settings.frame_s
-    return FrontEndDesign(
-        b=b,
-        a=a,
-        preemphasis=settings.preemphasis,
-        half_wave=settings.half_wave,
-        frame_samples=round(frame_s * SAMPLE_RATE_HZ),
-        lowpass_gain=float(-np.expm1(-1 / (settings.lowpass_s * SAMPLE_RATE_HZ))),
-        agc_gain=float(-np.expm1(-frame_s / settings.agc_s)),
-        slow_gains=tuple(float(-np.expm1(-frame_s / tau)) for tau in settings.slow_s),
-        floor=settings.floor,
-        start_level=settings.start_level,
-        offset=settings.offset,
-        step=settings.step,
-        high=settings.high,
-    )
+    return fixed_front_end(settings) if settings.kind == "analog" else None
 
 
 def _detector(spotter: "KeywordSpotter") -> "DetectorDesign":

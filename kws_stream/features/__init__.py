@@ -3,9 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kws_stream.features.front_end import FeatureSettings, FrontEnd, build_bank, centres_of
+from kws_stream.features.front_end import (
+    FeatureSettings,
+    FrontEnd,
+    build_bank,
+    centres_of,
+    fixed_front_end,
+)
 
-__all__ = ["FeatureSettings", "FrontEnd", "build", "build_bank", "centres_of"]
+__all__ = ["FeatureSettings", "FrontEnd", "build", "build_bank", "centres_of", "fixed_front_end"]
 
 
 def build(settings: Mapping[str, Any]) -> FrontEnd:

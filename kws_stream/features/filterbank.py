@@ -7,26 +7,38 @@
 (half-wave: max(y, 0) in place of |y|). The coefficients are those of the analog prototype
 (w0/Q)s / (s^2 + (w0/Q)s + w0^2) under the bilinear transform, as `scipy.signal.iirpeak` designs.
 
-A frame is computed as segments of 16 samples. Each filter's pole pair is one complex mode
-s' = p·s + u, so the modes at the segment borders are a scaled running sum, and all outputs follow
-from one matrix product over the segment's samples and its border mode. Every call has the same
-shape and the order of operations is fixed, so how the caller cuts the stream never changes a bit.
-The outputs are float32, whose products cost half; modes and envelopes, which last, are float64.
+It is computed in integers, by the definition of docs/features.md; the constants, and the proof that
+nothing overflows, are in fixed_point.py. Here all numbers are integers in float64 or int64 arrays,
+and every sum is exact, so what BLAS does with their order changes nothing. The same in C is
+firmware_sim/c/kws_front_end.c.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
+from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import ParameterError
+from kws_stream.features.fixed_point import (
+    BLOCK,
+    FULL_SCALE,
+    GAIN_BITS,
+    HALF,
+    POLE_BITS,
+    TAP_BITS,
+    WEIGHT_BITS,
+    BankDesign,
+    FixedBank,
+    fixed_bank,
+)
 
-SEGMENT = 16  # samples; divides a hop
-# Of samples inside, so that the outputs of the loudest float32 fit float32; a power of two.
-SCALE = np.float64(2.0**-20)
+# A step of all modes is one matrix product up to this many channels, and elementwise above.
+DENSE_CHANNELS = 40
+ROUND = np.float64(0.5)
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 def mel_centres(channels: int, low_hz: float, high_hz: float) -> Array:
@@ -46,109 +58,159 @@ def bandpass(centre_hz: Array, quality: Array) -> tuple[Array, Array]:
     return b, a
 
 
+def design_bank(
+    centre_hz: Array,
+    quality: Array,
+    preemphasis: float,
+    lowpass_s: float,
+    half_wave: bool,
+    frame_samples: int,
+) -> BankDesign:
+    """A bank in real numbers; raises ParameterError for bands whose filters do not ring."""
+    b, a = bandpass(centre_hz, quality)
+    too_wide = np.asarray(centre_hz) / quality >= SAMPLE_RATE_HZ / 2  # `bandpass` needs less
+    if (too_wide | (a[:, 2] <= a[:, 1] ** 2 / 4)).any():
+        raise ParameterError(
+            "filterbank: need pole pairs that ring, got a band so wide that one has none; "
+            "use more channels, a higher selectivity or a lower high_hz"
+        )
+    return BankDesign(b, a, preemphasis, lowpass_s, half_wave, frame_samples)
+
+
+def samples_to_codes(samples: NDArray[Any]) -> Array:
+    """Samples with full scale 1.0 as 16-bit integers, in float64: nearest, ties to even, cut."""
+    codes: Array = samples.astype(np.float64)
+    codes *= FULL_SCALE
+    np.rint(codes, out=codes)
+    np.clip(codes, -FULL_SCALE, FULL_SCALE - 1, out=codes)
+    return codes
+
+
 class FilterbankState(NamedTuple):
     """What the bank remembers between frames; leading axes are independent streams.
 
-    modes (..., channels) complex; envelope (..., channels).
+    modes (..., 2, channels): real and imaginary parts, integers in float64. smooth (..., channels):
+    the envelope, 2^31 finer than its unit.
     """
 
-    modes: NDArray[np.complex128]
-    envelope: Array
+    modes: Array
+    smooth: Integers
+    unit: float
+
+    @property
+    def codes(self) -> Integers:
+        """The envelope (..., channels) in its unit."""
+        return self.smooth >> GAIN_BITS
+
+    @property
+    def envelope(self) -> Array:
+        """The envelope (..., channels); 1.0 is full scale."""
+        envelope: Array = np.multiply(self.codes, self.unit, dtype=np.float64)
+        return envelope
 
 
 class Filterbank:
-    """Constants of a bank; `step` is pure: old state in, new state out."""
+    """A bank; `step` is pure: old state in, new state out."""
 
-    def __init__(
-        self,
-        centre_hz: Array,
-        quality: Array,
-        preemphasis: float,
-        lowpass_s: float,
-        half_wave: bool = False,
-        frame_samples: int = HOP_SAMPLES,
-    ) -> None:
-        self.channels = len(centre_hz)
-        self.frame_samples = frame_samples
-        self._preemphasis = preemphasis
-        self._half_wave = half_wave
-        self._segments = segments = frame_samples // SEGMENT
-        b, a = bandpass(centre_hz, quality)
-        too_wide = np.asarray(centre_hz) / quality >= SAMPLE_RATE_HZ / 2  # `bandpass` needs less
-        if (too_wide | (a[:, 2] <= a[:, 1] ** 2 / 4)).any():
-            raise ParameterError(
-                "filterbank: need pole pairs that ring, got a band so wide that one has none; "
-                "use more channels, a higher selectivity or a lower high_hz"
-            )
-        # y_n = b0·u_n + Re(residue · s_n) with s_{n+1} = pole · s_n + u_n
-        pole = -a[:, 1] / 2 + 1j * np.sqrt(a[:, 2] - a[:, 1] ** 2 / 4)
-        residue = 2 * (b[:, 0] * pole**2 + b[:, 2]) / (2j * pole.imag)
-        powers = pole[:, None] ** np.arange(SEGMENT + 1)  # (channels, SEGMENT + 1)
-        # samples of a segment -> what they add to the modes at its end
-        into_modes = powers[:, SEGMENT - 1 :: -1].T
-        self._into_modes = np.ascontiguousarray(into_modes).view(np.float64)
-        # border modes: multiply by decay^-k, run the sum, multiply by decay^k
-        steps = np.arange(segments + 1)[:, None]
-        self._shrink = powers[:, SEGMENT] ** steps
-        if np.abs(self._shrink).min() < 1e-250:
-            raise ParameterError(
-                "filterbank: need filters that ring through a frame, got one that dies within it; "
-                "use shorter frames, a higher selectivity or a lower high_hz"
-            )
-        self._grow = powers[:, SEGMENT] ** -steps[1:]
-        # [samples | border mode as (re, im)] of a segment -> outputs (channel, sample)
-        impulse = np.concatenate([b[:, :1], (residue[:, None] * powers[:, : SEGMENT - 1]).real], 1)
-        outputs = np.zeros((SEGMENT + 2 * self.channels, self.channels, SEGMENT), np.float32)
-        for n in range(SEGMENT):
-            outputs[n, :, n:] = impulse[:, : SEGMENT - n]
-        response = residue[:, None] * powers[:, :SEGMENT]  # Re(r·s) = r.re·s.re - r.im·s.im
-        for c in range(self.channels):
-            outputs[SEGMENT + 2 * c, c] = response[c].real
-            outputs[SEGMENT + 2 * c + 1, c] = -response[c].imag
-        self._outputs = outputs.reshape(SEGMENT + 2 * self.channels, -1)
-        # low-pass weights factor into one per segment and one per sample within it
-        decay = np.exp(-1 / (lowpass_s * SAMPLE_RATE_HZ))
-        self._frame_decay = decay**frame_samples
-        segment_decay = decay ** (SEGMENT * np.arange(segments - 1, -1, -1))
-        self._segment_weights = segment_decay.astype(np.float32)
-        sample_weights = (1 - decay) * decay ** np.arange(SEGMENT - 1, -1, -1)
-        self._sample_weights = sample_weights.astype(np.float32)
+    def __init__(self, design: BankDesign) -> None:
+        self.fixed: FixedBank = fixed_bank(design)
+        fixed = self.fixed
+        self.channels = channels = fixed.channels
+        self.frame_samples = fixed.frame_samples
+        self._blocks = fixed.frame_samples // BLOCK
+        self._unit = fixed.envelope_unit
+        # the sample before a block, and its own -> outputs (BLOCK, channels), modes (2, channels)
+        outputs = np.zeros((1 + BLOCK, BLOCK, channels))
+        outputs[0, 0] = fixed.before
+        for n in range(BLOCK):
+            outputs[1 : 2 + n, n] = fixed.taps[:, n::-1].T
+        outputs /= np.exp2(fixed.tap_shift)
+        into = np.zeros((1 + BLOCK, 2, channels))
+        into[1:] = np.moveaxis(fixed.into, 2, 0) / np.exp2(fixed.into_shift)
+        self._from_samples = np.concatenate(
+            [outputs.reshape(1 + BLOCK, -1), into.reshape(1 + BLOCK, -1)], axis=1
+        )
+        self._turn = np.moveaxis(fixed.turn, 2, 0) / 2.0**TAP_BITS  # (BLOCK, 2, channels)
+        self._gain = np.int64(fixed.lowpass_gain)
+        self._weights = fixed.weights.reshape(-1, 2, 1)
+        # new re = re·a - im·b, new im = re·b + im·a, in units of what a mode is rounded to
+        same, cross = fixed.pole / 2.0**POLE_BITS
+        self._same, self._cross = np.stack([same, same]), np.stack([-cross, cross])
+        if channels <= DENSE_CHANNELS:
+            a, b = np.diag(same), np.diag(cross)
+            self._step_matrix = np.block([[a, b], [-b, a]])
 
     def start(self, *streams: int) -> FilterbankState:
         """State of silence, for one stream or an array of them."""
         return FilterbankState(
-            np.zeros((*streams, self.channels), np.complex128),
-            np.zeros((*streams, self.channels)),
+            np.zeros((*streams, 2, self.channels)),
+            np.zeros((*streams, self.channels), np.int64),
+            self._unit,
         )
 
-    def step(self, samples: Array, state: FilterbankState) -> FilterbankState:
+    def step(self, samples: NDArray[np.floating], state: FilterbankState) -> FilterbankState:
         """State after one frame; its envelope is the output.
 
-        samples: (..., 1 + frame_samples) float64, the frame behind the sample before it.
+        samples: (..., 1 + frame_samples), the frame behind the sample before it, full scale 1.0;
+        they are rounded to 16 bits.
         """
-        streams, wires = samples.shape[:-1], 2 * self.channels
-        emphasised = samples[..., :-1] * -self._preemphasis
-        emphasised += samples[..., 1:]
-        emphasised *= SCALE
-        # segments of all streams: one product serves them
-        samples = emphasised.reshape(-1, SEGMENT)
-        modes = np.empty((*streams, self._segments + 1, self.channels), np.complex128)
-        modes[..., 0, :] = state.modes
-        into_modes = samples.dot(self._into_modes).view(np.complex128)
-        into_modes = into_modes.reshape(*streams, self._segments, self.channels)
-        np.multiply(into_modes, self._grow, out=modes[..., 1:, :])
-        np.add.accumulate(modes, axis=-2, out=modes)
-        modes *= self._shrink
-        inputs = np.empty((*streams, self._segments, SEGMENT + wires), np.float32)
-        inputs[..., :SEGMENT] = samples.reshape(*streams, self._segments, SEGMENT)
-        inputs[..., SEGMENT:] = modes[..., :-1, :].view(np.float64)
-        outputs = inputs.reshape(-1, SEGMENT + wires).dot(self._outputs)
-        if self._half_wave:
+        return self.step_codes(samples_to_codes(samples), state)
+
+    def step_codes(self, codes: Array, state: FilterbankState) -> FilterbankState:
+        """As `step`, of samples that are 16-bit integers in float64."""
+        streams, blocks, channels = codes.shape[:-1], self._blocks, self.channels
+        inputs = np.empty((*streams, blocks, 1 + BLOCK))
+        inputs[..., 0] = codes[..., :-1:BLOCK]
+        inputs[..., 1:] = codes[..., 1:].reshape(*streams, blocks, BLOCK)
+        sums = inputs.reshape(-1, 1 + BLOCK).dot(self._from_samples)
+        np.floor(sums, out=sums)
+        sums = sums.reshape(*streams, blocks, (BLOCK + 2) * channels)
+        modes = self._modes(sums[..., BLOCK * channels :], state.modes)
+        outputs = sums[..., : BLOCK * channels].reshape(*streams, blocks, BLOCK, channels)
+        turned = modes[..., :-1, None, :, :] * self._turn
+        np.floor(turned, out=turned)
+        outputs = outputs + turned[..., 0, :]
+        outputs += turned[..., 1, :]
+        if self.fixed.half_wave:
             np.maximum(outputs, 0, out=outputs)
-        else:
+        else:  # y, or -1 - y: the magnitude of y + 1/2, less 1/2
+            outputs += ROUND
             np.abs(outputs, out=outputs)
-        per_sample = self._segment_weights.dot(outputs.reshape(*streams, self._segments, -1))
-        per_sample = per_sample.reshape(*streams, self.channels, SEGMENT)
-        envelope = per_sample.dot(self._sample_weights) / SCALE
-        envelope += self._frame_decay * state.envelope
-        return FilterbankState(modes[..., -1, :], envelope)
+            outputs -= ROUND
+        halves = outputs.reshape(*streams, blocks, 2, HALF, channels).sum(axis=-2)
+        weighted = halves.astype(np.int64)
+        weighted *= self._weights
+        mean = weighted[..., 0, :] + weighted[..., 1, :]
+        mean >>= WEIGHT_BITS
+        change = mean.sum(axis=-2)
+        change -= state.smooth >> GAIN_BITS
+        change *= self._gain
+        change += state.smooth
+        return FilterbankState(modes[..., -1, :, :].copy(), change, self._unit)
+
+    def _modes(self, added: Array, start: Array) -> Array:
+        """Modes (..., blocks + 1, 2, channels) at the borders of a frame's blocks.
+
+        added: (..., blocks, 2·channels), what the samples of each block add.
+        """
+        modes = np.empty((*added.shape[:-2], self._blocks + 1, 2 * self.channels))
+        modes[..., 0, :] = start.reshape(*start.shape[:-2], -1)
+        added += ROUND  # rounds what a step gives
+        if modes.ndim == 2 and self.channels <= DENSE_CHANNELS:
+            dot, add, floor, matrix = np.dot, np.add, np.floor, self._step_matrix
+            now = modes[0]
+            for brought, later in zip(added, modes[1:], strict=True):
+                dot(now, matrix, out=later)
+                add(later, brought, out=later)
+                floor(later, out=later)
+                now = later
+            return modes.reshape(-1, 2, self.channels)
+        modes = modes.reshape(*modes.shape[:-1], 2, self.channels)
+        added = added.reshape(*added.shape[:-1], 2, self.channels)
+        for block in range(self._blocks):
+            now = modes[..., block, :, :]
+            later = np.multiply(now, self._same, out=modes[..., block + 1, :, :])
+            later += now[..., ::-1, :] * self._cross
+            later += added[..., block, :, :]
+            np.floor(later, out=later)
+        return modes

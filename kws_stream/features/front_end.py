@@ -11,8 +11,20 @@ from numpy.typing import NDArray
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import InputError, ParameterError, did_you_mean
 from kws_stream.features.conditioning import SILENCE, Conditioning, ConditioningSettings
-from kws_stream.features.filterbank import Filterbank, mel_centres
-from kws_stream.features.mel import MelBands, mel_edges
+from kws_stream.features.filterbank import (
+    Filterbank,
+    design_bank,
+    mel_centres,
+    samples_to_codes,
+)
+from kws_stream.features.fixed_point import (
+    FULL_SCALE,
+    FixedBank,
+    FixedConditioning,
+    fixed_conditioning,
+)
+from kws_stream.features.integers import IntegerConditioning
+from kws_stream.features.mel import MelBands, MelState, mel_edges
 
 Array = NDArray[np.float64]
 
@@ -144,37 +156,113 @@ def build_bank(settings: FeatureSettings, hops_per_frame: int | None = None) -> 
     frame_samples = (hops_per_frame or settings.hops_per_frame) * HOP_SAMPLES
     if settings.kind == "mel":
         return MelBands(settings.channels, settings.low_hz, settings.high_hz, frame_samples)
+    return _filterbank(settings, frame_samples)
+
+
+def _filterbank(settings: FeatureSettings, frame_samples: int) -> Filterbank:
     return Filterbank(
-        *bands_of(settings),
-        settings.preemphasis,
-        settings.lowpass_s,
-        settings.half_wave,
-        frame_samples,
+        design_bank(
+            *bands_of(settings),
+            settings.preemphasis,
+            settings.lowpass_s,
+            settings.half_wave,
+            frame_samples,
+        )
     )
+
+
+def _fixed_conditioning(settings: FeatureSettings, bank: FixedBank) -> FixedConditioning:
+    return fixed_conditioning(
+        bank,
+        frame_s=settings.frame_s,
+        agc_s=settings.agc_s,
+        slow_s=settings.slow_s,
+        start_level=settings.start_level,
+        floor=settings.floor,
+        offset=settings.offset,
+        step=settings.step,
+        high=settings.high,
+    )
+
+
+def fixed_front_end(settings: FeatureSettings) -> tuple[FixedBank, FixedConditioning]:
+    """The integers that define the front end of `settings`, kind "analog".
+
+    Raises ParameterError for a mel front end, which has none, and for settings that integers have
+    no room for.
+    """
+    if settings.kind != "analog":
+        raise ParameterError(
+            "fixed-point front end: need the analog filterbank, got a mel front end; use a model "
+            "trained on the filterbank"
+        )
+    bank = _filterbank(settings, settings.hops_per_frame * HOP_SAMPLES).fixed
+    return bank, _fixed_conditioning(settings, bank)
+
+
+class _AnalogFrames:
+    """The filterbank and its conditioning, a frame at a time."""
+
+    def __init__(self, settings: FeatureSettings) -> None:
+        self._bank = _filterbank(settings, settings.hops_per_frame * HOP_SAMPLES)
+        fixed = _fixed_conditioning(settings, self._bank.fixed)
+        self._conditioning = IntegerConditioning(fixed, self._bank.channels, settings.step)
+        self.reset()
+
+    def reset(self) -> None:
+        self._state = self._bank.start()
+        self._levels = self._conditioning.start()
+
+    def frame(self, codes: Array, out: Array) -> None:
+        self._state = self._bank.step_codes(codes, self._state)
+        self._levels = self._conditioning.step(self._state.codes, self._levels, out)
+
+
+class _MelFrames:
+    """The mel bands and their conditioning, a frame at a time."""
+
+    def __init__(self, settings: FeatureSettings) -> None:
+        self._bank = MelBands(
+            settings.channels,
+            settings.low_hz,
+            settings.high_hz,
+            settings.hops_per_frame * HOP_SAMPLES,
+        )
+        self._conditioning = Conditioning(settings, self._bank.channels)
+        self.reset()
+
+    def reset(self) -> None:
+        self._state: MelState = self._bank.start()
+        self._levels = self._conditioning.start()
+
+    def frame(self, codes: Array, out: Array) -> None:
+        self._state = self._bank.step(codes / FULL_SCALE, self._state)
+        if self._state.envelope.max() < SILENCE:
+            self._levels = self._levels.without_traces()
+        self._levels = self._conditioning.step(self._state.envelope, self._levels, out)
 
 
 class FrontEnd:
     """Samples in, features out; the same bits however the stream is cut.
 
-    Work is aligned to frames inside, each computed by calls of one fixed shape. Samples that do not
-    fill a frame yet wait for the next call.
+    Samples are rounded to 16 bits. Work is aligned to frames inside; samples that do not fill a
+    frame yet wait for the next call.
     """
 
     def __init__(self, settings: FeatureSettings | None = None) -> None:
         self.settings = settings or FeatureSettings()
-        self._bank = build_bank(self.settings)
-        self._conditioning = Conditioning(self.settings, self._bank.channels)
-        self.n_features = self._conditioning.n_features
+        frames = _MelFrames if self.settings.kind == "mel" else _AnalogFrames
+        self._frames: _AnalogFrames | _MelFrames = frames(self.settings)
+        self.n_features = self.settings.n_features
         self.frame_s = self.settings.frame_s
+        self._frame_samples = self.settings.hops_per_frame * HOP_SAMPLES
         self._no_frames = np.empty((0, self.n_features))
         self.reset()
 
     def reset(self) -> None:
         """Back to the start: equal to a new object in every bit."""
-        self._silence = self._bank.start()
-        self._state = self._silence
-        self._levels = self._conditioning.start()
-        self._samples = np.zeros(1 + self._bank.frame_samples)  # last sample, frame filling up
+        self._frames.reset()
+        self._samples = np.zeros(1 + self._frame_samples)  # last sample, frame filling up
         self._filled = 1
 
     def process(self, block: NDArray[np.floating]) -> Array:
@@ -187,31 +275,25 @@ class FrontEnd:
                 "front end: need finite mono float samples of shape (n,), "
                 f"got {block.dtype} of shape {block.shape}; see kws_stream.audio.to_float32"
             )
-        return self.process_trusted(block.astype(np.float32, copy=False))
+        return self.process_codes(samples_to_codes(block))
 
-    def process_trusted(self, block: NDArray[np.float32]) -> Array:
-        """As `process`, for blocks known to be finite float32."""
+    def process_codes(self, block: NDArray[np.int16] | Array) -> Array:
+        """As `process`, of samples that are 16-bit integers, in whatever type."""
         samples, filled = self._samples, self._filled
         if filled + len(block) < len(samples):  # half of all 10 ms blocks, at 20 ms frames
             samples[filled : filled + len(block)] = block
             self._filled = filled + len(block)
             return self._no_frames
-        frames = (filled - 1 + len(block)) // self._bank.frame_samples
+        frames = (filled - 1 + len(block)) // self._frame_samples
         features = np.empty((frames, self.n_features))
         used = 0
         for row in features:
             take = len(samples) - filled
             samples[filled:] = block[used : used + take]
             used += take
-            state = self._bank.step(samples, self._state)
+            self._frames.frame(samples, row)
             samples[0] = samples[-1]
             filled = 1
-            # the lowest channel rings longest, and some of every sound leaks into it
-            if state.envelope[0] < SILENCE:
-                state = self._silence
-                self._levels = self._levels.without_traces()
-            self._state = state
-            self._levels = self._conditioning.step(state.envelope, self._levels, row)
         left = len(block) - used
         samples[filled : filled + left] = block[used:]
         self._filled = filled + left
