@@ -68,8 +68,7 @@ async def measure(args: argparse.Namespace) -> None:
     pcm, rate = soundfile.read(RECORDING, dtype="float32", frames=int(16_000 * args.seconds))
     pcm = np.round(soxr.resample(pcm, rate, args.rate) * 32767).astype(np.int16)
     command = [sys.executable, "-m", "kws_stream", "serve", "--uri", "tcp://127.0.0.1:0"]
-    if args.model:
-        command += ["-m", args.model]
+    command += ["-m", args.model]
     server = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
@@ -104,7 +103,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=16_000)
     parser.add_argument("--chunk-ms", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--model", help="default: what the server offers by default")
+    parser.add_argument("--model", default="commands-12", help="of words that the recording has")
     asyncio.run(measure(parser.parse_args()))
 
 

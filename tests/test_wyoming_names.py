@@ -59,6 +59,16 @@ def test_each_keyword_stands_in_the_list_once_and_means_one_thing():
     assert len({str(meaning) for meaning in meanings}) == 12
 
 
+def test_packs_of_one_name_can_be_chosen_all_the_same(tmp_path):
+    same = [packs.load(build_pack(tmp_path / str(n) / "tiny", graphs=False)) for n in range(4)]
+    catalogue = Catalogue(same)
+    assert len(names_of(catalogue)) == len(set(names_of(catalogue))) == 8
+    for number in range(4):
+        name = names_of(catalogue)[2 * number]
+        assert catalogue.choose([name]).keywords == {number: frozenset({"yes"})}
+    assert names_of(catalogue)[-2:] == ["tiny/yes (3)", "tiny/no (3)"]
+
+
 def test_phrases_are_as_spoken():
     models = Catalogue([packs.load("hey-computer"), packs.load("yes-4")]).info().wake[0].models
     assert [model.phrase for model in models] == ["hey computer", "yes"]

@@ -37,7 +37,8 @@ class Catalogue:
     """Packs, and the names of their keywords, each once.
 
     A keyword has its own name ("yes"); of several packs that have it, the first. In the others it
-    has the pack's name before it ("yes-4/yes"). Two more are understood: that longer form for all,
+    has the pack's name before it ("yes-4/yes"), and a number after it where two packs have one
+    name. Two more are understood: that longer form for all,
     and the name of a pack, which means all of its keywords. So are other cases, and spaces,
     hyphens and underscores for one another.
     """
@@ -53,7 +54,9 @@ class Catalogue:
         self._meaning: dict[str, Meaning] = {}
         for number, pack in enumerate(self.packs):
             for keyword in pack.keywords:
-                name = f"{pack.name}/{keyword}" if keyword in self._names else keyword
+                longer = f"{pack.name}/{keyword}"
+                names = [keyword, longer, *(f"{longer} ({n})" for n in range(2, number + 2))]
+                name = next(name for name in names if name not in self._names)
                 self._names[name] = (number, keyword)
                 self._meaning[name] = (number, frozenset({keyword}))
         for name, meaning in self._aliases():
