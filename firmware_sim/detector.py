@@ -10,9 +10,9 @@ SCORE_BITS = 24  # of scores
 
 
 def score_code(score: float) -> int:
-    """A score in units of 2^-24; infinity becomes one that no score reaches."""
+    """The least score, in units of 2^-24, that is not below this one; none reaches infinity."""
     never = 1 << (SCORE_BITS + 1)
-    return never if math.isinf(score) else round(score * (1 << SCORE_BITS))
+    return never if math.isinf(score) else math.ceil(score * (1 << SCORE_BITS))
 
 
 def check_detector(detector: DetectorDesign, largest_logit: int) -> None:

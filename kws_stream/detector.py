@@ -8,8 +8,8 @@ A keyword fires when it is armed, leads all classes, and its smoothed score reac
 It is then disarmed until the score has fallen below `rearm` (below its threshold, if that is
 lower), and for `refractory_s` at least. For the first `warmup_s` after a reset nothing fires.
 
-Logits of a network that is proven exact are integers times a power of two, and so the sums over the
-window are exact.
+It is defined in integers (docs/detector.md): logits count in units of 2^-26, their sums are exact,
+and scores are multiples of 2^-24, the same on every machine and in C.
 """
 
 import math
@@ -47,12 +47,63 @@ class WakeEvent:
         return asdict(self)
 
 
+def _powers_of_two(step: int) -> list[int]:
+    """2^-(i / 2^step) for i = 0 ... 63, in units of 2^-30."""
+    return [round(2.0 ** (30 - i / 2**step)) for i in range(64)]
+
+
+LOGIT_BITS = 26  # after the binary point of a logit; finer ones are rounded down
+SCORE_BITS = 24  # of a score
+LOGIT_SCALE = np.float64(2.0**LOGIT_BITS)
+LARGEST = np.float64(2.0**900)
+_LOG2_E = 1549082005  # log2(e), in units of 2^-30
+_SIXTH, _TWELFTH, _EIGHTEENTH, _LAST = (_powers_of_two(step) for step in (6, 12, 18, 24))
+_HALF = 1 << 29
+
+
+def score_codes(sums: Sequence[int], count: int) -> list[int]:
+    """Posteriors, in units of 2^-24, of logits whose sums over `count` frames are in 2^-26.
+
+    Equations (2) to (4) of docs/detector.md, in integers, the same as kws_detector.c.
+    """
+    top = max(sums)
+    too_far = count << LOGIT_BITS + 5  # e^-32 < 2^-46
+    powers = []
+    for value in sums:
+        distance = top - value
+        if distance >= too_far:
+            powers.append(0)
+            continue
+        exponent = distance // count * _LOG2_E >> 32
+        power = _SIXTH[exponent >> 18 & 63]
+        power = (power * _TWELFTH[exponent >> 12 & 63] + _HALF) >> 30
+        power = (power * _EIGHTEENTH[exponent >> 6 & 63] + _HALF) >> 30
+        power = (power * _LAST[exponent & 63] + _HALF) >> 30
+        powers.append(power >> (exponent >> 24))
+    total = sum(powers)
+    half = total // 2
+    return [((power << SCORE_BITS) + half) // total for power in powers]
+
+
+def logit_codes(logits: Array) -> list[list[int]]:
+    """Logits (t, K) in units of 2^-26, rounded down; those of shipped models are whole.
+
+    Beyond 2^900 they are cut, so that all finite numbers have a code.
+    """
+    codes = np.clip(logits, -LARGEST, LARGEST) * LOGIT_SCALE
+    return [list(map(int, row)) for row in np.floor(codes, out=codes).tolist()]
+
+
+def _scores(sums: Sequence[int], count: int) -> list[float]:
+    return [code * _SCORE_UNIT for code in score_codes(sums, count)]
+
+
+_SCORE_UNIT = 2.0**-SCORE_BITS
+
+
 def softmax(logits: Sequence[float]) -> list[float]:
-    """Posteriors of logits; for a dozen numbers, plain Python costs half of what NumPy does."""
-    top = max(logits)
-    powers = [math.exp(value - top) for value in logits]
-    total = math.fsum(powers)
-    return [power / total for power in powers]
+    """Posteriors of logits: multiples of 2^-24, within 2^-20 of softmax in real numbers."""
+    return _scores(logit_codes(np.array([logits], np.float64))[0], 1)
 
 
 @dataclass(frozen=True)
@@ -120,7 +171,6 @@ class Detector:
         self._keywords = keywords
         self.set_thresholds(settings.thresholds)
         self._window = max(1, round(settings.window_s / frame_s))
-        self._ones = np.ones(self._window)
         self._warmup = round(settings.warmup_s / frame_s)
         self._refractory = round(settings.refractory_s / frame_s)
         self.reset()
@@ -162,7 +212,8 @@ class Detector:
     def reset(self) -> None:
         """Back to the start: equal to a new object in every bit."""
         classes = len(self._classes)
-        self._recent = np.zeros((self._window, classes))
+        self._recent = [[0] * classes] * self._window
+        self._sums = [0] * classes  # of the logits in the window
         self._frames = 0
         self._events = 0
         self._low = [0] * classes  # last frame with a score below the re-arming level
@@ -172,11 +223,12 @@ class Detector:
     def process(self, logits: Array, smoothed: list[list[float]] | None = None) -> list[WakeEvent]:
         """Events of the next frames, from their logits (t, K); appends their scores to smoothed."""
         events = []
-        for row in logits:
-            self._recent[self._frames % self._window] = row
-            mean = self._ones.dot(self._recent)  # one product: a third of the cost of a sum
-            mean /= min(self._frames + 1, self._window)
-            scores = softmax(mean.tolist())
+        for row in logit_codes(logits):
+            slot = self._frames % self._window
+            old = self._recent[slot]
+            self._sums = [a + b - c for a, b, c in zip(self._sums, row, old, strict=True)]
+            self._recent[slot] = row
+            scores = _scores(self._sums, min(self._frames + 1, self._window))
             if smoothed is not None:
                 smoothed.append(scores)
             event = self._judge_one(scores)

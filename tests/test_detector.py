@@ -99,12 +99,16 @@ def test_equals_the_oracle_in_every_bit_for_any_split(data: st.DataObject) -> No
 
 
 @pytest.mark.parametrize("classes", [1, 2, 12])
-def test_softmax_is_a_softmax(classes: int) -> None:
-    values = np.random.default_rng(0).normal(0, 5, classes)
-    exponentials = [math.exp(value) for value in values]
-    expected = [value / sum(exponentials) for value in exponentials]
-    np.testing.assert_allclose(softmax(values.tolist()), expected, rtol=1e-14)
-    assert softmax([1e308] * classes) == [1 / classes] * classes
+def test_scores_are_a_softmax_on_a_grid(classes: int) -> None:
+    rng = np.random.default_rng(0)
+    for spread in (0.001, 0.1, 5.0, 30.0):
+        values = rng.normal(0, spread, classes)
+        exponentials = [math.exp(value) for value in values]
+        expected = [value / sum(exponentials) for value in exponentials]
+        got = softmax(values.tolist())
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2.0**-20)
+        assert all((score * 2**24).is_integer() for score in got)
+    assert softmax([1e308] * classes) == [round(2**24 / classes) / 2**24] * classes
 
 
 def test_a_keyword_fires_on_the_frame_that_reaches_its_threshold() -> None:

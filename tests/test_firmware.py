@@ -22,6 +22,7 @@ from kws_stream.cli.firmware import firmware_model
 from kws_stream.detector import Detector, DetectorSettings
 from kws_stream.errors import FirmwareError, ParameterError
 from kws_stream.network import Network
+from kws_stream.pipeline import KeywordSpotter
 from tests.pack_factory import build_pack, random_network
 from tests.reference import network as oracle
 
@@ -193,32 +194,17 @@ def test_the_exported_library_builds_as_promised_and_its_example_finds_words(
 
 @needs_compiler
 @pytest.mark.parametrize("name", ["yes-4", "commands-12"])
-def test_events_in_c_are_those_of_the_detector_on_the_same_features(name: str) -> None:
+def test_events_in_c_are_those_of_the_spotter(name: str) -> None:
     pack, model = model_of(name)
     pcm = recording(33.0)
-    with toolchain.program(model, "front_end_main.c", QUICK) as binary:
-        codes = toolchain.run_front_end(binary, pcm[None], pack.network.parameters.n_features)[0]
-    logits = pack.network.run(codes * pack.manifest["grid"]["step"]).logits
-    frame_s = features.build(pack.features).frame_s
-    detector = Detector(
-        DetectorSettings.from_dict(pack.detector), pack.classes, pack.keywords, frame_s
-    )
     wanted = [
         f"{e.time_s:6.2f} s  {e.keyword}  score {e.score:.2f}  (from {e.start_s:.2f} s)"
-        for e in detector.process(logits)
+        for e in KeywordSpotter(pack).process(pcm)
     ]
     with toolchain.program(model, flags=QUICK) as binary:
         got = toolchain.run_program(binary, pcm).splitlines()
     assert wanted
-    assert [line.split(" score ")[0] for line in got] == [
-        line.split(" score ")[0] for line in wanted
-    ]
-    for ours, theirs in zip(got, wanted, strict=True):
-        assert abs(score_in(ours) - score_in(theirs)) < 0.011  # two roundings to a hundredth
-
-
-def score_in(line: str) -> float:
-    return float(line.split(" score ")[1].split()[0])
+    assert got == wanted
 
 
 @needs_compiler
@@ -294,7 +280,7 @@ def test_the_library_runs_on_a_simulated_cortex_m() -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("name", ["yes-4", "commands-12"])
-def test_smoothed_scores_in_c_are_within_the_stated_bound_of_softmax(name: str) -> None:
+def test_smoothed_scores_in_c_are_those_of_the_detector(name: str) -> None:
     pack, model = model_of(name)
     integers = integer_network(model.parameters)
     bound = max(integers.classifier.bounds)
@@ -309,7 +295,7 @@ def test_smoothed_scores_in_c_are_within_the_stated_bound_of_softmax(name: str) 
     detector.process(np.ldexp(logits.astype(float), -integers.logit_fraction), wanted)
     with toolchain.program(model, "detector_main.c", QUICK) as binary:
         scores = toolchain.run_detector(binary, logits)
-    assert np.abs(scores - np.array(wanted)).max() < 2.0**-20
+    assert np.array_equal(scores, np.array(wanted))
     assert np.ptp(np.array(wanted)) > 0.9
 
 

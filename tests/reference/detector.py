@@ -1,12 +1,14 @@
 """The detector one frame and one class at a time, in plain Python.
 
-Only the softmax is the package's own; tests hold it against NumPy's exponentials by itself.
+Only `score_codes` is the package's own; tests hold it against real exponentials by itself.
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
+from math import floor
 from typing import Any
 
-from kws_stream.detector import DetectorSettings, softmax
+from kws_stream.detector import DetectorSettings, score_codes
 
 
 def run(
@@ -25,16 +27,12 @@ def run(
     last_fired: dict[str, int] = {}
     events: list[dict[str, Any]] = []
     smoothed: list[list[float]] = []
-    ring = [[0.0] * len(classes) for _ in range(window)]
+    rows: list[list[int]] = []
     for frame, row in enumerate(logits, start=1):
-        ring[(frame - 1) % window] = [float(value) for value in row]
-        means = []
-        for k in range(len(classes)):
-            total = 0.0
-            for old in ring:
-                total = total + old[k]
-            means.append(total / min(frame, window))
-        scores = softmax(means)
+        rows.append([floor(Fraction(float(value)) * 2**26) for value in row])
+        last = rows[-window:]
+        sums = [sum(old[k] for old in last) for k in range(len(classes))]
+        scores = [code / 2**24 for code in score_codes(sums, len(last))]
         smoothed.append(scores)
         for name, score in zip(classes, scores, strict=True):
             level = min(settings.rearm, threshold.get(name, 1.0))
