@@ -11,6 +11,7 @@ from wyoming.wake import Detect
 
 from kws_stream import KeywordSpotter, packs
 from kws_stream.errors import InputError
+from kws_stream.integrations.wyoming.clock import StreamClock
 from kws_stream.integrations.wyoming.session import PIECE_SAMPLES
 from kws_stream.live import Hearing
 from kws_stream.live.decoder import ChunkDecoder
@@ -194,6 +195,20 @@ def test_times_after_a_gap_are_the_client_s(rate, pack, pcm):
     run(test())
 
 
+def test_sound_that_is_heard_late_has_the_time_of_the_chunk_that_it_came_in():
+    """As a resampler holds it back: the chunk after the gap is there already."""
+    clock = StreamClock()
+    clock.chunk(100, 0.0)
+    clock.chunk(30_000, 1.0)
+    assert [clock.at(time_s) for time_s in (0.02, 0.99, 1.0, 1.02)] == [120, 1090, 1100, 30_020]
+    for number in range(200):
+        clock.chunk(40_000 + 50 * number, 1.02 + 0.02 * number)
+    assert clock.at(5.02) == 40_000 + 50 * 199 + 20
+    assert len(clock._marks) < 120  # what cannot be asked for any more is forgotten
+    clock.begin(7)
+    assert clock.at(0.5) == 507
+
+
 def test_times_in_nanoseconds_are_those_of_the_chunk(pack, pcm):
     """wyoming's own microphone, and with it wyoming-satellite, sends time.monotonic_ns()."""
     stamps = [10**15 + 20_000_000 * n for n in range(200)]
@@ -243,6 +258,7 @@ def test_others_are_answered_while_a_chunk_of_a_quarter_of_an_hour_is_worked_on(
             await greedy
         assert max(heard) <= PIECE_SAMPLES
         assert sum(heard) > 16_000 * 1000
+        assert before < len(heard) / 10
         assert pieces < len(heard) / 10
 
     run(test())
