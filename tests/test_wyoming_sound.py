@@ -1,6 +1,9 @@
 """Audio of a Wyoming client: its formats, its times, and how much is worked on at once."""
 
 import asyncio
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from kws_stream import KeywordSpotter, packs
 from kws_stream.errors import InputError
 from kws_stream.integrations.wyoming.clock import StreamClock
 from kws_stream.integrations.wyoming.session import PIECE_SAMPLES
-from kws_stream.live import Hearing
+from kws_stream.live import Hearing, read_triggers
 from kws_stream.live.decoder import ChunkDecoder
 from tests.pack_factory import build_pack
 from tests.wyoming_client import (
@@ -141,6 +144,54 @@ def test_a_model_that_is_chosen_in_a_stream_has_the_times_of_the_stream(rate, pa
     assert [event.time_s for event in told_of[-len(times) :]] == pytest.approx(times)
     starts = [before / 16_000 + event.start_s for event in events]
     assert [event.start_s for event in told_of[-len(times) :]] == pytest.approx(starts)
+
+
+def test_what_events_lead_to_counts_from_the_start_of_the_stream_too(pcm, tmp_path):
+    """Printed lines, commands and records of a model that is chosen after a second."""
+    for name, seed in (("tiny", 9), ("other", 13)):
+        build_pack(tmp_path / name, graphs=False, seed=seed, detector=DETECTOR | {"warmup_s": 0.0})
+    command = [sys.executable, "-m", "kws_stream", "serve", "--uri", "tcp://127.0.0.1:0", "--json"]
+    command += ["-m", tmp_path / "tiny", "-m", tmp_path / "other", "--max-clients", "9"]
+    command += [
+        "--keep-triggers",
+        tmp_path / "kept",
+        "--exec",
+        f"echo $KWS_TIME_S >> {tmp_path}/ran",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        line = process.stderr.readline()
+        port = int(line.split()[line.split().index("at") + 1].rpartition(":")[2])
+        told = asyncio.run(
+            converse(
+                port,
+                Detect(names=["no such name"]),
+                AudioStart(**FORM, timestamp=0),
+                AudioChunk(**FORM, audio=bytes(32_000)),
+                Detect(names=["other"]),
+                *chunks(pcm, 1000, [None] * 99),
+            )
+        )
+        process.terminate()
+        printed = [json.loads(line)["time_s"] for line in process.stdout]
+    expected = [
+        round(1.0 + event.time_s, 3) for event in KeywordSpotter(tmp_path / "other").process(pcm)
+    ]
+    assert len(expected) > 2
+    assert [time_ms / 1000 for _, time_ms in detections(told)] == expected
+    assert printed == expected
+    ran = [float(line) for line in (tmp_path / "ran").read_text("utf-8").split()]
+    assert set(ran) <= set(expected)
+    assert ran
+    records = read_triggers(tmp_path / "kept")
+    assert records
+    for record in records:
+        event = record.values["event"]
+        assert round(event["time_s"], 3) in expected
+        assert record.values["audio_start_s"] <= event["start_s"]
+        assert record.values["times_s"][0] > 1.0
+        assert event["time_s"] in record.values["times_s"]
 
 
 def test_without_a_time_at_the_start_the_chunks_timestamps_count(pack, pcm):

@@ -13,6 +13,7 @@ from kws_stream.cli.output import complain, print_json
 from kws_stream.errors import ParameterError
 
 if TYPE_CHECKING:
+    from kws_stream.detector import WakeEvent
     from kws_stream.integrations.wyoming.recogniser import Recogniser
     from kws_stream.live import CommandWatcher, TriggerKeeper
     from kws_stream.pipeline import KeywordSpotter
@@ -129,32 +130,24 @@ class Consequences:
         return Recogniser(address, lambda variables, text: self.on_text(variables, text))
 
     def watchers(
-        self, spotter: "KeywordSpotter", source: str
+        self, spotter: "KeywordSpotter", source: str, from_s: Callable[[], float] = lambda: 0.0
     ) -> "list[TriggerKeeper | CommandWatcher]":
-        """The watchers of one stream; source: what they call the place it comes from."""
-        from kws_stream.live import CommandWatcher, TriggerKeeper, event_variables
+        """The watchers of one stream; source: what they call the place it comes from.
+
+        from_s: gives the seconds of the stream that went by before the spotter began to hear it.
+        """
+        from kws_stream.live import CommandWatcher, TriggerKeeper, event_variables, later
+
+        def variables(event: "WakeEvent") -> dict[str, str]:
+            return event_variables(later(event, from_s()), spotter.pack.name, source)
 
         found: list[TriggerKeeper | CommandWatcher] = []
         if self._store is not None:
-            found.append(TriggerKeeper(self._store, spotter, source))
+            found.append(TriggerKeeper(self._store, spotter, source, from_s))
         if self._runner is not None:
-            name = spotter.pack.name
-            found.append(
-                CommandWatcher(
-                    self._runner,
-                    lambda event: event_variables(event, name, source),
-                    self._audio_s,
-                )
-            )
+            found.append(CommandWatcher(self._runner, variables, self._audio_s))
         if self._recogniser is not None:
-            name = spotter.pack.name
-            found.append(
-                CommandWatcher(
-                    self._recogniser,
-                    lambda event: event_variables(event, name, source),
-                    self._transcribe_s,
-                )
-            )
+            found.append(CommandWatcher(self._recogniser, variables, self._transcribe_s))
         return found
 
     def __exit__(self, *error: object) -> None:

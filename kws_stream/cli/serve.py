@@ -97,7 +97,9 @@ def serve(
         from kws_stream.pipeline import KeywordSpotter
 
         spotter = KeywordSpotter(pack, changed[pack] or None)
-        return Hearing(spotter, consequences.watchers(spotter, client), keywords)
+        hearing = Hearing(spotter, keywords=keywords)
+        hearing.watchers = consequences.watchers(spotter, client, lambda: hearing.from_s)
+        return hearing
 
     def on_event(client: str, event: "WakeEvent") -> None:
         print_event(event, client, as_json, with_name=True)

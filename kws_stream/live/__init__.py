@@ -7,7 +7,7 @@ from kws_stream.live.commands import (
     Runner,
     event_variables,
 )
-from kws_stream.live.hearing import Hearing, Watcher
+from kws_stream.live.hearing import Hearing, Watcher, later
 from kws_stream.live.meter import PowerMeter
 from kws_stream.live.monitor import Cells, Moment, Monitor, Score
 from kws_stream.live.passages import Passage, passages
@@ -38,6 +38,7 @@ __all__ = [
     "TriggerStore",
     "Watcher",
     "event_variables",
+    "later",
     "passages",
     "read_triggers",
     "trigger_audio",

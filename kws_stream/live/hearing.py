@@ -1,6 +1,7 @@
 """A spotter and those who watch it: the loop body of every live command."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from numpy.typing import ArrayLike
@@ -28,8 +29,20 @@ class Watcher(Protocol):
         ...
 
 
+def later(event: WakeEvent, seconds: float) -> WakeEvent:
+    """The event on a clock that had gone on so long when the spotter's began."""
+    if not seconds:
+        return event
+    time_s, start_s = round(event.time_s + seconds, 6), round(event.start_s + seconds, 6)
+    return replace(event, time_s=time_s, start_s=start_s)
+
+
 class Hearing:
-    """Feeds a spotter and its watchers; the events are the spotter's, for any split."""
+    """Feeds a spotter and its watchers; the events are the spotter's, for any split.
+
+    `from_s`: the seconds of its stream that went by before the spotter began to hear it; whoever
+    shows times to people adds it, with `later`.
+    """
 
     def __init__(
         self,
@@ -40,22 +53,24 @@ class Hearing:
         """keywords: events of others are dropped, for the watchers too; None keeps all."""
         self.spotter = spotter
         self.keywords = keywords
-        self._watchers = watchers
+        self.from_s = 0.0
+        self.watchers = watchers
 
     def reset(self) -> None:
         """A new stream begins."""
         self.spotter.reset()
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.reset()
+        self.from_s = 0.0
 
     def close(self) -> None:
         """The stream is over."""
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.finish()
 
     def hear(self, pcm: ArrayLike) -> list[WakeEvent]:
         """Events that these samples complete; types, shapes and errors as of `process`."""
-        if not self._watchers:
+        if not self.watchers:
             return self._wanted(self.spotter.process(pcm))
         samples = to_float32(pcm)
         events = []
@@ -65,7 +80,7 @@ class Hearing:
             for observation in seen:
                 observation.events = self._wanted(observation.events)
                 events += observation.events
-            for watcher in self._watchers:
+            for watcher in self.watchers:
                 watcher.hear(piece, seen)
         return events
 

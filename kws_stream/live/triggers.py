@@ -27,6 +27,7 @@ from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import DataError
+from kws_stream.live.hearing import later
 from kws_stream.live.passages import LONGEST_WORD_S, first_sample
 from kws_stream.live.ring import AudioRing, Samples, sample_number
 from kws_stream.packs import Pack
@@ -297,8 +298,17 @@ def _clear_leftovers(folder: Path) -> None:
 class TriggerKeeper:
     """A watcher that gathers what belongs to each event and hands it to a store."""
 
-    def __init__(self, store: TriggerStore, spotter: KeywordSpotter, source: str = "") -> None:
-        """source: what the record calls the place that the sound came from."""
+    def __init__(
+        self,
+        store: TriggerStore,
+        spotter: KeywordSpotter,
+        source: str = "",
+        from_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """source: what the record calls the place that the sound came from. from_s: gives the
+        seconds of the stream that went by before the spotter began to hear it.
+        """
+        self._from_s = from_s
         self._store = store
         self._spotter = spotter
         self._source = source
@@ -351,9 +361,10 @@ class TriggerKeeper:
         ]
         frames = [frame for frame in frames if first < frame[0] <= event.time_s + AFTER_S]
         parameters = spotter.pack.network.parameters
+        from_s = self._from_s()
         self._store.put(
             {
-                "event": event.as_dict(),
+                "event": later(event, from_s).as_dict(),
                 "label": None,
                 "words": None,
                 "model": spotter.pack.name,
@@ -362,12 +373,12 @@ class TriggerKeeper:
                 "threshold": spotter.thresholds[event.keyword],
                 "thresholds": spotter.thresholds,
                 "source": self._source,
-                "audio_start_s": round(start / SAMPLE_RATE_HZ, 6),
+                "audio_start_s": round(from_s + start / SAMPLE_RATE_HZ, 6),
                 "rate_hz": SAMPLE_RATE_HZ,
                 "frame_s": spotter.frame_s,
                 "classes": list(spotter.classes),
                 "cells": [block.cells for block in parameters.blocks],
-                "times_s": [time for time, _, _ in frames],
+                "times_s": [round(from_s + time, 6) for time, _, _ in frames],
                 "scores": [scores for _, scores, _ in frames],
                 "bits": [bits for _, _, bits in frames],
             },

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
@@ -17,7 +17,7 @@ from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError
 from kws_stream.integrations.wyoming.catalogue import Catalogue, Choice
 from kws_stream.integrations.wyoming.clock import StreamClock
-from kws_stream.live import Hearing
+from kws_stream.live import Hearing, later
 from kws_stream.live.decoder import ChunkDecoder, Samples
 from kws_stream.packs import Pack
 
@@ -26,14 +26,6 @@ PIECE_SAMPLES = SAMPLE_RATE_HZ // 10
 
 MakeHearing = Callable[[Pack, frozenset[str]], Hearing]
 MOST_NAMES = 1000
-
-
-@dataclass
-class _Ear:
-    """What hears one pack for a client, and the seconds of its stream that came before that."""
-
-    hearing: Hearing
-    from_s: float = 0.0
 
 
 class Session:
@@ -64,7 +56,7 @@ class Session:
         self._on_unknown = on_unknown
         self._decoder = decoder or ChunkDecoder()
         self._clock = StreamClock()
-        self._ears: dict[int, _Ear] = {}
+        self._hearings: dict[int, Hearing] = {}
         self._choice: Choice | None = None
         self._heard = 0  # samples of this stream, at 16 kHz
         self._running = False
@@ -78,9 +70,9 @@ class Session:
 
     def close(self) -> None:
         """The client is gone."""
-        for ear in self._ears.values():
-            ear.hearing.close()
-        self._ears.clear()
+        for hearing in self._hearings.values():
+            hearing.close()
+        self._hearings.clear()
 
     async def answer(self, message: Event) -> AsyncIterator[Event]:
         """The replies to a message, as they come; messages that are not ours have none.
@@ -130,11 +122,11 @@ class Session:
             else:
                 refused.append(number)
         self._choice = replace(choice, keywords=wanted)
-        for number, ear in list(self._ears.items()):
+        for number, hearing in list(self._hearings.items()):
             if number in wanted:
-                ear.hearing.keywords = wanted[number]
+                hearing.keywords = wanted[number]
             else:
-                self._ears.pop(number).hearing.close()
+                self._hearings.pop(number).close()
         if choice.unknown:
             self._on_unknown(choice.unknown)
             text = f"need names from the info, got {', '.join(choice.unknown):.200}; ask `describe`"
@@ -151,9 +143,8 @@ class Session:
         self._detected = False
         self._decoder.reset()
         self._heard = 0
-        for ear in self._ears.values():
-            ear.hearing.reset()
-            ear.from_s = 0.0
+        for hearing in self._hearings.values():
+            hearing.reset()
 
     async def _hear(self, sound: Iterable[Samples]) -> AsyncIterator[Event]:
         if self._choice is None:
@@ -173,24 +164,21 @@ class Session:
     def _hear_piece(self, piece: Samples) -> Iterator[Event]:
         assert self._choice is not None
         for number, keywords in self._choice.keywords.items():
-            if number not in self._ears:
+            if number not in self._hearings:
                 hearing = self._make_hearing(self._catalogue.packs[number], keywords)
-                self._ears[number] = _Ear(hearing, self._heard / SAMPLE_RATE_HZ)
-            ear = self._ears[number]
-            for event in ear.hearing.hear(piece):
+                hearing.from_s = self._heard / SAMPLE_RATE_HZ
+                self._hearings[number] = hearing
+            hearing = self._hearings[number]
+            for event in hearing.hear(piece):
                 self._detected = True
-                yield self._detection(number, event, ear.from_s)
+                yield self._detection(number, later(event, hearing.from_s))
         self._heard += len(piece)
 
-    def _detection(self, number: int, event: WakeEvent, from_s: float) -> Event:
+    def _detection(self, number: int, event: WakeEvent) -> Event:
+        """To the client; event: on the clock of the stream."""
         assert self._choice is not None
-        of_stream = replace(
-            event,
-            time_s=round(from_s + event.time_s, 6),
-            start_s=round(from_s + event.start_s, 6),
-        )
-        self._on_event(of_stream)
+        self._on_event(event)
         return Detection(
             name=self._choice.names[number, event.keyword],
-            timestamp=self._clock.at(of_stream.time_s),
+            timestamp=self._clock.at(event.time_s),
         ).event()
