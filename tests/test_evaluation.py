@@ -239,7 +239,7 @@ def test_result_has_the_promised_keys_and_is_json(words: Path, commands_pack: Pa
         *("core_power_nw", "model", "task", "seed"),
     }
     extras = {"split", "carry", "interval", "eight_words", "per_class_precision", "notes"}
-    extras |= {"parameters", "multiply_accumulates", "same_when_streamed"}
+    extras |= {"parameters", "multiply_accumulates", "same_when_streamed", "half"}
     extras |= {"accuracy_by_snr", "balanced_accuracy_by_snr"}
     assert set(values) == promised | extras
     assert values["classes"] == [*COMMANDS, "unknown", "silence"]

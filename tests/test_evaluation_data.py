@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kws_stream.errors import DataError, ParameterError
-from kws_stream.evaluation import TASKS, Clip, Selection, select, split_of
+from kws_stream.evaluation import TASKS, Clip, Selection, half_of, select, split_of
 from tests.clip_folders import (
     COMMANDS,
     SPEAKERS,
@@ -63,6 +63,35 @@ def test_all_clips_of_a_speaker_share_a_split() -> None:
     for split, speaker in SPEAKERS.items():
         for name in ("_nohash_0.wav", "_nohash_12.opus", "_nohash_3.FLAC"):
             assert split_of(f"any/folder/{speaker}{name}") == split
+
+
+def test_a_half_is_of_whole_speakers_and_the_same_for_ever() -> None:
+    names = [f"{speaker:08x}_nohash_0.wav" for speaker in range(4000)]
+    halves = [half_of(name) for name in names]
+    assert [half_of(f"on/{name[:8]}_nohash_7.jpg") for name in names] == halves
+    assert [half == "choosing" for half in halves[:8]] == [0, 0, 0, 0, 0, 1, 0, 1]
+    for split in ("training", "validation", "testing"):  # it says nothing of the split
+        of_split = [h for n, h in zip(names, halves, strict=True) if split_of(n) == split]
+        assert 0.43 < of_split.count("choosing") / len(of_split) < 0.57
+
+
+def test_two_halves_of_a_split_are_the_whole(words: Path) -> None:
+    whole = select(words, "v2-35", "validation").clips
+    halves = []
+    for half in ("choosing", "reported"):
+        try:
+            clips = select(words, "v2-35", "validation", half=half).clips
+        except DataError as error:
+            assert f"validation split, {half} half, found none" in str(error)  # noqa: PT017
+            continue
+        assert {half_of(clip.path.name) for clip in clips} == {half}
+        halves += clips
+    assert sorted(clip.path for clip in halves) == sorted(clip.path for clip in whole)
+
+
+def test_an_official_test_set_has_no_halves(official: Path) -> None:
+    with pytest.raises(ParameterError, match="scored whole; leave the half out"):
+        select(official, "v2-12", half="choosing")
 
 
 @pytest.mark.parametrize(("split", "count"), [("validation", 3), ("training", 1)])
@@ -216,6 +245,7 @@ def test_a_bad_folder_is_one_clear_data_error(tmp_path: Path, make: Any, task: s
 
 
 def test_unknown_task_split_and_seed_are_parameter_errors(words: Path) -> None:
-    for arguments in (("v2-20", "validation"), ("yes", "test"), ("yes", "validation", -1)):
+    wrong = [("v2-20", "validation"), ("yes", "test"), ("yes", "validation", -1)]
+    for arguments in (*wrong, ("yes", "validation", 0, "other")):
         with pytest.raises(ParameterError, match="need"):
             select(words, *arguments)

@@ -1,4 +1,4 @@
-"""`kws-stream data`: data sets from where they are published."""
+"""`kws-stream data`: data sets from where they are published, and what is made of them."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from kws_stream.cli.group import Group
 
 @click.group(cls=Group)
 def data() -> None:
-    """Fetch data sets."""
+    """Fetch data sets, and fit the map from pictures of clips."""
 
 
 @data.command()
@@ -68,3 +68,54 @@ def fetch(
 
         folder = fetching.fetch(archive, output, report, keep_archive)
     click.echo(str(folder))
+
+
+@data.command("fit-pictures")
+@click.argument("recipe", metavar="CONFIG.toml", type=click.Path(path_type=Path))
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Log-mel pictures of Speech Commands clips, a folder or tar archive.",
+)
+@click.option(
+    "--data",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder that holds speech_commands.",
+)
+@click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
+def fit_pictures(recipe: Path, pictures: Path, folder: Path, threads: int | None) -> None:
+    """Fit the map from pictures to a recipe's envelopes.
+
+    On clips of training speakers of which picture and recording exist; prints its error on
+    validation speakers. `kws-stream train --pictures` takes it from the cache, or fits it."""
+    from kws_stream.training import training_extra
+
+    with training_extra():
+        import torch
+
+        from kws_stream.training.corpus import fitted_map, pairs_of, recordings_of
+        from kws_stream.training.pictures import Pictures, same_recording
+    from kws_stream.cli.train import CACHE
+    from kws_stream.training.recipe import Recipe
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    settings = Recipe.from_toml(recipe).features
+    recordings = recordings_of(folder, settings, CACHE, torch.get_num_threads())
+    shown = Pictures.load(pictures)
+    picture_map = fitted_map(shown, recordings, settings, CACHE)
+    paired, envelopes = pairs_of(shown, recordings, "validation")
+    click.echo(f"{len(shown.words)} pictures")
+    if not len(envelopes):
+        click.echo("no validation speaker's clip has both a picture and a recording")
+        return
+    errors = picture_map.errors(paired.pixels, envelopes)
+    same = same_recording(errors)
+    click.echo(
+        f"{len(errors)} clips of validation speakers have both; {same.sum()} are the same recording"
+    )
+    by_channel = " ".join(f"{error:.2f}" for error in errors[same].mean(0))
+    click.echo(f"mean error of their envelopes in neper, channel by channel: {by_channel}")

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 @click.option(
     "--split", type=click.Choice(["validation", "testing"]), default="validation", show_default=True
 )
+@click.option(
+    "--half",
+    type=click.Choice(["choosing", "reported"]),
+    help="Only one half of the split's speakers: that which chooses among models, or the other.",
+)
 @model_option("commands-12")
 @channel_option
 @click.option(
@@ -89,6 +94,7 @@ def evaluate(
     folder: str,
     task: str,
     split: str,
+    half: str | None,
     model: str,
     channel: int | None,
     json_file: str | None,
@@ -141,6 +147,7 @@ def evaluate(
                 check_streaming=check_streaming,
                 cluster=cluster,
                 channel=channel,
+                half=half,
             )
             if streams:
                 heard = bar.add_task("seconds of stream", total=None)

@@ -12,10 +12,11 @@ def table(result: "Result") -> str:
     Counts above 9999 take a column more each.
     """
     low, high = result.interval
+    half = f", {result.half} half" if result.half else ""
     headline, _ = result.headline
     split = "the official test set" if result.split == "all" else f"split {result.split}"
     lines = [
-        f"{result.model} on {result.task}, {split}: {result.clips} clips, "
+        f"{result.model} on {result.task}, {split}{half}: {result.clips} clips, "
         f"seed {result.seed}" + (", carried" if result.carry else ""),
         "",
         f"{'accuracy':<20}{_percent(result.accuracy)} %   "

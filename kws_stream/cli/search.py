@@ -11,7 +11,7 @@ import click
 from kws_stream.cli.files import write_file
 from kws_stream.cli.options import check_workers, workers_options
 from kws_stream.cli.output import complain
-from kws_stream.cli.train import CACHE, FOLDER
+from kws_stream.cli.train import CACHE, FOLDER, pictures_option
 
 if TYPE_CHECKING:
     from kws_stream.training.space import Space
@@ -25,6 +25,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--space", type=FILE, required=True, help="Settings to search, with their ranges.")
 @click.option("--data", type=FOLDER, required=True, help="Folder that holds speech_commands.")
 @click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
+@pictures_option
 @click.option("--teacher", type=FOLDER, help="Teacher made by `kws-stream teach`.")
 @click.option("--trials", type=click.IntRange(1), required=True, help="Trainings in all.")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the table and best recipes.")
@@ -52,6 +53,7 @@ def search(
     space: Path,
     data: Path,
     synthetic: Path | None,
+    pictures: Path | None,
     teacher: Path | None,
     trials: int,
     out: Path,
@@ -83,7 +85,7 @@ def search(
     searched = Space.from_toml(space, Recipe.from_toml(recipe))
     what = Search(searched, seed, generation, power_budget, steps)
     table = Table(out, what.as_dict(), resume)
-    train = Train(data, synthetic, CACHE.resolve(), teacher)
+    train = Train(data, synthetic, CACHE.resolve(), teacher, pictures)
     train.corpus(searched.base.features, jobs or os.cpu_count() or 1)  # once, before all workers
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())

@@ -20,6 +20,13 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 CACHE = Path("runs") / "cache"
 
 
+pictures_option = click.option(
+    "--pictures",
+    type=click.Path(path_type=Path),
+    help="Log-mel pictures of Speech Commands clips, a folder or tar archive, to train on too.",
+)
+
+
 @click.command()
 @click.argument("recipe", metavar="[CONFIG.toml]", required=False, type=click.Path(path_type=Path))
 @click.option(
@@ -43,6 +50,7 @@ CACHE = Path("runs") / "cache"
     help="False accepts per hour that the threshold of a wake phrase is chosen for. Default: 0.5.",
 )
 @click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
+@pictures_option
 @click.option("--out", type=FOLDER, required=True, help="Folder of the new model pack.")
 @click.option("--run", type=FOLDER, help="Folder of log and checkpoint. Default: runs/NAME.")
 @click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
@@ -70,6 +78,7 @@ def train(
     kokoro: Path | None,
     target: float | None,
     synthetic: Path | None,
+    pictures: Path | None,
     out: Path,
     run: Path | None,
     threads: int | None,
@@ -92,6 +101,8 @@ def train(
                 raise click.UsageError(f"--{name} is for --wake-phrase: give both.")
     elif synthetic is not None:
         raise click.UsageError("--synthetic is not for --wake-phrase, which makes its own speech.")
+    elif pictures is not None:
+        raise click.UsageError("--pictures is not for --wake-phrase: they are of other words.")
     elif teacher is not None:
         raise click.UsageError("--teacher is not for --wake-phrase.")
     packs.check_replaceable(out)
@@ -138,7 +149,9 @@ def train(
         raise click.UsageError(f"{recipe} is for a wake phrase: add --wake-phrase WORDS.")
     run = run or Path("runs") / settings.name
     starts = folders_to_start_from(settings, run, start_from)
-    corpus = Corpus.from_folders(data, synthetic, settings.features, CACHE, torch.get_num_threads())
+    corpus = Corpus.from_folders(
+        data, synthetic, settings.features, CACHE, torch.get_num_threads(), pictures
+    )
     taught_by = load_teacher(teacher, settings) if teacher is not None else None
     training = run_training(settings, corpus, run, starts, resume, console, taught_by, device)
     write_pack(training.network, settings, corpus, out)
@@ -189,10 +202,15 @@ def run_training(
         task = bar.add_task(settings.name, total=settings.steps, completed=training.step)
 
         def report(check: "Check") -> None:
+            of_pictures = ""
+            if check.pictures_fresh is not None:
+                of_pictures = (
+                    f", on pictures {check.pictures_fresh:.4f} and {check.pictures_carried:.4f}"
+                )
             console.print(
                 f"step {check.step}: loss {check.loss:.3f}, core {check.power_nw:.0f} nW, "
                 f"balanced accuracy on validation clips {check.fresh:.4f} fresh, "
-                f"{check.carried:.4f} carried "
+                f"{check.carried:.4f} carried{of_pictures} "
                 f"({check.seconds:.0f} s)"
             )
 

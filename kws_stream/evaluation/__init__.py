@@ -29,12 +29,14 @@ from kws_stream.evaluation.running import ClipRun, evaluate, evaluate_clips
 from kws_stream.evaluation.saving import save_streams
 from kws_stream.evaluation.sources import Piece, Recordings, Stream, streams_of
 from kws_stream.evaluation.speech_commands import (
+    HALVES,
     NOISE,
     SPLITS,
     TASKS,
     Clip,
     Noise,
     Selection,
+    half_of,
     select,
     split_of,
 )
@@ -43,6 +45,7 @@ from kws_stream.evaluation.table import clip_table
 from kws_stream.evaluation.tuning import Setting, Tuning, tune
 
 __all__ = [
+    "HALVES",
     "NOISE",
     "SNRS_DB",
     "SPLITS",
@@ -73,6 +76,7 @@ __all__ = [
     "evaluate_recordings",
     "evaluate_streams",
     "folder_of",
+    "half_of",
     "noise_seconds",
     "own_background",
     "poisson_interval",

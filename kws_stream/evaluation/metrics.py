@@ -20,6 +20,7 @@ class Result:
     mean recall of the classes that have clips. interval: 95 % of `accuracy`, by Wilson.
     eight_words: accuracy on clips of yes no up down left right stop go, every class allowed; for
     v2-12. core_power_nw: mean, min and max over clips. split: "all" for an official test set.
+    half: of the split's speakers, see `speech_commands.half_of`; None for all of them.
 
     What `evaluate` adds: parameters and multiply_accumulates of the network, the latter
     {"per_frame", "per_second"}; accuracy_by_snr, balanced_accuracy_by_snr: {"clean": value, "20":
@@ -48,6 +49,7 @@ class Result:
     accuracy_by_snr: dict[str, float] | None = None
     balanced_accuracy_by_snr: dict[str, float] | None = None
     same_when_streamed: int | None = None
+    half: str | None = None
 
     @property
     def headline(self) -> tuple[str, float]:
@@ -69,6 +71,7 @@ def summarise(
     model: str,
     seed: int = 0,
     split: str = "all",
+    half: str | None = None,
     carry: bool = False,
     notes: Sequence[str] = (),
 ) -> Result:
@@ -101,6 +104,7 @@ def summarise(
         task=task,
         seed=seed,
         split=split,
+        half=half,
         carry=carry,
         interval=wilson_interval(sum(right), len(clips)),
         eight_words=_fraction(sum(right[i] for i in eight), sum(actual[i] for i in eight)),

@@ -49,6 +49,7 @@ def evaluate(
     check_streaming: bool = False,
     cluster: str | None = None,
     channel: int | None = None,
+    half: str | None = None,
 ) -> Result:
     """Figures of a model on the clips of a Speech Commands folder: `evaluate_clips(...).result`."""
     return evaluate_clips(
@@ -65,6 +66,7 @@ def evaluate(
         check_streaming=check_streaming,
         cluster=cluster,
         channel=channel,
+        half=half,
     ).result
 
 
@@ -83,6 +85,7 @@ def evaluate_clips(
     check_streaming: bool = False,
     cluster: str | None = None,
     channel: int | None = None,
+    half: str | None = None,
 ) -> ClipRun:
     """Scores and figures of a model on the clips of a Speech Commands folder.
 
@@ -97,7 +100,7 @@ def evaluate_clips(
     pack = model if isinstance(model, packs.Pack) else packs.load(model)
     check_task(pack, task)
     channel = checked_channel(channel)
-    selection = select(folder, task, split, seed)
+    selection = select(folder, task, split, seed, half)
     clips = tuple(replace(clip, channel=channel) for clip in selection.clips)
     batches = [list(clips)]
     notes = list(selection.notes)
@@ -119,6 +122,7 @@ def evaluate_clips(
             model=pack.name,
             seed=seed,
             split=selection.split,
+            half=half,
             carry=carry,
             notes=notes,
         )

@@ -21,6 +21,7 @@ from kws_stream.evaluation.folders import Skipped, by_known_word, decoded, words
 from kws_stream.names import folded
 
 SPLITS = ("training", "validation", "testing")
+HALVES = ("choosing", "reported")  # of a split's speakers
 VALIDATION_PERCENT = 10.0  # the published split
 TESTING_PERCENT = 10.0
 MAX_CLIPS_PER_CLASS = 2**27 - 1  # MAX_NUM_WAVS_PER_CLASS of the published script
@@ -81,9 +82,9 @@ def split_of(filename: str) -> str:
     From the SHA-1 of the base name without `_nohash_...`, so that all clips of a speaker share a
     split: the function which_set of the data set's README.
     """
-    speaker = re.sub(r"_nohash_.*$", "", PurePath(filename).name)
-    digest = int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16)
-    percent = digest % (MAX_CLIPS_PER_CLASS + 1) * (100.0 / MAX_CLIPS_PER_CLASS)
+    percent = (
+        _digest_of_speaker(filename) % (MAX_CLIPS_PER_CLASS + 1) * (100.0 / MAX_CLIPS_PER_CLASS)
+    )
     if percent < VALIDATION_PERCENT:
         return "validation"
     if percent < VALIDATION_PERCENT + TESTING_PERCENT:
@@ -91,14 +92,34 @@ def split_of(filename: str) -> str:
     return "training"
 
 
+def half_of(filename: str) -> str:
+    """Which half of its split a clip's speaker belongs to: "choosing" or "reported".
+
+    One half chooses among models, stages and settings; the other is looked at once for each model
+    that is published, so that its figures do not flatter. Another bit of the SHA-1 that `split_of`
+    takes the split from, so that all clips of a speaker share a half.
+    """
+    return HALVES[_digest_of_speaker(filename) >> 64 & 1]
+
+
+def _digest_of_speaker(filename: str) -> int:
+    speaker = re.sub(r"_nohash_.*$", "", PurePath(filename).name)
+    return int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16)
+
+
 def select(
-    folder: str | os.PathLike[str], task: str, split: str = "validation", seed: int = 0
+    folder: str | os.PathLike[str],
+    task: str,
+    split: str = "validation",
+    seed: int = 0,
+    half: str | None = None,
 ) -> Selection:
     """The clips that `task` scores; `seed` draws unknown words and noise.
 
-    docs/evaluation.md says which. Raises ParameterError for an unknown task or split and a seed
-    below 0, DataError for a folder that is missing, unreadable, or without clips of the task's
-    words.
+    half: only the speakers of that half of the split (see `half_of`). docs/evaluation.md says which
+    clips. Raises ParameterError for an unknown task, split or half and a seed below 0, and for a
+    half of an official test set; DataError for a folder that is missing, unreadable, or without
+    clips of the task's words.
     """
     if task not in TASKS:
         raise ParameterError(f"task: need one of {', '.join(TASKS)}, got {task!r}")
@@ -106,8 +127,10 @@ def select(
         raise ParameterError(f"split: need one of {', '.join(SPLITS)}, got {split!r}")
     if seed < 0:
         raise ParameterError(f"seed: need 0 or more, got {seed}")
+    if half is not None and half not in HALVES:
+        raise ParameterError(f"half: need one of {', '.join(HALVES)}, got {half!r}")
     try:
-        return _select(Path(folder), task, split, seed)
+        return _select(Path(folder), task, split, seed, half)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "text that is not UTF-8"
         raise DataError(
@@ -116,7 +139,7 @@ def select(
         ) from error
 
 
-def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
+def _select(folder: Path, task: str, split: str, seed: int, half: str | None) -> Selection:
     skipped = Skipped()
     by_folder = words_below(folder, skipped)
     for path in by_folder.pop("", []):
@@ -131,13 +154,24 @@ def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
             + "; ".join(["give the folder above the words", *skipped.notes])
         )
     if UNKNOWN in files or SILENCE in files:
+        if half is not None:
+            raise ParameterError(
+                f"{folder}: half: an official test set is scored whole; leave the half out"
+            )
         chosen, split = files, "all"
     else:
-        chosen, _ = by_known_word(of_split(folder, by_folder, split), (*targets, *special))
+        by_split = of_split(folder, by_folder, split)
+        if half is not None:
+            by_split = {
+                word: [path for path in paths if half_of(path.name) == half]
+                for word, paths in by_split.items()
+            }
+        chosen, _ = by_known_word(by_split, (*targets, *special))
     present = {word: chosen[word] for word in targets if chosen.get(word)}
     if not present:
+        where = f"{split} split" + (f", {half} half" if half else "")
         raise DataError(
-            f"{folder}: need clips of the task's words in the {split} split, found none; "
+            f"{folder}: need clips of the task's words in the {where}, found none; "
             "ask for another split or get the whole data set"
         )
     notes += skipped.notes
@@ -175,7 +209,9 @@ def _select(folder: Path, task: str, split: str, seed: int) -> Selection:
         if not quiet:
             notes.append(f"no silence: the folder has no clips in {SILENCE}")
     else:
-        quiet = _segments(files.get(NOISE, ()), wanted, silence, seed)
+        # the reported half has other seconds of noise than what chose
+        draw = HALVES.index(half) if half is not None else 0
+        quiet = _segments(files.get(NOISE, ()), wanted, silence, seed, draw)
         if wanted and not quiet:
             notes.append(f"no silence: the folder has no recordings in {NOISE}")
     return Selection((*clips, *quiet), split, tuple(notes))
@@ -225,9 +261,11 @@ def _draw(clips: Sequence[Clip], wanted: int, seed: int) -> tuple[list[Clip], li
     return drawn, []
 
 
-def _segments(recordings: Sequence[Path], wanted: int, label: str, seed: int) -> list[Clip]:
+def _segments(
+    recordings: Sequence[Path], wanted: int, label: str, seed: int, draw: int
+) -> list[Clip]:
     """Seconds of background noise: a recording at random, then a place in it."""
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([seed, 1 + draw])
     lengths = [_samples(path) for path in recordings] if wanted else []
     clips = []
     for _ in range(wanted if lengths else 0):

@@ -6,10 +6,10 @@ and depends on what a clip is joined to, so it is computed in every step.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -29,10 +29,12 @@ from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.speech_commands import NOISE, WORDS, split_of
 from kws_stream.features import FeatureSettings, build_bank
 from kws_stream.files import replacing
+from kws_stream.training.pictures import PictureMap, Pictures, fit_map
 from kws_stream.workers import Progress
 
 CLIP_HOPS = SAMPLE_RATE_HZ // HOP_SAMPLES
 FILES_AT_ONCE = 256
+FEWEST_PAIRS = 50  # to fit a map from pictures on
 STREAM_HOPS = 6000  # long recordings are cut into rows of a minute
 
 Envelopes = NDArray[np.float32]
@@ -40,11 +42,20 @@ Envelopes = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips of one length: envelopes (n, hops, channels), their words, their official splits."""
+    """Clips of one length: envelopes (n, hops, channels), their words, their official splits.
+
+    names: of their files, without suffix, where they tell a speaker; otherwise none.
+    """
 
     envelopes: Envelopes
     words: NDArray[np.str_]
     splits: NDArray[np.str_]
+    names: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, str))
+
+    @property
+    def keys(self) -> list[str]:
+        """word/name of each."""
+        return [f"{word}/{name}" for word, name in zip(self.words, self.names, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -66,44 +77,33 @@ class Corpus:
         settings: FeatureSettings,
         cache: Path,
         jobs: int = 2,
+        pictures: Path | None = None,
         *,
         notes: list[str] | None = None,
         progress: Progress | None = None,
     ) -> "Corpus":
         """Corpus of `data`: speech_commands, other_words, running_speech, noise, wake_phrases.
 
-        synthetic: a folder of words made by scripts/synthesise_words.py. notes: gets what was left
-        out, and folders of words under other names (see `folders`). progress: hears of the
-        recordings whose envelopes are known, of each folder from 0 on.
+        synthetic: a folder of words made by scripts/synthesise_words.py. pictures: a folder or tar
+        archive of log-mel pictures (see `clips_of_pictures`). notes: gets what was left out, and
+        folders of words under other names (see `folders`). progress: hears of the recordings whose
+        envelopes are known, of each folder from 0 on.
 
         Raises DataError if there is no speech_commands folder, or no noise.
         """
-        words = folder_of(data, "speech_commands")
-        if not words.is_dir():
-            raise DataError(
-                f"{data}: need a folder speech_commands with one folder a word, found none; "
-                "give the folder above it"
-            )
         skipped, said = Skipped(), list[str]()
         load = partial(load_envelopes, settings=settings, cache=cache, jobs=jobs, progress=progress)
-        clip_folders = {"speech_commands": words}
+        words = _words_folder(data)
+        clips = {"speech_commands": _clips_of_words(words, load, skipped, said)}
         for name, folder in (
             ("other_words", folder_of(data, "other_words")),
             ("synthetic", synthetic),
         ):
             if folder is not None and folder.is_dir():
-                clip_folders[name] = folder
-        clips = {}
-        for name, folder in clip_folders.items():
-            by_word, other_names = by_known_word(words_in(folder, skipped), WORDS)
-            said += other_names
-            pairs = sorted((f, word) for word, files in by_word.items() for f in files)
-            if not pairs:
-                raise DataError(f"{folder}: need clips in one folder a word, found none")
-            clips[name] = Clips(
-                load([f for f, _ in pairs]),
-                np.array([word for _, word in pairs]),
-                np.array([split_of(f.name) for f, _ in pairs]),
+                clips[name] = _clips_of_words(folder, load, skipped, said)
+        if pictures is not None:
+            clips["pictures"] = clips_of_pictures(
+                pictures, clips["speech_commands"], settings, cache
             )
         streams = {}
         stream_folders = {
@@ -123,6 +123,90 @@ class Corpus:
         if notes is not None:
             notes += [*said, *skipped.notes]
         return cls(clips, streams)
+
+
+def recordings_of(data: Path, settings: FeatureSettings, cache: Path, jobs: int) -> Clips:
+    """Those of data/speech_commands; raises DataError if there is no such folder, or no clip."""
+    load = partial(load_envelopes, settings=settings, cache=cache, jobs=jobs)
+    return _clips_of_words(_words_folder(data), load, Skipped(), [])
+
+
+def _words_folder(data: Path) -> Path:
+    words = folder_of(data, "speech_commands")
+    if not words.is_dir():
+        raise DataError(
+            f"{data}: need a folder speech_commands with one folder a word, found none; "
+            "give the folder above it"
+        )
+    return words
+
+
+def _clips_of_words(
+    folder: Path, load: Callable[[list[Path]], Envelopes], skipped: Skipped, said: list[str]
+) -> Clips:
+    by_word, other_names = by_known_word(words_in(folder, skipped), WORDS)
+    said += other_names
+    pairs = sorted((f, word) for word, files in by_word.items() for f in files)
+    if not pairs:
+        raise DataError(f"{folder}: need clips in one folder a word, found none")
+    return Clips(
+        load([f for f, _ in pairs]),
+        np.array([word for _, word in pairs]),
+        np.array([split_of(f.name) for f, _ in pairs]),
+        np.array([f.stem for f, _ in pairs]),
+    )
+
+
+def clips_of_pictures(
+    path: Path, recordings: Clips, settings: FeatureSettings, cache: Path
+) -> Clips:
+    """Pictures as envelopes, by a map that is fitted on clips that are among the recordings too.
+
+    Training hears such clips as recording and as picture: words with many recordings would
+    otherwise have few pictures, and coming from a picture speak against them. Validation clips
+    are left out where there is a recording. Raises DataError if there are too few to fit a map.
+    """
+    pictures = Pictures.load(path)
+    picture_map = fitted_map(pictures, recordings, settings, cache)
+    known = set(recordings.keys)
+    new = np.array([key not in known for key in pictures.keys])
+    used = pictures.of(np.flatnonzero(new | (pictures.splits == "training")))
+    return Clips(picture_map.envelopes(used.pixels), used.words, used.splits, used.names)
+
+
+def pairs_of(pictures: Pictures, recordings: Clips, split: str) -> tuple[Pictures, Envelopes]:
+    """Pictures and envelopes of the clips of a split of which both exist."""
+    row_of = {key: row for row, key in enumerate(recordings.keys)}
+    rows = np.array([row_of.get(key, -1) for key in pictures.keys])
+    both = np.flatnonzero((rows >= 0) & (pictures.splits == split))
+    return pictures.of(both), recordings.envelopes[rows[both]]
+
+
+def fitted_map(
+    pictures: Pictures, recordings: Clips, settings: FeatureSettings, cache: Path
+) -> PictureMap:
+    """The map fitted on training speakers, from the cache if it was fitted on the same before.
+
+    Raises DataError if there are too few pictures of clips of the recordings.
+    """
+    paired, envelopes = pairs_of(pictures, recordings, "training")
+    if len(envelopes) < FEWEST_PAIRS:
+        raise DataError(
+            f"need at least {FEWEST_PAIRS} pictures of training speakers' clips that are in "
+            f"speech_commands too, to fit a map from pictures to envelopes, found {len(envelopes)}"
+        )
+    digest = hashlib.sha256(json.dumps(_bank_settings(settings), sort_keys=True).encode())
+    for array in (paired.pixels, envelopes):
+        digest.update(np.ascontiguousarray(array).data)
+    path = cache / f"pictures-{digest.hexdigest()[:24]}.safetensors"
+    kept = PictureMap.read(path)
+    if kept is not None:
+        return kept
+    picture_map = fit_map(paired.pixels, envelopes)
+    cache.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(picture_map.as_bytes())
+    return picture_map
 
 
 def words_in(folder: Path, skipped: Skipped) -> dict[str, list[Path]]:
@@ -156,7 +240,7 @@ def _clips(
         audio = read_whole(path)[:length]
         start = (length - len(audio)) // 2
         row[start : start + len(audio)] = audio
-    return _envelopes(samples, settings)
+    return envelopes_of(samples, settings)
 
 
 def _joined(
@@ -167,11 +251,11 @@ def _joined(
     rows = max(1, len(audio) // (row_hops * HOP_SAMPLES))
     hops = len(audio) // rows // HOP_SAMPLES
     samples = audio[: rows * hops * HOP_SAMPLES].reshape(rows, -1).astype(np.float64)
-    envelopes = _envelopes(samples, settings)
+    envelopes = envelopes_of(samples, settings)
     return envelopes.reshape(-1, envelopes.shape[-1])
 
 
-def _envelopes(samples: NDArray[np.float64], settings: FeatureSettings) -> Envelopes:
+def envelopes_of(samples: NDArray[np.float64], settings: FeatureSettings) -> Envelopes:
     bank = build_bank(settings, hops_per_frame=1)
     hops = samples.shape[1] // HOP_SAMPLES
     envelopes = np.empty((len(samples), hops, bank.channels), np.float32)
@@ -199,12 +283,7 @@ def load_envelopes(
     are worked on in rows of row_hops side by side: short ones are quicker, but each begins anew.
     progress: hears of the files done, and of all. A cache that is damaged is made anew.
     """
-    bank_settings = {
-        key: value
-        for key, value in asdict(settings).items()
-        if key in ("kind", "channels", "low_hz", "high_hz", "selectivity", "preemphasis")
-        or key in ("lowpass_s", "half_wave")
-    }
+    bank_settings = _bank_settings(settings)
     listing = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
     size = row_hops if whole else clip_s
     usual = size == (STREAM_HOPS if whole else 1)
@@ -230,6 +309,16 @@ def load_envelopes(
     with replacing(path) as file:
         np.save(file, envelopes)
     return envelopes
+
+
+def _bank_settings(settings: FeatureSettings) -> dict[str, object]:
+    """Those that envelopes depend on."""
+    return {
+        key: value
+        for key, value in asdict(settings).items()
+        if key in ("kind", "channels", "low_hz", "high_hz", "selectivity", "preemphasis")
+        or key in ("lowpass_s", "half_wave")
+    }
 
 
 def _cached(path: Path) -> Envelopes | None:

@@ -18,7 +18,6 @@ from kws_stream.errors import DataError, PackError, ParameterError
 from kws_stream.features import FeatureSettings
 from kws_stream.files import write
 from kws_stream.packs.manifest import MANIFEST
-from kws_stream.training.augment import condition
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.model import (
@@ -30,20 +29,25 @@ from kws_stream.training.model import (
     state_currents,
 )
 from kws_stream.training.recipe import Recipe
-from kws_stream.training.sampling import validation_clips
 from kws_stream.training.teacher import Teacher, in_classes, read_tensors
+from kws_stream.training.validation import (
+    ValidationClips,
+    balanced,
+    called,
+    validation_clips,
+)
 
 CHECK_EVERY = 250  # steps between validations and checkpoints
-FEW = 20
 TEMPERATURE = 2.0  # of distillation
-CHAINS = 40  # carried-state validation runs this many chains of clips side by side
 
 
 @dataclass(frozen=True)
 class Check:
     """One validation: accuracy from a fresh state, and carried from clip to clip.
 
-    loss and power_nw (the core's, at 1 nA) are running means over training batches.
+    On recordings by the validation speakers of the half that chooses, and on pictures of their
+    clips, where there are any: the two are never added up. loss and power_nw (the core's, at 1 nA)
+    are running means over training batches.
     """
 
     step: int
@@ -52,6 +56,8 @@ class Check:
     fresh: float
     carried: float
     seconds: float
+    pictures_fresh: float | None = None
+    pictures_carried: float | None = None
 
 
 def new_network(recipe: Recipe) -> SpottingNetwork:
@@ -185,43 +191,13 @@ def sequence_loss(
     return loss - recipe.between_weight * between.mean()
 
 
-@torch.no_grad()
 def validate(
-    network: SpottingNetwork, clips: Tensor, labels: Tensor, recipe: Recipe
+    network: SpottingNetwork, held_out: ValidationClips, recipe: Recipe
 ) -> tuple[float, float]:
-    """Balanced accuracy, fresh and carried, of quantised `network` on clips in a fixed order.
-
-    Classes with fewer than `FEW` clips are left out: they would add noise alone.
-    Quick and near: clips are joined as envelopes. The figures of a pack come from `kws-stream
-    evaluate`.
-    """
-    order = torch.randperm(len(clips), generator=torch.Generator().manual_seed(0))
-    chain_count = min(CHAINS, len(order))
-    order = order[: len(order) // chain_count * chain_count]
-    device = network.classifier.bias.device
-    clips, labels = clips[order].to(device), labels[order].to(device)
-    per_clip = clips.shape[1] // recipe.features.hops_per_frame
-    start, stop = (round(s / recipe.clip_s * per_clip) for s in recipe.decision_s)
-    fresh = torch.cat(
-        [
-            network(condition(part, recipe.features))[start:stop].mean(0)
-            for part in torch.split(clips, 500)
-        ]
-    )
-    chains = clips.view(chain_count, -1, clips.shape[-1])
-    logits = network(condition(chains, recipe.features))
-    carried = logits.view(-1, per_clip, chain_count, logits.shape[-1])[:, start:stop].mean(1)
-    carried = carried.transpose(0, 1).flatten(0, 1)
-
-    def balanced(scores: Tensor) -> float:
-        right = scores.argmax(-1) == labels
-        classes, counts = torch.unique(labels, return_counts=True)
-        if (counts >= FEW).any():
-            classes = classes[counts >= FEW]
-        recalls = [right[labels == c].float().mean() for c in classes]
-        return float(torch.stack(recalls).mean())
-
-    return balanced(fresh), balanced(carried)
+    """Balanced accuracy, fresh and carried, of quantised `network` on clips in a fixed order."""
+    labels = held_out.labels.numpy()
+    fresh, order, carried = called(network, held_out.clips, recipe)
+    return balanced(fresh[order], labels[order]), balanced(carried, labels[order])
 
 
 class Training:
@@ -256,7 +232,7 @@ class Training:
         self._batches = Batches(corpus, recipe)
         self._class_shares = self._batches.class_shares().to(self._device)
         self._validation = validation_clips(corpus, recipe)
-        if not len(self._validation[0]):
+        if not len(self._validation.of("speech_commands")):
             raise DataError(
                 "need clips of validation speakers for this task, found none; "
                 "use the whole speech_commands folder"
@@ -361,10 +337,15 @@ class Training:
     def _check(self, began: float) -> Check:
         """Validate, and write log and checkpoint."""
         self.network.eval()
-        fresh, carried = validate(self.network, *self._validation, self.recipe)
+        accuracies: list[float] = []
+        for source in ("speech_commands", "pictures"):
+            of_source = self._validation.of(source)
+            if len(of_source):
+                accuracies += validate(self.network, of_source, self.recipe)
         self.network.train()
         seconds = time.monotonic() - began
-        check = Check(self.step, self._loss, self._power_nw, fresh, carried, seconds)
+        fresh, carried, *of_pictures = accuracies
+        check = Check(self.step, self._loss, self._power_nw, fresh, carried, seconds, *of_pictures)
         self._log(check)
         self.save()
         return check

@@ -21,6 +21,12 @@ SOURCES = {
         "source": "Pete Warden, Speech Commands: A Dataset for Limited-Vocabulary Speech "
         "Recognition, arXiv:1804.03209",
     },
+    "pictures": {
+        "name": "log-mel pictures of Google Speech Commands v0.02, training speakers",
+        "licence": "CC-BY-4.0, as the clips that they show",
+        "source": "Pete Warden, arXiv:1804.03209; pictures from the history of the repository "
+        "thegtagamer/PICO-tinyML-benchmark",
+    },
     "other_words": {
         "name": "CMU AN4 words; Mycroft Precise community data",
         "licence": "AN4: free for any purpose; Precise: public domain",

@@ -11,12 +11,17 @@ from kws_stream.names import known_name
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import WAKE_PHRASE, Recipe
 
+OF_PICTURES = 0.5
 # How often each kind of clip is drawn where a recipe does not say; keywords have 1.0 each,
 # rare ones `rare_keyword` times that, and the two `_synthetic` lines tell what part of it is made.
+# speech_commands: the words that are no keywords; with pictures each as often as any other.
+# of_pictures: the least part of a word's clips that comes from pictures; where there are more
+# pictures than recordings, their part of the clips.
 SHARES = {
     "v2-12": {
         "keyword_synthetic": 0.07,
         "rare_keyword_synthetic": 0.65,  # words with fewer than RARE real clips
+        "of_pictures": OF_PICTURES,
         "speech_commands": 0.8,
         "other_words": 0.5,
         "synthetic": 0.4,
@@ -27,6 +32,7 @@ SHARES = {
         "keyword": 2.5,
         "keyword_synthetic": 0.12,
         "rare_keyword_synthetic": 0.65,
+        "of_pictures": OF_PICTURES,
         "task_words": 2.0,  # no, up, down, left, right
         "speech_commands": 0.3,
         "other_words": 0.2,
@@ -34,7 +40,11 @@ SHARES = {
         "running_speech": 0.15,
         "noise": 0.4,
     },
-    "v2-35": {"keyword_synthetic": 0.07, "rare_keyword_synthetic": 0.65},
+    "v2-35": {
+        "keyword_synthetic": 0.07,
+        "rare_keyword_synthetic": 0.65,
+        "of_pictures": OF_PICTURES,
+    },
     WAKE_PHRASE: {
         "phrase": 1.0,
         "recordings": 1.0,  # a person's own, of the phrase
@@ -48,6 +58,7 @@ SHARES = {
     },
 }
 OF_PHRASE = ("phrase", "recordings")
+OF_WORDS = ("speech_commands", "pictures")
 RARE = 100
 TASK_WORDS = ("no", "up", "down", "left", "right")  # against yes, in arXiv:2605.15216
 
@@ -61,6 +72,64 @@ class _Group:
 
 
 _Add = Callable[[int, float, str, np.ndarray], None]
+
+
+class _Words:
+    """Words of training speakers, as recordings and as pictures of clips.
+
+    Both serve every word, so that coming from a picture speaks for no class.
+    """
+
+    def __init__(self, corpus: Corpus, recipe: Recipe, of_pictures: float, add: _Add) -> None:
+        real, pictures = corpus.clips["speech_commands"], corpus.clips.get("pictures")
+        self._words = {"speech_commands": real.words}
+        self._training = {"speech_commands": real.splits == "training"}
+        if pictures is not None:
+            self._words["pictures"] = pictures.words
+            self._training["pictures"] = pictures.splits == "training"
+        for name, limit in recipe.limits.items():
+            word = known_name(name, self.names)
+            of_word = np.flatnonzero(self._training["speech_commands"] & (real.words == word))
+            self._training["speech_commands"][of_word[limit:]] = False
+            if pictures is not None:
+                self._training["pictures"] &= pictures.words != word
+        self._of_pictures, self._add = of_pictures, add
+
+    @property
+    def names(self) -> list[str]:
+        """Every word that there are clips of, by any speaker."""
+        return sorted(set(np.concatenate(list(self._words.values())).tolist()))
+
+    def _of(self, word: str) -> dict[str, np.ndarray]:
+        return {source: self._training[source] & (w == word) for source, w in self._words.items()}
+
+    def count(self, word: str) -> int:
+        """Clips of the word that training hears."""
+        return sum(int(mask.sum()) for mask in self._of(word).values())
+
+    def add(self, label: int, share: float, word: str) -> None:
+        masks = self._of(word)
+        counts = {source: int(mask.sum()) for source, mask in masks.items()}
+        made = 0.0
+        if counts.get("pictures"):
+            made = max(self._of_pictures, counts["pictures"] / sum(counts.values()))
+            if not counts["speech_commands"]:
+                made = 1.0
+        self._add(label, share * (1 - made), "speech_commands", masks["speech_commands"])
+        if made:
+            self._add(label, share * made, "pictures", masks["pictures"])
+
+    def add_rest(self, label: int, share: float, known: list[str]) -> None:
+        """Every word but those: with pictures each as often, without them each clip."""
+        if "pictures" not in self._words:
+            others = self._training["speech_commands"] & ~np.isin(
+                self._words["speech_commands"], known
+            )
+            self._add(label, share, "speech_commands", others)
+            return
+        heard = [word for word in self.names if word not in known and self.count(word)]
+        for word in heard:
+            self.add(label, share / len(heard), word)
 
 
 class Sampler:
@@ -102,58 +171,45 @@ class Sampler:
         self, corpus: Corpus, recipe: Recipe, shares: dict[str, float], add: _Add
     ) -> None:
         """The words of the task, and what is none of them."""
-        real = corpus.clips["speech_commands"]
-        training = real.splits == "training"
-        for name, limit in recipe.limits.items():
-            word = known_name(name, np.unique(real.words).tolist())
-            training[np.flatnonzero(training & (real.words == word))[limit:]] = False
+        words = _Words(corpus, recipe, shares["of_pictures"], add)
         synthetic = corpus.clips.get("synthetic")
         for label, word in enumerate(self.classes):
             if word not in recipe.keywords:
                 continue
-            chosen = training & (real.words == word)
-            rare = chosen.sum() < RARE
+            rare = words.count(word) < RARE
             made = shares["rare_keyword_synthetic" if rare else "keyword_synthetic"]
             if synthetic is None:
                 made = 0.0
             weight = shares.get("keyword", 1.0) * (shares.get("rare_keyword", 1.0) if rare else 1)
-            add(label, weight * (1 - made), "speech_commands", chosen)
+            words.add(label, weight * (1 - made), word)
             if synthetic is not None:
                 add(label, weight * made, "synthetic", synthetic.words == word)
         if recipe.task != "v2-35":
-            self._add_others(corpus, recipe, shares, training, add)
+            self._add_others(corpus, recipe, shares, words, add)
 
     def _add_others(
         self,
         corpus: Corpus,
         recipe: Recipe,
         shares: dict[str, float],
-        training: np.ndarray,
+        words: "_Words",
         add: _Add,
     ) -> None:
         """Sounds without a keyword."""
         rest = self.classes.index("other" if "other" in self.classes else "unknown")
         silence = self.classes.index("silence") if "silence" in self.classes else rest
-        real = corpus.clips["speech_commands"]
-        heard = np.unique(real.words).tolist()
+        heard = words.names
         left_out = [known_name(word, heard) for word, limit in recipe.limits.items() if limit == 0]
-        known = np.array([*recipe.keywords, *left_out])
-        if recipe.task == "yes":
-            task_words = np.isin(real.words, TASK_WORDS)
-            for word in TASK_WORDS:
-                add(
-                    rest,
-                    shares["task_words"] / len(TASK_WORDS),
-                    "speech_commands",
-                    training & (real.words == word),
-                )
-        else:
-            task_words = np.zeros(len(real.words), bool)
+        known = [*recipe.keywords, *left_out]
+        task_words = TASK_WORDS if recipe.task == "yes" else ()
+        for word in task_words:
+            words.add(rest, shares["task_words"] / len(TASK_WORDS), word)
+        words.add_rest(rest, shares["speech_commands"], [*known, *task_words])
         for source, clips in corpus.clips.items():
+            if source in OF_WORDS:
+                continue
             others = ~np.isin(clips.words, known)
-            if source == "speech_commands":
-                others &= training & ~task_words
-            elif source != "synthetic":
+            if source != "synthetic":
                 others &= clips.splits == "training"
             add(rest, shares[source], source, others)
         for source, label in (("running_speech", rest), ("noise", silence)):
@@ -217,29 +273,3 @@ class Sampler:
             sequences.append(group.envelopes[start : start + hops])
             labels.append(torch.full((clips,), group.label))
         return torch.stack(sequences), torch.stack(labels)
-
-
-def validation_clips(corpus: Corpus, recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """Envelopes and labels of the validation speakers' clips of the task, by official split."""
-    if recipe.task == WAKE_PHRASE:
-        return _validation_of_phrase(corpus)
-    clips = corpus.clips["speech_commands"]
-    rows = clips.splits == "validation"
-    if recipe.task == "yes":
-        rows &= np.isin(clips.words, ("yes", *TASK_WORDS))
-    classes = recipe.classes
-    if recipe.task == "v2-35":
-        rows &= np.isin(clips.words, classes)
-    rest = "other" if "other" in classes else "unknown"
-    labels = [classes.index(w if w in recipe.keywords else rest) for w in clips.words[rows]]
-    return torch.from_numpy(clips.envelopes[rows]), torch.tensor(labels)
-
-
-def _validation_of_phrase(corpus: Corpus) -> tuple[Tensor, Tensor]:
-    """Clips of a wake phrase by held-out voices, and near misses and words by them."""
-    envelopes, labels = [], []
-    for source, clips in corpus.clips.items():
-        held_out = clips.envelopes[clips.splits == "validation"]
-        envelopes.append(torch.from_numpy(held_out))
-        labels += [int(source not in OF_PHRASE)] * len(held_out)
-    return torch.cat(envelopes), torch.tensor(labels)

@@ -40,9 +40,9 @@ class Outcome:
 class Train:
     """Trains a recipe on the recordings of these folders; the same outcome wherever it is called.
 
-    data, synthetic: as of `Corpus.from_folders`; cache: where envelopes are kept; teacher: the
-    folder of one, for recipes that learn from it. Each trial has one thread, since the order of
-    PyTorch's sums depends on their number.
+    data, synthetic, pictures: as of `Corpus.from_folders`; cache: where envelopes are kept;
+    teacher: the folder of one, for recipes that learn from it. Accuracy is that on recordings.
+    Each trial has one thread, since the order of PyTorch's sums depends on their number.
 
     Raises MissingExtraError without PyTorch, DataError where recordings are missing: no other
     recipe would change that. What a recipe cannot do is told by its outcome.
@@ -52,6 +52,7 @@ class Train:
     synthetic: Path | None
     cache: Path
     teacher: Path | None = None
+    pictures: Path | None = None
 
     def __call__(self, recipe: Recipe) -> Outcome:
         with training_extra():
@@ -76,7 +77,7 @@ class Train:
         conditioning = {f.name for f in fields(ConditioningSettings)}
         names = [f.name for f in fields(features) if f.name not in conditioning]
         bank = FeatureSettings(**{name: getattr(features, name) for name in names})
-        return _corpus(self.data, self.synthetic, bank, self.cache, jobs)
+        return _corpus(self.data, self.synthetic, bank, self.cache, jobs, self.pictures)
 
 
 _one_at_a_time = threading.Lock()
@@ -84,9 +85,14 @@ _one_at_a_time = threading.Lock()
 
 @lru_cache(maxsize=1)
 def _corpus(
-    data: Path, synthetic: Path | None, bank: FeatureSettings, cache: Path, jobs: int
+    data: Path,
+    synthetic: Path | None,
+    bank: FeatureSettings,
+    cache: Path,
+    jobs: int,
+    pictures: Path | None,
 ) -> Corpus:
-    return Corpus.from_folders(data, synthetic, bank, cache, jobs)
+    return Corpus.from_folders(data, synthetic, bank, cache, jobs, pictures)
 
 
 def _sentence(error: Exception) -> str:
@@ -97,8 +103,8 @@ def _sentence(error: Exception) -> str:
 def _train(recipe: Recipe, corpus: Corpus, teacher: Path | None) -> tuple[float, float, float]:
     """Accuracy fresh and carried, and core power in nW, of a network trained to the end."""
     from kws_stream.training.loop import Training, validate
-    from kws_stream.training.sampling import validation_clips
     from kws_stream.training.teacher import load_teacher
+    from kws_stream.training.validation import validation_clips
 
     taught_by = load_teacher(teacher, recipe) if teacher and recipe.teacher_weight else None
     with TemporaryDirectory() as folder:
@@ -106,9 +112,9 @@ def _train(recipe: Recipe, corpus: Corpus, teacher: Path | None) -> tuple[float,
         for _ in range(recipe.steps):
             training.advance()
     network = training.network.eval()
-    clips, labels = validation_clips(corpus, recipe)
-    fresh, carried = validate(network, clips, labels, recipe)
-    core_nw = core_power_nw(network, clips, recipe)
+    held_out = validation_clips(corpus, recipe).of("speech_commands")
+    fresh, carried = validate(network, held_out, recipe)
+    core_nw = core_power_nw(network, held_out.clips, recipe)
     if not math.isfinite(core_nw):
         raise ArithmeticError(f"training diverged: core power {core_nw} nW")
     return fresh, carried, core_nw

@@ -6,13 +6,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
 
-from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
+from kws_stream.evaluation.speech_commands import HALVES, half_of, split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
 from kws_stream.training.augment import add_noise, change_clips, condition, mask  # noqa: E402
 from kws_stream.training.batches import Batches  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
-from kws_stream.training.sampling import Sampler, validation_clips  # noqa: E402
+from kws_stream.training.sampling import Sampler  # noqa: E402
+from kws_stream.training.validation import validation_clips  # noqa: E402
 from tests.recipe_factory import small_recipe  # noqa: E402
 
 
@@ -82,10 +83,26 @@ def test_class_shares_are_how_often_each_class_is_drawn(corpus: Corpus, task: st
 
 def test_validation_clips_are_those_of_validation_speakers(corpus: Corpus) -> None:
     clips = corpus.clips["speech_commands"]
-    _, labels = validation_clips(corpus, small_recipe())
-    assert len(labels) == (clips.splits == "validation").sum()
-    _, labels = validation_clips(corpus, small_recipe(task="yes"))
-    assert len(labels) == ((clips.splits == "validation") & (clips.words != "cat")).sum()
+    held_out = clips.splits == "validation"
+    everyone = validation_clips(corpus, small_recipe(), None)
+    assert len(everyone) == held_out.sum()
+    everyone = validation_clips(corpus, small_recipe(task="yes"), None)
+    assert len(everyone) == (held_out & (clips.words != "cat")).sum()
+
+
+def test_one_half_of_the_validation_speakers_chooses_and_the_other_is_never_heard(
+    corpus: Corpus,
+) -> None:
+    clips = corpus.clips["speech_commands"]
+    halves = np.array([half_of(name) for name in clips.names])
+    for half in HALVES:
+        expected = (clips.splits == "validation") & (halves == half)
+        found = validation_clips(corpus, small_recipe(), half)
+        assert {e.tobytes() for e in found.clips.numpy()} == {
+            e.tobytes() for e in clips.envelopes[expected]
+        }
+    chosen = validation_clips(corpus, small_recipe())
+    assert torch.equal(chosen.clips, validation_clips(corpus, small_recipe(), "choosing").clips)
 
 
 def test_all_words_are_trained_and_validated_on_words_alone(corpus: Corpus) -> None:
@@ -98,7 +115,7 @@ def test_all_words_are_trained_and_validated_on_words_alone(corpus: Corpus) -> N
     training = {e.tobytes() for e in clips.envelopes[clips.splits == "training"]}
     assert {e.tobytes() for e in drawn.numpy()} <= training
     assert len(sampler.background(2, 2, torch.Generator())[0]) == 0
-    _, labels = validation_clips(corpus, recipe)
+    labels = validation_clips(corpus, recipe, None).labels
     assert len(labels) == (clips.splits == "validation").sum()
     assert set(labels.tolist()) == words
 

@@ -11,7 +11,6 @@ from kws_stream.errors import DataError  # noqa: E402
 from kws_stream.evaluation.speech_commands import TASKS  # noqa: E402
 from kws_stream.training.augment import condition  # noqa: E402
 from kws_stream.training.loop import Training, distilled, sequence_loss  # noqa: E402
-from kws_stream.training.sampling import validation_clips  # noqa: E402
 from kws_stream.training.teacher import (  # noqa: E402
     accuracy,
     in_classes,
@@ -20,15 +19,16 @@ from kws_stream.training.teacher import (  # noqa: E402
     save_teacher,
     train_teacher,
 )
+from kws_stream.training.validation import validation_clips  # noqa: E402
 from tests.tiny_corpus import RECIPE, corpus  # noqa: E402
 
 
 def test_a_teacher_learns_and_is_read_again_in_every_bit(tmp_path: Path) -> None:
     data = corpus()
     teacher = train_teacher(RECIPE, data, 30)
-    clips, labels = validation_clips(data, RECIPE)
-    features = condition(clips, RECIPE.features)
-    assert accuracy(teacher, features, labels) == 1.0
+    held_out = validation_clips(data, RECIPE)
+    features = condition(held_out.clips, RECIPE.features)
+    assert accuracy(teacher, features, held_out.labels) == 1.0
     save_teacher(teacher, RECIPE, tmp_path)
     again = load_teacher(tmp_path, RECIPE)
     assert torch.equal(again(features, 1), teacher(features, 1))
