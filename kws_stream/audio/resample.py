@@ -27,10 +27,14 @@ def checked_rate(rate: int) -> int:
 
 
 class Resampler:
-    """A stream of mono float32 samples brought from one rate to another by soxr (HQ).
+    """A stream of mono float32 samples brought from one rate to another by soxr.
 
     Any split of the input gives the same bits, which holds for soxr in float32 alone: its int16
     output is dithered. Between equal rates the samples pass untouched.
+
+    soxr's kind for variable rates is used at a fixed one. It filters in the time domain and holds
+    back the same 8 to 30 ms at all times (12.5 ms at 48 kHz, 30 ms at 8 kHz), where the other kinds
+    work through blocks by FFT and hold back up to 37 and 115 ms (docs/api.md has the figures).
     """
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE_HZ) -> None:
@@ -40,7 +44,7 @@ class Resampler:
         if rate_in != rate_out:
             import soxr
 
-            self._stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32")
+            self._stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", vr=True)
 
     def process(self, block: NDArray[np.float32], last: bool = False) -> NDArray[np.float32]:
         """What can be told of the output (m,) after the next samples (n,); both may be empty.
