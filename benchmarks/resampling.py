@@ -60,9 +60,10 @@ def accuracy(folder, model, rates_hz):
 
 
 def there_and_back(pcm, rate_hz, kind):
-    """A clip as a 16-bit recording of another rate would give it."""
+    """A clip as a recording of another rate would give it, in 16 bits where the rate is higher."""
     other = soxr.resample(pcm, SAMPLE_RATE_HZ, rate_hz, quality="VHQ")
-    other = (np.clip(np.rint(other * 32768), -32768, 32767) / 32768).astype(np.float32)
+    if rate_hz > SAMPLE_RATE_HZ:
+        other = (np.clip(np.rint(other * 32768), -32768, 32767) / 32768).astype(np.float32)
     back = stream(rate_hz, kind).resample_chunk(other, last=True)
     return np.pad(back[: len(pcm)], (0, max(0, len(pcm) - len(back))))
 

@@ -32,9 +32,10 @@ class Resampler:
     Any split of the input gives the same bits, which holds for soxr in float32 alone: its int16
     output is dithered. Between equal rates the samples pass untouched.
 
-    soxr's kind for variable rates is used at a fixed one. It filters in the time domain and holds
-    back the same 8 to 30 ms at all times (12.5 ms at 48 kHz, 30 ms at 8 kHz), where the other kinds
-    work through blocks by FFT and hold back up to 37 and 115 ms (docs/api.md has the figures).
+    From higher rates soxr's kind for variable rates is used, at a fixed one. It filters in the time
+    domain and holds back the same 7 to 16 ms at all times, where HQ works through blocks by FFT and
+    holds back up to 37 ms at 48 kHz. From lower rates HQ is kept: the other takes the top of their
+    band, and words with it (docs/sound.md has the figures).
     """
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE_HZ) -> None:
@@ -44,7 +45,9 @@ class Resampler:
         if rate_in != rate_out:
             import soxr
 
-            self._stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", vr=True)
+            self._stream = soxr.ResampleStream(
+                rate_in, rate_out, 1, dtype="float32", vr=rate_in > rate_out
+            )
 
     def process(self, block: NDArray[np.float32], last: bool = False) -> NDArray[np.float32]:
         """What can be told of the output (m,) after the next samples (n,); both may be empty.
