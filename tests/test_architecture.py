@@ -51,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
 ALLOWED_FOR_TYPES = {"power": {"network"}, "__init__": {"network", "pipeline", "detector", "power"}}
 NUMPY_ALONE = {"errors", "constants", "parameters", "network", "bmru", "detector", "power"}
 HEAVY = {
-    *("sounddevice", "soundfile", "soxr", "librosa", "onnxruntime", "scipy", "rich"),
+    *("sounddevice", "soundfile", "soxr", "av", "librosa", "onnxruntime", "scipy", "rich"),
     *("torch", "onnx", "matplotlib", "numba", "sklearn", "dask", "distributed", "pooch", "optuna"),
 }
 

@@ -278,3 +278,31 @@ def test_the_power_of_one_channel_is_reported(recordings):
     assert mixed.stderr.count("the mean of its 2 channels") == 1
     one = run("power", "yes-4", recordings / "stereo.wav", "--json", "--channel", 2)
     assert one.stdout == alone
+
+
+def test_a_server_hears_the_channel_that_it_was_told(demo):
+    pytest.importorskip("wyoming", reason="needs the extra wyoming")
+    from kws_stream import packs
+    from tests.wyoming_client import detections, listen, serving
+    from tests.wyoming_client import run as run_with_time_limit
+
+    pack, told = packs.load("commands-12"), []
+    sound = demo[: 12 * RATE]
+    inverted = np.stack([-sound, sound], 1)
+
+    async def heard(pcm, channels, **settings):
+        async with serving(pack, on_message=told.append, **settings) as (_, port):
+            return await listen(port, pcm, channels=channels)
+
+    async def test():
+        alone = detections(await heard(sound, 1))
+        assert alone
+        assert detections(await heard(inverted, 2, channel=2)) == alone
+        assert not told
+        assert not detections(await heard(inverted, 2))
+        assert len(told) == 1
+        assert "the mean of its 2 channels" in told[0]
+        answers = await heard(inverted, 2, channel=3)
+        assert any("channel 3" in str(answer) for answer in answers)
+
+    run_with_time_limit(test())

@@ -483,6 +483,26 @@ def test_a_cut_file_of_another_format_is_told(tmp_path, name, keep):
     assert "cannot be decoded to its end" in told
 
 
+def test_a_video_that_is_longer_than_its_sound_is_whole(tmp_path):
+    av = pytest.importorskip("av", reason="needs the extra formats")
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mpeg4", rate=5)
+        picture.width = picture.height = 64
+        picture.pix_fmt = "yuv420p"
+        track = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples16(2 * RATE)[None], "s16", "mono")
+        frame.rate = RATE
+        container.mux(track.encode(frame))
+        for number in range(30):
+            image = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+            image.pts = number
+            container.mux(picture.encode(image))
+        for stream in (track, picture):
+            container.mux(stream.encode(None))
+    assert np.array_equal(read(path), to_float32(samples16(2 * RATE)))
+
+
 def test_joined_aac_files_are_all_heard(tmp_path):
     with_pyav(tmp_path / "a.aac", "aac")
     data = (tmp_path / "a.aac").read_bytes()

@@ -198,7 +198,10 @@ class PyAVDecoder:
             return 0.0
         if stream.duration is not None:
             return float(stream.duration * stream.time_base)
-        return (self._container.duration or 0) / 1e6
+        if len(self._container.streams) > 1:  # the whole may be longer than its sound
+            return 0.0
+        late = float((stream.start_time or 0) * stream.time_base)
+        return (self._container.duration or 0) / 1e6 - max(0.0, late)
 
     def _decoded(self, stream: Any) -> Iterator[tuple[int, Frames]]:
         try:
