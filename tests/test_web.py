@@ -77,7 +77,12 @@ def get(url, **headers):
 
 
 def test_the_page_and_its_parts_come_with_headers_that_let_nothing_else_in(url):
-    for path, words in (("/", "<canvas"), ("/page.js", "WebSocket"), ("/page.css", "canvas")):
+    for path, words in (
+        ("/", "<canvas"),
+        ("/view.js", "canvas"),
+        ("/page.js", "WebSocket"),
+        ("/page.css", "canvas"),
+    ):
         status, headers, text = get(url + path)
         assert status == 200
         assert words in text

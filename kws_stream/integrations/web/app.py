@@ -1,4 +1,4 @@
-"""The page's server: three files, and a WebSocket for each page."""
+"""The page's server: its files, and a WebSocket for each page."""
 
 import asyncio
 import contextlib
@@ -21,6 +21,7 @@ from kws_stream.integrations.web.session import Session, demo_blocks
 
 _FILES = {
     "/": ("page.html", "text/html"),
+    "/view.js": ("view.js", "text/javascript"),
     "/page.js": ("page.js", "text/javascript"),
     "/worklet.js": ("worklet.js", "text/javascript"),
     "/page.css": ("page.css", "text/css"),
