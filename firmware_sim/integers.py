@@ -8,7 +8,6 @@ c >= t is the same as c >= ceil(t).
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -24,27 +23,39 @@ INT32, INT64 = 2**31 - 1, 2**63 - 1
 MAX_LOGIT_FRACTION = 40  # bits below the binary point that the detector in C has room for
 
 
-def exponent_of(values: Iterable[float]) -> int | None:
+def exponent_of(values: FloatArray) -> int | None:
     """The largest e with every value an integer times 2^e; None if all are zero."""
-    exponents = []
-    for value in values:
-        top, bottom = float(value).as_integer_ratio()
-        if top:
-            exponents.append((top & -top).bit_length() - bottom.bit_length())
-    return min(exponents, default=None)
+    mantissas, exponents = np.frexp(np.ravel(values))
+    whole = np.ldexp(mantissas, 53).astype(np.int64)
+    lowest_bits = np.frexp((whole & -whole).astype(np.float64))[1]
+    found = (exponents + lowest_bits)[whole != 0]
+    return int(found.min()) - 54 if found.size else None
 
 
 def codes_of(values: FloatArray, exponent: int, limit: int, what: str) -> Integers:
     """Each value in units of 2^exponent; ParameterError where one exceeds `limit`."""
-    codes = [Fraction(float(value)) / Fraction(2) ** exponent for value in values.ravel()]
-    assert all(code.denominator == 1 for code in codes)
-    largest = max((abs(code) for code in codes), default=Fraction(0))
-    if largest > limit:
+    with np.errstate(over="ignore"):
+        codes = np.ldexp(values, -exponent)
+    assert (codes == np.rint(codes)).all()
+    largest = float(np.abs(codes).max(initial=0))
+    if largest > limit or largest >= 2.0**63:
+        bits = math.frexp(largest)[1] if math.isfinite(largest) else 1024
         raise ParameterError(
             f"{what}: need integers of up to {limit.bit_length() + 1} bits on one grid, got "
-            f"{int(largest).bit_length() + 1}; use weights and currents of fewer bits"
+            f"{bits + 1}; use weights and currents of fewer bits"
         )
-    return np.array([int(code) for code in codes], np.int64).reshape(values.shape)
+    return codes.astype(np.int64)
+
+
+def _largest_sums(weight: Integers, largest: list[int]) -> list[int]:
+    """Of each output, the sum of |weight| times the largest input, exactly."""
+    sizes, most = np.abs(weight), max(largest, default=0)
+    if int(sizes.sum(axis=0).max(initial=0)) * most < 2**62:
+        sums: list[int] = (np.array(largest, np.int64) @ sizes).tolist()
+        return sums
+    return [
+        sum(w * x for w, x in zip(column, largest, strict=True)) for column in sizes.T.tolist()
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +134,7 @@ def _layer(
     layer: Layer, in_exponent: int, out_exponent: int | None, largest: list[int], what: str
 ) -> IntegerLayer:
     """largest: of each input. out_exponent: None for the finest of products and biases."""
-    weight_exponent = exponent_of(layer.weight.ravel())
+    weight_exponent = exponent_of(layer.weight)
     if weight_exponent is None:  # all zero: any unit will do
         finest = _finest(exponent_of(layer.bias), None, in_exponent)
         weight_exponent = (finest if out_exponent is None else out_exponent) - in_exponent
@@ -132,10 +143,8 @@ def _layer(
     weight = codes_of(layer.weight, weight_exponent, INT32, f"{what} weights")
     bias = codes_of(layer.bias, out, INT64, f"{what} biases")
     gain = 2 ** (product - out)
-    bounds = [
-        gain * sum(abs(int(w)) * x for w, x in zip(column, largest, strict=True)) + abs(int(b))
-        for column, b in zip(weight.T, bias, strict=True)
-    ]
+    sums = _largest_sums(weight, largest)
+    bounds = [gain * s + abs(b) for s, b in zip(sums, bias.tolist(), strict=True)]
     if max(bounds) > INT64:
         raise ParameterError(
             f"{what}: need sums of 64 bits at most, got {max(bounds).bit_length() + 1}; "
@@ -158,7 +167,7 @@ def _skip_exponent(parameters: NetworkParameters, features: int) -> int:
     exponents = [features]
 
     def add(layer: Layer, in_exponent: int) -> None:
-        weight = exponent_of(layer.weight.ravel())
+        weight = exponent_of(layer.weight)
         if weight is not None:
             exponents.append(in_exponent + weight)
         bias = exponent_of(layer.bias)
@@ -232,7 +241,7 @@ def integer_network(parameters: NetworkParameters) -> IntegerNetwork:
 
 def _classifier(layer: Layer, skip: int, largest: list[int]) -> IntegerLayer:
     """Logits in units of 2^-fraction, 0 <= fraction <= 40, as the detector in C counts them."""
-    weight = exponent_of(layer.weight.ravel())
+    weight = exponent_of(layer.weight)
     product = None if weight is None else skip + weight
     out = _finest(product, exponent_of(layer.bias), 0)
     if out < -MAX_LOGIT_FRACTION:

@@ -10,7 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef KWS_RUNTIME
+#include "kws_runtime.h" /* any model, read at run time: how to build it is in kws_engine.h */
+#else
 #include "kws_model.h"
+#define KWS_ARRAY(type, name, size) type name[size]
+#endif
 
 /* ---- the model's constants, in kws_model.c ---- */
 
@@ -31,8 +36,10 @@ typedef struct {
     uint16_t cells;
 } kws_block;
 
+#ifndef KWS_RUNTIME
 extern const kws_layer kws_pre, kws_classifier;
 extern const kws_block kws_blocks[];
+#endif
 
 /* A band-pass over a block of samples x_0 ... x_7, behind x_-1; `re` and `im` are its mode, doubled.
  *
@@ -51,43 +58,52 @@ typedef struct {
     uint8_t tap_shift, into_shift;
 } kws_band;
 
+#ifndef KWS_RUNTIME
 extern const kws_band kws_bands[KWS_CHANNELS];
 extern const uint32_t kws_weights[]; /* of the half blocks of a frame; their sum is 2^32 */
 extern const int32_t kws_slow_gains[KWS_SLOW_COPIES + 1];
 extern const char *const kws_class_names[KWS_CLASSES];
 extern const uint32_t kws_thresholds[KWS_CLASSES]; /* score that fires, units of 2^-24 */
 extern const uint32_t kws_rearms[KWS_CLASSES];     /* score below which a class arms again */
+#endif
 
 /* ---- network ---- */
 
 typedef struct {
-    uint8_t bits[KWS_CELLS + 1]; /* the state: one bit a cell, block after block */
+    KWS_ARRAY(uint8_t, bits, KWS_CELLS + 1); /* the state: one bit a cell, block after block */
 } kws_network;
 
 void kws_network_reset(kws_network *net);
 
-/* One frame: features in steps of the input grid -> logits in units of 2^-KWS_LOGIT_FRACTION. */
-void kws_network_step(kws_network *net, const int32_t features[KWS_FEATURES],
-                      kws_sum logits[KWS_CLASSES]);
+/* One frame: KWS_FEATURES features in steps of the input grid -> KWS_CLASSES logits in units of
+ * 2^-KWS_LOGIT_FRACTION. */
+void kws_network_step(kws_network *net, const int32_t *features,
+                      kws_sum *logits);
 
 /* ---- front end ---- */
 
 typedef struct {
-    int64_t envelope[KWS_CHANNELS]; /* 2^31 finer than its unit */
-    int64_t level[KWS_CHANNELS];    /* of the gain control, as envelope */
-    int64_t slow[KWS_CHANNELS * KWS_SLOW_COPIES + 1]; /* 2^-51 */
-    int32_t re[KWS_CHANNELS], im[KWS_CHANNELS];       /* modes at the start of the block, doubled */
-    uint32_t mean[KWS_CHANNELS];    /* of the blocks of the frame so far, weighted */
-    int16_t last;                   /* sample before the block */
-    int16_t block[KWS_BLOCK];       /* as much of it as is there */
-    uint16_t filled;                /* samples of the frame so far */
+    KWS_ARRAY(int64_t, envelope, KWS_CHANNELS); /* 2^31 finer than its unit */
+    KWS_ARRAY(int64_t, level, KWS_CHANNELS);    /* of the gain control, as envelope */
+    KWS_ARRAY(int64_t, slow, KWS_CHANNELS * KWS_SLOW_COPIES + 1); /* 2^-51 */
+    KWS_ARRAY(int32_t, re, KWS_CHANNELS);       /* modes at the start of the block, doubled */
+    KWS_ARRAY(int32_t, im, KWS_CHANNELS);
+    KWS_ARRAY(uint32_t, mean, KWS_CHANNELS);    /* of the frame so far, weighted */
+    int16_t last;               /* sample before the block */
+    int16_t block[KWS_BLOCK];   /* as much of it as is there */
+    uint16_t filled;            /* samples of the frame so far */
 } kws_front_end;
 
 void kws_front_end_reset(kws_front_end *front_end);
 
+/* The filterbank over whole blocks from x[0] on; x[-1] is the sample before them, weights those of
+ * their halves. A step of kws_front_end_process. */
+void kws_filter(kws_front_end *front_end, const int16_t *x, unsigned blocks,
+                const uint32_t *weights);
+
 /* Takes samples up to the end of a frame; returns how many. *ready: a frame of features is out. */
 size_t kws_front_end_process(kws_front_end *front_end, const int16_t *pcm, size_t n,
-                             int32_t features[KWS_FEATURES], int *ready);
+                             int32_t *features, int *ready);
 
 /* ---- detector ---- */
 
@@ -102,11 +118,11 @@ typedef struct {
 #define KWS_NONE (-1)
 
 typedef struct {
-    kws_sum recent[KWS_WINDOW][KWS_CLASSES];
-    int64_t sums[KWS_CLASSES];    /* of the logits in the window */
-    uint32_t scores[KWS_CLASSES]; /* smoothed, units of 2^-24 */
-    int64_t low[KWS_CLASSES];     /* last frame with a score below the re-arming level */
-    int64_t fired[KWS_CLASSES];   /* last frame at which the class fired */
+    KWS_ARRAY(kws_sum, recent, KWS_WINDOW * KWS_CLASSES); /* a row a frame */
+    KWS_ARRAY(int64_t, sums, KWS_CLASSES);    /* of the logits in the window */
+    KWS_ARRAY(uint32_t, scores, KWS_CLASSES); /* smoothed, units of 2^-24 */
+    KWS_ARRAY(int64_t, low, KWS_CLASSES);     /* last frame below the re-arming level */
+    KWS_ARRAY(int64_t, fired, KWS_CLASSES);   /* last frame at which the class fired */
     int64_t frames;
     uint32_t events;
     uint16_t at;
@@ -115,7 +131,7 @@ typedef struct {
 void kws_detector_reset(kws_detector *detector);
 
 /* One frame; returns 1 if a keyword fired, which *event then describes. */
-int kws_detector_step(kws_detector *detector, const kws_sum logits[KWS_CLASSES],
+int kws_detector_step(kws_detector *detector, const kws_sum *logits,
                       kws_event *event);
 
 /* ---- all together ---- */

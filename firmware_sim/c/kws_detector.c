@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+#ifdef KWS_RUNTIME
+#include "kws_engine_model.h"
+#endif
+
 #define LOG2_E 1549082005 /* log2(e), units of 2^-30 */
 #define NEVER (-((int64_t)1 << 62))
 
@@ -73,9 +77,15 @@ static uint32_t power(int64_t difference, uint32_t count)
 
 void kws_detector_reset(kws_detector *detector)
 {
-    memset(detector, 0, sizeof *detector);
+    memset(detector->recent, 0, KWS_WINDOW * KWS_CLASSES * sizeof *detector->recent);
+    memset(detector->sums, 0, KWS_CLASSES * sizeof *detector->sums);
+    memset(detector->scores, 0, KWS_CLASSES * sizeof *detector->scores);
+    memset(detector->low, 0, KWS_CLASSES * sizeof *detector->low);
     for (unsigned k = 0; k < KWS_CLASSES; k++)
         detector->fired[k] = NEVER;
+    detector->frames = 0;
+    detector->events = 0;
+    detector->at = 0;
 }
 
 /* Scores from the sums of logits; returns the class with the greatest, of equal ones the first. */
@@ -100,10 +110,10 @@ static unsigned score(kws_detector *detector, uint32_t count)
     return best;
 }
 
-int kws_detector_step(kws_detector *detector, const kws_sum logits[KWS_CLASSES],
+int kws_detector_step(kws_detector *detector, const kws_sum *logits,
                       kws_event *event)
 {
-    kws_sum *slot = detector->recent[detector->at];
+    kws_sum *slot = &detector->recent[detector->at * KWS_CLASSES];
     int64_t frame = ++detector->frames;
     uint32_t count = frame < KWS_WINDOW ? (uint32_t)frame : KWS_WINDOW;
 

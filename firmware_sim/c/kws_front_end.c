@@ -10,12 +10,29 @@
 /* Right shifts of negative numbers round down, as every compiler in use does it. */
 typedef char kws_shifts_round_down[(-3 >> 1) == -2 ? 1 : -1];
 
-#define CHUNK 32u /* samples worked through at once: bounds the stack; whole blocks */
+#ifdef KWS_RUNTIME
+#include "kws_engine_model.h"
+#else
+#define KWS_FILTER kws_filter
+#endif
+
+#ifndef KWS_CHUNK
+#define KWS_CHUNK 32u /* samples worked through at once: bounds the stack; whole blocks */
+#endif
 
 /* |y + 1/2| - 1/2, or max(y, 0) */
 static uint32_t rectified(int32_t y)
 {
     return (uint32_t)(KWS_HALF_WAVE ? y & ~(y >> 31) : y ^ (y >> 31));
+}
+
+/* mean + round((weights[0] first + weights[1] second) / 2^32) */
+static inline uint32_t weighted(uint32_t mean, const uint32_t *weights, uint32_t first,
+                                uint32_t second)
+{
+    uint64_t sum = (uint64_t)mean << 32 | 0x80000000u;
+    sum += (uint64_t)weights[0] * first;
+    return (uint32_t)((sum + (uint64_t)weights[1] * second) >> 32);
 }
 
 #if defined(__ARM_FEATURE_DSP) && KWS_BLOCK == 8
@@ -60,9 +77,9 @@ typedef uint32_t __attribute__((may_alias)) word;
 #define OUTPUT(n, sum) \
     rectified(turn_high(im, WORD(band->turn, n), turn_low(re, WORD(band->turn, n), (sum) >> shift)))
 
-/* The rectified outputs over the block x[0..], times the weights of its halves, / 2^32. */
+/* mean + the rectified outputs over the block x[0..], times the weights of its halves, / 2^32. */
 static uint32_t block_mean(const kws_band *band, const int16_t *x, int32_t re, int32_t im,
-                           const uint32_t *weights)
+                           const uint32_t *weights, uint32_t mean)
 {
     const uint32_t x0 = WORD(x, 0), x1 = WORD(x, 1), x2 = WORD(x, 2), x3 = WORD(x, 3);
     const unsigned shift = band->tap_shift;
@@ -78,7 +95,7 @@ static uint32_t block_mean(const kws_band *band, const int16_t *x, int32_t re, i
     c = WORD(band->odd, 2), d = WORD(band->odd, 3);
     rest += OUTPUT(5, pairs(a, x2, pairs(b, x1, first_pairs(c, x0))));
     rest += OUTPUT(7, pairs(a, x3, pairs(b, x2, pairs(c, x1, first_pairs(d, x0)))));
-    return (uint32_t)(((uint64_t)weights[0] * half + (uint64_t)weights[1] * rest) >> 32);
+    return weighted(mean, weights, half, rest);
 }
 
 static inline int32_t added(const int16_t *into, const int16_t *x)
@@ -98,24 +115,21 @@ static int32_t turned(int32_t value, int16_t turn)
     return (int32_t)((int64_t)value * turn >> 16);
 }
 
-/* The rectified outputs over the block x[0..], times the weights of its halves, / 2^32. */
+/* mean + the rectified outputs over the block x[0..], times the weights of its halves, / 2^32. */
 static uint32_t block_mean(const kws_band *band, const int16_t *x, int32_t re, int32_t im,
-                           const uint32_t *weights)
+                           const uint32_t *weights, uint32_t mean)
 {
-    uint64_t mean = 0;
+    uint32_t totals[2] = {0, 0};
     int32_t sum = band->before * x[-1];
-    for (unsigned half = 0; half < 2; half++) {
-        uint32_t total = 0;
-        for (unsigned n = half * (KWS_BLOCK / 2); n < (half + 1) * (KWS_BLOCK / 2); n++) {
-            for (unsigned k = 0; k <= n; k++)
-                sum += band->taps[n - k] * x[k];
-            total += rectified((sum >> band->tap_shift) + turned(re, band->turn[2 * n]) +
-                               turned(im, band->turn[2 * n + 1]));
-            sum = 0;
-        }
-        mean += (uint64_t)weights[half] * total;
+    for (unsigned n = 0; n < KWS_BLOCK; n++) {
+        for (unsigned k = 0; k <= n; k++)
+            sum += band->taps[n - k] * x[k];
+        totals[n / (KWS_BLOCK / 2)] +=
+            rectified((sum >> band->tap_shift) + turned(re, band->turn[2 * n]) +
+                      turned(im, band->turn[2 * n + 1]));
+        sum = 0;
     }
-    return (uint32_t)(mean >> 32);
+    return weighted(mean, weights, totals[0], totals[1]);
 }
 
 static int32_t added(const int16_t *into, const int16_t *x)
@@ -138,8 +152,8 @@ static inline int32_t next_mode(int32_t re, int32_t a, int32_t im, int32_t b, in
 }
 
 /* Listens to whole blocks from x[0] on; x[-1] is the sample before them. */
-static void filter(kws_front_end *front_end, const int16_t *x, unsigned blocks,
-                   const uint32_t *weights)
+void kws_filter(kws_front_end *front_end, const int16_t *x, unsigned blocks,
+                const uint32_t *weights)
 {
     for (unsigned c = 0; c < KWS_CHANNELS; c++) {
         const kws_band *band = &kws_bands[c];
@@ -149,7 +163,7 @@ static void filter(kws_front_end *front_end, const int16_t *x, unsigned blocks,
             KWS_READ_AGAIN(band);
             const int16_t *block = x + i * KWS_BLOCK;
             const int32_t a = band->pole[0], b = band->pole[1], before = re;
-            mean += block_mean(band, block, re, im, weights + 2 * i);
+            mean = block_mean(band, block, re, im, weights + 2 * i, mean);
             re = next_mode(re, a, im, -b, added(band->into[0], block) >> band->into_shift);
             im = next_mode(im, a, before, b, added(band->into[1], block) >> band->into_shift);
         }
@@ -221,7 +235,7 @@ static void condition(kws_front_end *front_end, unsigned c, int32_t *features)
     int64_t *slow = &front_end->slow[c * KWS_SLOW_COPIES];
     features += c;
     *features = on_grid(value);
-    for (int s = 0; s < KWS_SLOW_COPIES; s++) {
+    for (unsigned s = 0; s + 1 <= KWS_SLOW_COPIES; s++) {
         slow[s] = follow(slow[s], value, kws_slow_gains[s]);
         features += KWS_CHANNELS;
         *features = on_grid((int32_t)(slow[s] >> 31));
@@ -230,28 +244,34 @@ static void condition(kws_front_end *front_end, unsigned c, int32_t *features)
 
 void kws_front_end_reset(kws_front_end *front_end)
 {
-    memset(front_end, 0, sizeof *front_end);
+    memset(front_end->envelope, 0, KWS_CHANNELS * sizeof *front_end->envelope);
+    memset(front_end->slow, 0, KWS_CHANNELS * KWS_SLOW_COPIES * sizeof *front_end->slow);
+    memset(front_end->re, 0, KWS_CHANNELS * sizeof *front_end->re);
+    memset(front_end->im, 0, KWS_CHANNELS * sizeof *front_end->im);
+    memset(front_end->mean, 0, KWS_CHANNELS * sizeof *front_end->mean);
     for (unsigned c = 0; c < KWS_CHANNELS; c++)
         front_end->level[c] = (int64_t)KWS_START_LEVEL << 31;
+    front_end->last = 0;
+    front_end->filled = 0;
 }
 
 size_t kws_front_end_process(kws_front_end *front_end, const int16_t *pcm, size_t n,
-                             int32_t features[KWS_FEATURES], int *ready)
+                             int32_t *features, int *ready)
 {
     size_t used = 0;
     *ready = 0;
     if (n > (size_t)(KWS_FRAME_SAMPLES - front_end->filled))
         n = (size_t)(KWS_FRAME_SAMPLES - front_end->filled);
     while (used < n) {
-        uint32_t words[1 + CHUNK / 2]; /* pairs of samples; the last before the blocks is odd */
+        uint32_t words[1 + KWS_CHUNK / 2]; /* pairs of samples; the last before the blocks is odd */
         int16_t *x = (int16_t *)(void *)(words + 1);
         unsigned waiting = front_end->filled % KWS_BLOCK;
-        unsigned take = CHUNK - waiting < n - used ? CHUNK - waiting : (unsigned)(n - used);
+        unsigned take = KWS_CHUNK - waiting < n - used ? KWS_CHUNK - waiting : (unsigned)(n - used);
         unsigned blocks = (waiting + take) / KWS_BLOCK, whole = blocks * KWS_BLOCK;
         x[-1] = front_end->last;
         memcpy(x, front_end->block, waiting * sizeof *x);
         memcpy(x + waiting, pcm + used, take * sizeof *x);
-        filter(front_end, x, blocks, &kws_weights[front_end->filled / KWS_BLOCK * 2]);
+        KWS_FILTER(front_end, x, blocks, &kws_weights[front_end->filled / KWS_BLOCK * 2]);
         front_end->last = x[(int)whole - 1];
         memcpy(front_end->block, x + whole, (waiting + take - whole) * sizeof *x);
         front_end->filled = (uint16_t)(front_end->filled + take);

@@ -29,8 +29,8 @@ void kws_network_reset(kws_network *net)
     }
 }
 
-void kws_network_step(kws_network *net, const int32_t features[KWS_FEATURES],
-                      kws_sum logits[KWS_CLASSES])
+void kws_network_step(kws_network *net, const int32_t *features,
+                      kws_sum *logits)
 {
     kws_wire x[KWS_WIDTH], in[KWS_WIDEST];
     kws_sum out[KWS_WIDEST];

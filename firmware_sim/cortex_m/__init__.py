@@ -23,7 +23,7 @@ TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-size", "qemu-system-arm")
 STAGES = ("front_end", "network", "detector")
 # of kws_process; each calls the next
 CHAINS = (
-    ("kws_process", "kws_front_end_process", "filter", "block_mean"),
+    ("kws_process", "kws_front_end_process", "kws_filter", "block_mean"),
     ("kws_process", "kws_front_end_process", "condition", "root", "small_root"),
     ("kws_process", "kws_network_step", "affine"),
     ("kws_process", "kws_detector_step", "score", "power"),

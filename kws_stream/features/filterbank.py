@@ -36,6 +36,7 @@ from kws_stream.features.fixed_point import (
 # A step of all modes is one matrix product up to this many channels, and elementwise above.
 DENSE_CHANNELS = 40
 ROUND = np.float64(0.5)
+HALF_WEIGHT = np.int64(1 << WEIGHT_BITS - 1)
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -181,6 +182,7 @@ class Filterbank:
         weighted = halves.astype(np.int64)
         weighted *= self._weights
         mean = weighted[..., 0, :] + weighted[..., 1, :]
+        mean += HALF_WEIGHT
         mean >>= WEIGHT_BITS
         change = mean.sum(axis=-2)
         change -= state.smooth >> GAIN_BITS

@@ -55,7 +55,7 @@ class Channel:
             x = samples[at : at + 8]
             r = [self.rectified(self.output(x, n, last)) for n in range(8)]
             w = self.weights[at // 4 : at // 4 + 2]
-            mean += (w[0] * sum(r[:4]) + w[1] * sum(r[4:])) >> 32
+            mean += (w[0] * sum(r[:4]) + w[1] * sum(r[4:]) + 2**31) >> 32
             self.re, self.im = self.next_modes(x)
             last = x[-1]
         self.envelope += self.lowpass_gain * (mean - (self.envelope >> 31))

@@ -1,0 +1,139 @@
+"""A model as one blob of numbers, as the engine in C reads it (c/kws_engine.c, `lay_out`).
+
+Sections of numbers in the byte order of the machine, each filled up with zeros to 64 bytes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_sim.integers import INT32, IntegerLayer, IntegerNetwork
+from kws_stream.features.fixed_point import BLOCK, FixedBank, FixedConditioning
+
+MAGIC = 0x3153574B
+HEAD = 32
+ROW = 32  # rows of weights are as long as a multiple of this
+
+_BAND = np.dtype(
+    [
+        ("taps", np.int16, BLOCK),
+        ("odd", np.int16, BLOCK),
+        ("even", np.int16, BLOCK),
+        ("turn", np.int16, 2 * BLOCK),
+        ("into", np.int16, (2, BLOCK)),
+        ("pole", np.int32, 2),
+        ("before", np.int16),
+        ("tap_shift", np.uint8),
+        ("into_shift", np.uint8),
+    ],
+    align=True,
+)
+
+
+class DetectorFrames(NamedTuple):
+    """The detector's settings in frames and milliseconds; levels in 2^-24, one a class."""
+
+    window: int
+    warmup: int
+    refractory: int
+    frame_ms: int
+    onset_ms: int
+    thresholds: list[int]
+    rearms: list[int]
+
+
+def band_table(bank: FixedBank) -> NDArray[np.void]:
+    """The struct kws_band of every channel."""
+    table = np.zeros(bank.channels, _BAND)
+    taps = bank.taps
+    table["taps"] = taps
+    pairs = np.arange(BLOCK) ^ 1
+    table["odd"] = taps[:, pairs]
+    table["even"][:, 0] = taps[:, 0]
+    table["even"][:, 2:] = taps[:, 1 + pairs[: BLOCK - 2]]
+    table["turn"] = np.moveaxis(bank.turn, 0, 2).reshape(bank.channels, -1)
+    table["into"] = np.moveaxis(bank.into, 0, 1)
+    table["pole"] = bank.pole.T << 9
+    table["before"] = bank.before
+    table["tap_shift"] = bank.tap_shift
+    table["into_shift"] = bank.into_shift
+    return table
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def add(self, values: object, dtype: object) -> None:
+        data = np.ascontiguousarray(values, dtype=dtype).tobytes()  # type: ignore[call-overload]
+        self.parts.append(data + bytes(-len(data) % 64))
+
+
+def _limbs(layer: IntegerLayer, largest: int) -> int:
+    """15-bit parts of an input with which all sums over 8-bit weights fit 32 bits; 0 if none."""
+    if np.abs(layer.weight).max(initial=0) > 127:
+        return 0
+    weights = int(np.abs(layer.weight).sum(axis=0).max(initial=0))
+    if weights * largest <= INT32:
+        return 1
+    if weights * 2**15 <= INT32 and weights * (largest >> 15) + weights <= INT32:
+        return 2
+    return 0
+
+
+def _rows(to: _Writer, layer: IntegerLayer, largest: int) -> None:
+    n_in, n_out = layer.weight.shape
+    stride, limbs = -(-n_out // ROW) * ROW, _limbs(layer, largest)
+    to.add([n_in, n_out, stride, layer.gain, limbs, 0, 0, 0], np.int64)
+    weight = np.zeros((n_in, stride), np.int8 if limbs else np.int32)
+    weight[:, :n_out] = layer.weight
+    to.add(weight, weight.dtype)
+    to.add(layer.bias, np.int64)
+
+
+def fits(network: IntegerNetwork) -> bool:
+    """Whether the wires of a network fit the engine's 32 bits."""
+    return network.largest_wire <= INT32 and network.largest_sum < 2**62
+
+
+def model_blob(
+    bank: FixedBank,
+    conditioning: FixedConditioning,
+    network: IntegerNetwork,
+    detector: DetectorFrames,
+) -> bytes:
+    """The blob of a model whose network `fits`."""
+    n_features, width = network.pre.weight.shape
+    cells = [len(block.alpha) for block in network.blocks]
+    classes = len(detector.thresholds)
+    widest = -(-max(n_features, width, classes, *cells, 1) // ROW) * ROW
+    head = [
+        *(MAGIC, 0, n_features, width, len(cells), sum(cells), classes, bank.channels),
+        *(len(conditioning.slow_gains), bank.frame_samples, widest, network.logit_fraction),
+        *(int(bank.half_wave), bank.lowpass_gain, conditioning.agc_gain),
+        *(conditioning.start_level, conditioning.root_offset, conditioning.step_shift),
+        *(conditioning.feature_max, conditioning.floor, conditioning.offset),
+        *(detector.window, detector.warmup, detector.refractory),
+        *(detector.frame_ms, detector.onset_ms, _BAND.itemsize),
+    ]
+    to = _Writer()
+    to.add(head + [0] * (HEAD - len(head)), np.int64)
+    to.add(band_table(bank), _BAND)
+    to.add(bank.weights, np.uint32)
+    to.add(conditioning.slow_gains, np.int32)
+    to.add(detector.thresholds, np.uint32)
+    to.add(detector.rearms, np.uint32)
+    largest = network.largest_wire
+    _rows(to, network.pre, conditioning.feature_max)
+    for block in network.blocks:
+        _rows(to, block.candidate, largest)
+        _rows(to, block.post, int(block.alpha.max(initial=0)))
+        to.add(block.beta1, np.int64)
+        to.add(block.beta2, np.int64)
+        to.add(block.alpha, np.int32)
+        to.add(block.initial, np.uint8)
+    _rows(to, network.classifier, largest)
+    blob = bytearray(b"".join(to.parts))
+    blob[8:16] = np.int64(len(blob)).tobytes()
+    return bytes(blob)

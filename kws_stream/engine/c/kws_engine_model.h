@@ -1,0 +1,48 @@
+/* The model that the macros of kws_runtime.h read, and the network's part of it. */
+#ifndef KWS_ENGINE_MODEL_H
+#define KWS_ENGINE_MODEL_H
+
+#include "kws.h"
+#include "kws_engine.h"
+
+#define KWS_BLOB_MAGIC 0x3153574b /* KWS1, little-endian */
+
+/* out = (in . weight) gain + bias. Rows of weights are n_out wide and `stride` apart. */
+typedef struct {
+    const int8_t *narrow;  /* or NULL */
+    const int32_t *wide;   /* or NULL */
+    const int64_t *bias;
+    int64_t gain;
+    uint32_t n_in, n_out, stride;
+    uint32_t limbs;        /* 15-bit parts of an input whose sums fit 32 bits; 0: none do */
+} kws_rows;
+
+typedef struct {
+    kws_rows candidate, post;
+    const int64_t *beta1, *beta2;
+    const int32_t *alpha;
+    const uint8_t *initial;
+    uint32_t cells;
+} kws_stage;
+
+void kws_filter_best(kws_front_end *front_end, const int16_t *x, unsigned blocks,
+                     const uint32_t *weights);
+
+struct kws_runtime {
+    uint32_t features, width, blocks, cells, classes, channels, slow_copies, frame_samples;
+    uint32_t widest;
+    int32_t logit_fraction, half_wave, lowpass_gain, agc_gain, start_level, root_offset;
+    int32_t step_shift, half_step, feature_max;
+    uint32_t floor;
+    uint64_t offset;
+    uint32_t window;
+    int64_t warmup, refractory, frame_ms, onset_ms;
+    const kws_band *bands;
+    const uint32_t *weights;
+    const int32_t *slow_gains;
+    uint32_t *thresholds, *rearms;
+    kws_rows pre, classifier;
+    kws_stage *stages;
+};
+
+#endif
