@@ -53,9 +53,7 @@ def _largest_sums(weight: Integers, largest: list[int]) -> list[int]:
     if int(sizes.sum(axis=0).max(initial=0)) * most < 2**62:
         sums: list[int] = (np.array(largest, np.int64) @ sizes).tolist()
         return sums
-    return [
-        sum(w * x for w, x in zip(column, largest, strict=True)) for column in sizes.T.tolist()
-    ]
+    return [sum(w * x for w, x in zip(column, largest, strict=True)) for column in sizes.T.tolist()]
 
 
 @dataclass(frozen=True, eq=False)

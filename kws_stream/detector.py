@@ -101,6 +101,12 @@ def _scores(sums: Sequence[int], count: int) -> list[float]:
 _SCORE_UNIT = 2.0**-SCORE_BITS
 
 
+def score_code(score: float) -> int:
+    """The least score, in units of 2^-24, that is not below this one; none reaches infinity."""
+    never = 1 << (SCORE_BITS + 1)
+    return never if math.isinf(score) else math.ceil(score * (1 << SCORE_BITS))
+
+
 def softmax(logits: Sequence[float]) -> list[float]:
     """Posteriors of logits: multiples of 2^-24, within 2^-20 of softmax in real numbers."""
     return _scores(logit_codes(np.array([logits], np.float64))[0], 1)
@@ -209,6 +215,31 @@ class Detector:
         pairs = zip(self._classes, self._thresholds, strict=True)
         return {name: float(value) for name, value in pairs if value <= 1}
 
+    @property
+    def frames_of_settings(self) -> tuple[int, int, int]:
+        """The window, the warm-up and the refractory time, in frames."""
+        return self._window, self._warmup, self._refractory
+
+    @property
+    def level_codes(self) -> list[tuple[int, int, int]]:
+        """Of every keyword its class, its threshold and re-arming level: the least scores, in
+        units of 2^-24, that are not below them."""
+        return [
+            (index, score_code(self._thresholds[index]), score_code(level))
+            for index, level in self._rearm
+        ]
+
+    def event(self, keyword: int, frame: int, low: int, score: float, index: int) -> WakeEvent:
+        """The event of a class that fired at `frame`, its score low for the last time at `low`."""
+        start_s = low * self._frame_s - self._settings.onset_s
+        return WakeEvent(
+            keyword=self._classes[keyword],
+            time_s=round(frame * self._frame_s, 6),
+            score=score,
+            start_s=round(max(0.0, start_s), 6),
+            index=index,
+        )
+
     def reset(self) -> None:
         """Back to the start: equal to a new object in every bit."""
         classes = len(self._classes)
@@ -288,14 +319,7 @@ class Detector:
         )
 
     def _fire(self, keyword: int, score: float) -> WakeEvent:
-        start_s = self._low[keyword] * self._frame_s - self._settings.onset_s
-        event = WakeEvent(
-            keyword=self._classes[keyword],
-            time_s=round(self._frames * self._frame_s, 6),
-            score=score,
-            start_s=round(max(0.0, start_s), 6),
-            index=self._events,
-        )
+        event = self.event(keyword, self._frames, self._low[keyword], score, self._events)
         self._events += 1
         self._fired[keyword] = self._frames
         return event

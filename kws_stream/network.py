@@ -82,6 +82,22 @@ class Network:
         """A stream that starts from the initial state."""
         return NetworkStream(self)
 
+    def trace_of(self, features: FloatArray, bits: Sequence[BoolArray]) -> Trace:
+        """The trace of frames (T, n_features) on the grid in which the cells had these bits.
+
+        bits: (T, d) of every block, as somebody else, the engine in C, has found them.
+        """
+        x, h = features, None
+        inputs, candidates, states = [], [], []
+        for index, (_, _, alpha) in enumerate(self._cells):
+            x, c = self._layers.stage(index, x, h)
+            h = bits[index] * alpha
+            inputs.append(x)
+            candidates.append(c)
+            states.append(h)
+        logits = self._layers.stage(len(self._cells), x, h)[1]
+        return Trace(logits, inputs, candidates, states, list(bits))
+
     def _checked(self, features: ArrayLike) -> FloatArray:
         try:
             given = np.asarray(features)

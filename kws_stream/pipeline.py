@@ -9,7 +9,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from kws_stream import features, packs
 from kws_stream.audio import AudioSource, FileSource, MicrophoneSource, to_int16
-from kws_stream.detector import Detector, DetectorSettings, WakeEvent, softmax
+from kws_stream.detector import Detector, DetectorSettings, WakeEvent
+from kws_stream.engine.compiled import CompiledStages, compiled_stages
+from kws_stream.engine.stages import NumpyStages, Observation
 from kws_stream.errors import PackError, ParameterError
 from kws_stream.events import EventStream, Listener
 from kws_stream.network import Trace
 from kws_stream.parameters import BoolArray
-from kws_stream.power import Activity, PowerEstimate
+from kws_stream.power import PowerEstimate
 from kws_stream.power.activity import GROUP_FRAMES
+
+__all__ = ["KeywordSpotter", "Observation", "Source", "blocks_of"]
 
 Array = NDArray[np.float64]
 
@@ -33,16 +37,6 @@ PIECE_SAMPLES = 32_000
 
 Source = AudioSource | str | Path | Iterable[ArrayLike] | None
 """What can be listened to: a source, the path of a file, blocks of pcm; None: the microphone."""
-
-
-@dataclass(eq=False, slots=True)  # not frozen: one is made every frame
-class Observation:
-    """All that happened in t frames: features (t, n), the trace, smoothed scores (t, K), events."""
-
-    features: Array
-    trace: Trace
-    smoothed: Array
-    events: list[WakeEvent]
 
 
 def blocks_of(source: Source) -> Iterator[ArrayLike]:
@@ -99,22 +93,22 @@ class KeywordSpotter:
             else:
                 settings = replace(settings, threshold=threshold, thresholds={})
                 self._detector = Detector(settings, self.classes, self.pack.keywords, self.frame_s)
-        self._stream = network.stream()
-        self._activity = Activity(network.parameters)
-        self.reset()
+        compiled = compiled_stages(self._front_end.settings, network, self._detector)
+        self._stages: CompiledStages | NumpyStages = compiled or NumpyStages(
+            self._front_end, network, self._detector
+        )
 
     def reset(self, *, keep_power: bool = False) -> None:
         """Back to the start: equal to a new object in every bit.
 
         keep_power: but `power` goes on, for one figure over several streams.
         """
-        self._front_end.reset()
-        self._stream.reset()
-        self._detector.reset()
-        if not keep_power:
-            self._activity.reset()
-        self._last_logits: Array | None = None
-        self.frames = 0
+        self._stages.reset(keep_power=keep_power)
+
+    @property
+    def frames(self) -> int:
+        """Whole frames heard since the start."""
+        return self._stages.frames
 
     def process(self, pcm: ArrayLike) -> list[WakeEvent]:
         """Events that these samples complete; any length, also none, and any split of a stream.
@@ -126,40 +120,22 @@ class KeywordSpotter:
         samples = to_int16(pcm)
         events: list[WakeEvent] = []
         for at in range(0, len(samples), PIECE_SAMPLES):
-            events += self._advance(samples[at : at + PIECE_SAMPLES])[1]
+            events += self._stages.process(samples[at : at + PIECE_SAMPLES])
         return events
 
     def trace(self, pcm: ArrayLike) -> list[Trace]:
         """As `process`, but gives what every wire did, in consecutive pieces."""
         samples = to_int16(pcm)
         pieces = range(0, len(samples), PIECE_SAMPLES)
-        traces = [self._advance(samples[at : at + PIECE_SAMPLES])[0] for at in pieces]
+        traces = [self._stages.trace(samples[at : at + PIECE_SAMPLES]) for at in pieces]
         return [trace for trace in traces if trace is not None]
 
     def observe(self, pcm: ArrayLike) -> list[Observation]:
         """As `process`, but gives all that can be seen on the way, in consecutive pieces."""
         samples = to_int16(pcm)
-        seen = []
-        for at in range(0, len(samples), PIECE_SAMPLES):
-            frames = self._front_end.process_codes(samples[at : at + PIECE_SAMPLES])
-            if len(frames):
-                smoothed: list[list[float]] = []
-                trace, events = self._judge(frames, smoothed)
-                seen.append(Observation(frames, trace, np.array(smoothed), events))
-        return seen
-
-    def _advance(self, samples: NDArray[np.int16]) -> tuple[Trace | None, list[WakeEvent]]:
-        frames = self._front_end.process_codes(samples)
-        return self._judge(frames) if len(frames) else (None, [])
-
-    def _judge(
-        self, frames: Array, smoothed: list[list[float]] | None = None
-    ) -> tuple[Trace, list[WakeEvent]]:
-        trace = self._stream.advance_trusted(frames)
-        self._activity.add(trace)
-        self._last_logits = trace.logits[-1]
-        self.frames += len(frames)
-        return trace, self._detector.process(trace.logits, smoothed)
+        pieces = range(0, len(samples), PIECE_SAMPLES)
+        seen = [self._stages.observe(samples[at : at + PIECE_SAMPLES]) for at in pieces]
+        return [each for each in seen if each is not None]
 
     def events(self, source: Source | AsyncIterable[ArrayLike] = None) -> EventStream[WakeEvent]:
         """Events of a source as they come, for `for` and for `async for`.
@@ -195,28 +171,29 @@ class KeywordSpotter:
     @property
     def scores(self) -> Array:
         """Posteriors (K,) of the last frame, not smoothed; uniform before the first."""
-        if self._last_logits is None:
+        scores = self._stages.scores
+        if scores is None:
             return np.full(len(self.classes), 1 / len(self.classes))
-        return np.array(softmax(self._last_logits.tolist()))
+        return np.array(scores)
 
     @property
     def smoothed_scores(self) -> Array:
         """Scores (K,) that the detector compared last."""
-        return np.array(self._detector.smoothed)
+        return np.array(self._stages.smoothed)
 
     @property
     def thresholds(self) -> dict[str, float]:
         """The threshold of every keyword."""
-        return self._detector.thresholds
+        return self._stages.thresholds
 
     def set_thresholds(self, thresholds: Mapping[str, float]) -> None:
         """Other thresholds for some keywords, from the next frame on; errors as of the class."""
-        self._detector.set_thresholds(thresholds)
+        self._stages.set_thresholds(thresholds)
 
     @property
     def bits(self) -> list[BoolArray]:
         """The state bits (d,) of every block after the last frame."""
-        return self._stream.bits
+        return self._stages.bits
 
     @property
     def time_s(self) -> float:
@@ -225,9 +202,9 @@ class KeywordSpotter:
 
     def power(self) -> PowerEstimate:
         """What the chip would have spent on the run so far: as `kws_stream.power.estimate`."""
-        return self._activity.estimate(self.pack.network, frame_s=self.frame_s)
+        return self._stages.power(self.frame_s)
 
     def recent_power(self, seconds: float = 1.0) -> PowerEstimate:
         """As `power`, for about the last seconds; what it remembers is 128 frames."""
         frames = round(min(max(1.0, seconds / self.frame_s), GROUP_FRAMES))
-        return self._activity.recent(self.pack.network, frames, frame_s=self.frame_s)
+        return self._stages.recent_power(frames, self.frame_s)

@@ -34,15 +34,16 @@ ALLOWED: dict[str, set[str]] = {
     "network": BASE | {"layers", "bmru"},
     "packs": CORE,
     "events": BASE,
-    "pipeline": CORE | {"events"},
-    "live": CORE | {"events", "pipeline"},
+    "engine": BASE | STAGES | {"network", "firmware_sim"},
+    "pipeline": CORE | {"events", "engine"},
+    "live": CORE | {"events", "engine", "pipeline"},
     "evaluation": CORE | {"pipeline", "workers"},
     "spice": CORE,
     "training": CORE | {"pipeline", "evaluation", "workers"},
     "studies": CORE | {"pipeline", "evaluation", "training", "workers"},
     "integrations": CORE | {"events", "pipeline", "live"},
     "cli": CORE
-    | {"events", "pipeline", "live", "evaluation", "training", "integrations", "spice"}
+    | {"engine", "events", "pipeline", "live", "evaluation", "training", "integrations", "spice"}
     | {"firmware_sim", "workers", "studies"},
     "__main__": {"cli"},
     "__init__": set(),

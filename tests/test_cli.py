@@ -11,7 +11,7 @@ import soundfile
 from click.testing import CliRunner
 
 import kws_stream
-from kws_stream import KeywordSpotter, packs
+from kws_stream import KeywordSpotter, engine, packs
 from kws_stream.cli import main
 from kws_stream.power import Activity
 from tests.pack_factory import build_pack, replace_file
@@ -70,7 +70,8 @@ def sentence(result) -> str:
 
 
 def test_version():
-    assert run("--version").stdout == f"kws-stream, version {kws_stream.__version__}\n"
+    wanted = f"kws-stream, version {kws_stream.__version__} (engine: {engine.kind})\n"
+    assert run("--version").stdout == wanted
 
 
 def test_detect_prints_a_line_for_each_event(pack, sound):

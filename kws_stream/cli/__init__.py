@@ -9,6 +9,14 @@ from kws_stream.cli.group import CommandLine
 from kws_stream.cli.options import json_option, model_option, power_figure_option, power_option
 
 
+def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from kws_stream import engine
+
+        click.echo(f"kws-stream, version {__version__} (engine: {engine.kind})")
+        context.exit()
+
+
 @click.group(
     cls=CommandLine,
     invoke_without_command=True,
@@ -37,7 +45,14 @@ from kws_stream.cli.options import json_option, model_option, power_figure_optio
         "chip": "kws_stream.cli.chip",
     },
 )
-@click.version_option(__version__, prog_name="kws-stream")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and which engine runs, and exit.",
+)
 @power_option("Print the power that MODEL takes for the packaged recording.")
 @model_option("yes-4", "Model for --power-report.")
 @json_option("Print --power-report as one JSON object.")

@@ -32,15 +32,12 @@ _BAND = np.dtype(
 
 
 class DetectorFrames(NamedTuple):
-    """The detector's settings in frames and milliseconds; levels in 2^-24, one a class."""
+    """The detector's settings in frames; thresholds are set in a running engine."""
 
+    classes: int
     window: int
     warmup: int
     refractory: int
-    frame_ms: int
-    onset_ms: int
-    thresholds: list[int]
-    rearms: list[int]
 
 
 def band_table(bank: FixedBank) -> NDArray[np.void]:
@@ -106,7 +103,7 @@ def model_blob(
     """The blob of a model whose network `fits`."""
     n_features, width = network.pre.weight.shape
     cells = [len(block.alpha) for block in network.blocks]
-    classes = len(detector.thresholds)
+    classes = detector.classes
     widest = -(-max(n_features, width, classes, *cells, 1) // ROW) * ROW
     head = [
         *(MAGIC, 0, n_features, width, len(cells), sum(cells), classes, bank.channels),
@@ -115,15 +112,13 @@ def model_blob(
         *(conditioning.start_level, conditioning.root_offset, conditioning.step_shift),
         *(conditioning.feature_max, conditioning.floor, conditioning.offset),
         *(detector.window, detector.warmup, detector.refractory),
-        *(detector.frame_ms, detector.onset_ms, _BAND.itemsize),
+        *(0, 0, _BAND.itemsize),
     ]
     to = _Writer()
     to.add(head + [0] * (HEAD - len(head)), np.int64)
     to.add(band_table(bank), _BAND)
     to.add(bank.weights, np.uint32)
     to.add(conditioning.slow_gains, np.int32)
-    to.add(detector.thresholds, np.uint32)
-    to.add(detector.rearms, np.uint32)
     largest = network.largest_wire
     _rows(to, network.pre, conditioning.feature_max)
     for block in network.blocks:

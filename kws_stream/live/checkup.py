@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream import __version__, packs
+from kws_stream import __version__, engine, packs
 from kws_stream.audio import MicrophoneSource, list_devices, to_float32
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DeviceError, KwsStreamError
@@ -59,6 +59,14 @@ def _versions() -> Iterator[Finding]:
     yield Finding(
         "Python", "good", f"{platform.python_version()} on {system}, kws-stream {__version__}"
     )
+    if engine.kind == "c":
+        yield Finding("engine", "good", "in C")
+    else:
+        advice = (
+            "It is slower and gives the same results. Unset KWS_STREAM_ENGINE if it is set; else "
+            "install kws-stream again where a C compiler is, or from a wheel for this system."
+        )
+        yield Finding("engine", "note", "in NumPy", advice)
     versions = {name: _version(name) for name in PACKAGES}
     missing = [name for name, version in versions.items() if version is None]
     listed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)

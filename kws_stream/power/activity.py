@@ -90,6 +90,16 @@ class Activity:
             totals = totals + self._sums(self._rows())
         return self._power(totals, self.frames, unit_na, frame_s)
 
+    def estimate_sums(
+        self, sums: FloatArray, frames: int, unit_na: float = 1.0, *, frame_s: float = FRAME_S
+    ) -> PowerEstimate:
+        """As `estimate`, from sums over `frames` frames that somebody else has made.
+
+        sums: the rectified inputs of every block, its candidates, its state currents, and the
+        classifier's input above and below 0, in this order.
+        """
+        return self._power(sums, frames, unit_na, frame_s)
+
     def recent(
         self, net: "Network", frames: int = 100, unit_na: float = 1.0, *, frame_s: float = FRAME_S
     ) -> PowerEstimate:

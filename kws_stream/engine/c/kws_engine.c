@@ -146,8 +146,6 @@ static size_t lay_out(char *memory, const void *blob, engine **made)
         m->bands = numbers(&from, channels, sizeof(kws_band));
         m->weights = numbers(&from, m->frame_samples / 4, 4);
         m->slow_gains = numbers(&from, slow, 4);
-        memcpy(thresholds, numbers(&from, classes, 4), classes * 4);
-        memcpy(rearms, numbers(&from, classes, 4), classes * 4);
         m->thresholds = thresholds;
         m->rearms = rearms;
         read_rows(&from, &m->pre);
@@ -181,7 +179,15 @@ void kws_engine_init(void *memory, const void *blob)
 {
     engine *self;
     lay_out(memory, blob, &self);
+    for (unsigned k = 0; k < self->model.classes; k++)
+        kws_engine_threshold(memory, k, UINT32_MAX, 0);
     kws_engine_reset(memory, 0);
+}
+
+void kws_engine_adopt(void *memory, const void *blob)
+{
+    engine *self;
+    lay_out(memory, blob, &self);
 }
 
 void kws_engine_reset(void *memory, int keep_power)
@@ -353,11 +359,11 @@ size_t kws_engine_process(void *memory, const int16_t *pcm, size_t n,
             continue;
         memcpy(self->recent_features + (size_t)self->recent_at * m->features, self->features,
                m->features * sizeof *self->features);
+        think(self, self->features);
         memcpy(self->recent_bits + (size_t)self->recent_at * m->cells, self->bits, m->cells);
         self->recent_at = (self->recent_at + 1) % RECENT;
         if (self->recent_frames < RECENT)
             self->recent_frames++;
-        think(self, self->features);
         self->frames++;
         self->power_frames++;
         const int fired = kws_detector_step(&self->detector, self->logits, &event);
@@ -415,17 +421,17 @@ int64_t kws_engine_power(const void *memory, int64_t *inputs, int64_t *candidate
     return self->power_frames;
 }
 
-int kws_engine_recent(const void *memory, int32_t *features, uint8_t *before)
+int kws_engine_recent(const void *memory, int32_t *features, uint8_t *bits)
 {
     const engine *self = memory;
     const struct kws_runtime *m = &self->model;
     const unsigned n = self->recent_frames;
     const unsigned first = (self->recent_at + RECENT - n) % RECENT;
-    for (unsigned i = 0; i < n; i++)
-        memcpy(features + (size_t)i * m->features,
-               self->recent_features + (size_t)((first + i) % RECENT) * m->features,
+    for (unsigned i = 0; i < n; i++) {
+        const size_t row = (first + i) % RECENT;
+        memcpy(features + (size_t)i * m->features, self->recent_features + row * m->features,
                m->features * sizeof *features);
-    if (n > 0)
-        memcpy(before, self->recent_bits + (size_t)first * m->cells, m->cells);
+        memcpy(bits + (size_t)i * m->cells, self->recent_bits + row * m->cells, m->cells);
+    }
     return (int)n;
 }

@@ -37,6 +37,9 @@ size_t kws_engine_bytes(const void *blob, size_t size);
 /* Makes an engine in memory, aligned to 64 bytes; it keeps a pointer to the blob, aligned too. */
 void kws_engine_init(void *memory, const void *blob);
 
+/* For memory that holds the copy of an engine of this blob: makes the copy one that runs. */
+void kws_engine_adopt(void *memory, const void *blob);
+
 /* Back to the start; the sums for power go on if keep_power is not 0. */
 void kws_engine_reset(void *memory, int keep_power);
 
@@ -56,8 +59,7 @@ void kws_engine_last(const void *memory, int64_t *logits, uint32_t *scores, uint
 int64_t kws_engine_power(const void *memory, int64_t *inputs, int64_t *candidates, int64_t *on,
                          int64_t *above, int64_t *below);
 
-/* Features and bits of the last frames (128 at most), the oldest first, and the bits before them;
- * returns how many frames. */
-int kws_engine_recent(const void *memory, int32_t *features, uint8_t *before);
+/* Features and bits of the last frames (128 at most), the oldest first; returns how many. */
+int kws_engine_recent(const void *memory, int32_t *features, uint8_t *bits);
 
 #endif

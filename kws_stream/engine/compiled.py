@@ -1,0 +1,278 @@
+"""All stages of a stream in C, one call a block (c/kws_engine.h): the bits of `NumpyStages`."""
+
+from collections.abc import Mapping
+from itertools import accumulate, pairwise
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_sim.integers import IntegerNetwork, integer_network
+from kws_stream import engine
+from kws_stream.detector import LOGIT_BITS, SCORE_BITS, Detector, WakeEvent, score_codes
+from kws_stream.engine.blob import DetectorFrames, fits, model_blob
+from kws_stream.engine.stages import Observation
+from kws_stream.errors import ParameterError
+from kws_stream.features import FeatureSettings, fixed_front_end
+from kws_stream.network import Network, Trace
+from kws_stream.parameters import BoolArray, NetworkParameters
+from kws_stream.power import Activity, PowerEstimate, estimate
+
+Array = NDArray[np.float64]
+
+MOST_FRAMES = 2**31 - 1
+MOST_EVENTS = 16  # that one call gives; the next call goes on behind them
+MOST_WINDOW = 2**15 - 1  # frames, of the detector's counters
+ALIGNMENT = 64
+
+_networks: WeakKeyDictionary[NetworkParameters, IntegerNetwork | None] = WeakKeyDictionary()
+
+
+def _integers(network: Network) -> IntegerNetwork | None:
+    """The network in integers, or None if the engine has no room for it; made once a network."""
+    parameters = network.parameters
+    if parameters not in _networks:
+        try:
+            found = integer_network(parameters) if network.exactness.exact else None
+        except ParameterError:
+            found = None
+        _networks[parameters] = found if found is not None and fits(found) else None
+    return _networks[parameters]
+
+
+def compiled_stages(
+    settings: FeatureSettings, network: Network, detector: Detector
+) -> "CompiledStages | None":
+    """The stages in C; None where there is no engine in C or it has no room for the model.
+
+    A mel front end, a network without a proof and a window of more than 32767 frames run in NumPy.
+    """
+    if engine.library is None or settings.kind != "analog":
+        return None
+    integers = _integers(network)
+    window, warmup, refractory = detector.frames_of_settings
+    if integers is None or window > MOST_WINDOW:
+        return None
+    if max(integers.classifier.bounds) * 2 * window >= 2**62:
+        return None
+    frames = DetectorFrames(network.parameters.n_classes, window, warmup, refractory)
+    blob = model_blob(*fixed_front_end(settings), integers, frames)
+    return CompiledStages(blob, settings, network, detector)
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    whole = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % ALIGNMENT
+    return whole[start : start + size]
+
+
+class CompiledStages:
+    """Front end, network, detector and power of one stream, in a piece of memory of the engine's.
+
+    detector: holds settings and thresholds, and makes events; it hears nothing.
+    """
+
+    kind = "c"
+
+    def __init__(
+        self, blob: bytes, settings: FeatureSettings, network: Network, detector: Detector
+    ) -> None:
+        self._settings = settings
+        self._network = network
+        self._detector = detector
+        cells = [block.cells for block in network.parameters.blocks]
+        self._cells: list[int] = [0, *accumulate(cells)]  # where each block's begin
+        self._blob = _aligned(len(blob))
+        self._blob[:] = np.frombuffer(blob, np.uint8)
+        self._begin(None)
+        self.set_thresholds({})
+        self.reset()
+
+    def _begin(self, image: NDArray[np.uint8] | None) -> None:
+        """Makes the engine, or goes on with the copy of another's memory."""
+        ffi, lib = engine.library.ffi, engine.library.lib
+        self._ffi, self._lib = ffi, lib
+        blob = ffi.cast("void *", self._blob.ctypes.data)
+        size = lib.kws_engine_bytes(blob, len(self._blob))
+        assert size, "blob and engine are of different versions"
+        self._memory = _aligned(size)
+        self._at = ffi.cast("void *", self._memory.ctypes.data)
+        if image is None:
+            lib.kws_engine_init(self._at, blob)
+        else:
+            self._memory[:] = image
+            lib.kws_engine_adopt(self._at, blob)
+        self._events = ffi.new("kws_engine_event[]", MOST_EVENTS)
+        self._counts = ffi.new("size_t[2]")
+        self._frames_out, self._events_out = self._counts, self._counts + 1
+        self._no_rows = ffi.new("kws_engine_rows *")
+        self._process = lib.kws_engine_process
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, also in another process: the engine's memory, without its addresses."""
+        foreign = ("_ffi", "_lib", "_at", "_events", "_counts", "_frames_out", "_events_out")
+        left_out = {*foreign, "_no_rows", "_process"}
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        blob, self._blob = self._blob, _aligned(len(self._blob))
+        self._blob[:] = blob
+        self._begin(self._memory)
+
+    def reset(self, *, keep_power: bool = False) -> None:
+        self._lib.kws_engine_reset(self._at, keep_power)
+        self.frames = 0
+
+    def process(self, codes: NDArray[np.int16]) -> list[WakeEvent]:
+        """Events of the next 16-bit samples (n,)."""
+        return self._listen(codes, self._no_rows, MOST_FRAMES)
+
+    def _listen(self, codes: NDArray[np.int16], rows: Any, most: int) -> list[WakeEvent]:
+        left = len(codes)
+        if not left:
+            return []
+        samples = self._ffi.from_buffer("int16_t[]", np.ascontiguousarray(codes))
+        events: list[WakeEvent] = []
+        counts, at = self._counts, 0
+        while True:
+            used = self._process(
+                *(self._at, samples + at, left, rows, most, self._frames_out),
+                *(self._events, MOST_EVENTS, self._events_out),
+            )
+            self.frames += counts[0]
+            for i in range(counts[1]):
+                found = self._events[i]
+                score = found.score * 2.0**-SCORE_BITS
+                events.append(
+                    self._detector.event(found.keyword, found.frame, found.low, score, found.index)
+                )
+            left -= used
+            if not left:
+                return events
+            at += used
+            if rows != self._no_rows:
+                self._advance(rows, counts[0])
+
+    def _advance(self, rows: Any, frames: int) -> None:
+        """The rows behind those that a call has filled."""
+        parameters = self._network.parameters
+        rows.features += frames * parameters.n_features
+        rows.scores += frames * parameters.n_classes
+        rows.bits += frames * self._cells[-1]
+
+    def trace(self, codes: NDArray[np.int16]) -> Trace | None:
+        """As `process`, but the trace of the frames that are complete; None if none is."""
+        seen = self.observe(codes)
+        return None if seen is None else seen.trace
+
+    def observe(self, codes: NDArray[np.int16]) -> Observation | None:
+        """As `process`, but all there is to see; None if no frame is complete.
+
+        The wires come from the network in NumPy, on the engine's features: the same bits.
+        """
+        parameters = self._network.parameters
+        heard = self.frames
+        most = len(codes) // round(self._settings.frame_s * 16_000) + 1
+        features = np.empty((most, parameters.n_features), np.int32)
+        scores = np.empty((most, parameters.n_classes), np.uint32)
+        rows = self._ffi.new("kws_engine_rows *")
+        rows.features = self._ffi.cast("int32_t *", features.ctypes.data)
+        rows.scores = self._ffi.cast("uint32_t *", scores.ctypes.data)
+        bits = np.empty((most, self._cells[-1]), np.uint8)
+        rows.bits = self._ffi.cast("uint8_t *", bits.ctypes.data)
+        events = self._listen(codes, rows, most)
+        count = self.frames - heard
+        if not count:
+            return None
+        frames: Array = np.multiply(features[:count], self._settings.step, dtype=np.float64)
+        trace = self._network.trace_of(frames, self._split(bits[:count]))
+        smoothed: Array = np.multiply(scores[:count], 2.0**-SCORE_BITS, dtype=np.float64)
+        return Observation(frames, trace, smoothed, events)
+
+    @property
+    def scores(self) -> list[float] | None:
+        """Posteriors (K,) of the last frame, not smoothed; None before the first."""
+        if not self.frames:
+            return None
+        logits = np.empty(self._network.parameters.n_classes, np.int64)
+        self._lib.kws_engine_last(self._at, self._pointer(logits), self._ffi.NULL, self._ffi.NULL)
+        exponent = self._integers().classifier.exponent + LOGIT_BITS
+        codes = [c << exponent if exponent >= 0 else c >> -exponent for c in logits.tolist()]
+        return [code * 2.0**-SCORE_BITS for code in score_codes(codes, 1)]
+
+    @property
+    def smoothed(self) -> list[float]:
+        if not self.frames:
+            return self._detector.smoothed
+        scores = np.empty(self._network.parameters.n_classes, np.uint32)
+        pointer = self._ffi.cast("uint32_t *", scores.ctypes.data)
+        self._lib.kws_engine_last(self._at, self._ffi.NULL, pointer, self._ffi.NULL)
+        smoothed: list[float] = (scores * 2.0**-SCORE_BITS).tolist()
+        return smoothed
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        return self._detector.thresholds
+
+    def set_thresholds(self, thresholds: Mapping[str, float]) -> None:
+        self._detector.set_thresholds(thresholds)
+        for index, threshold, rearm in self._detector.level_codes:
+            self._lib.kws_engine_threshold(self._at, index, threshold, rearm)
+
+    @property
+    def bits(self) -> list[BoolArray]:
+        bits = np.empty(self._cells[-1], np.uint8)
+        pointer = self._ffi.cast("uint8_t *", bits.ctypes.data)
+        self._lib.kws_engine_last(self._at, self._ffi.NULL, self._ffi.NULL, pointer)
+        return self._split(bits)
+
+    def power(self, frame_s: float) -> PowerEstimate:
+        parameters, integers = self._network.parameters, self._integers()
+        blocks = parameters.blocks
+        sizes = [len(blocks) * parameters.width, sum(b.cells for b in blocks)]
+        sums = [np.zeros(max(1, n), np.int64) for n in (*sizes, sizes[1], *2 * [parameters.width])]
+        frames = self._lib.kws_engine_power(self._at, *map(self._pointer, sums))
+        activity = Activity(parameters)
+        if not blocks:
+            return activity.estimate_sums(np.zeros(0), frames, frame_s=frame_s)
+        wire = integers.pre.exponent
+        exponents = np.repeat(
+            [b.candidate.exponent for b in integers.blocks], [b.cells for b in blocks]
+        )
+        alpha = np.concatenate([b.alpha for b in blocks])
+        currents = [
+            *(np.ldexp(sums[0].astype(float), wire), np.ldexp(sums[1].astype(float), exponents)),
+            *(sums[2] * alpha, np.ldexp(sums[3].astype(float), wire)),
+            np.ldexp(sums[4].astype(float), wire),
+        ]
+        return activity.estimate_sums(np.concatenate(currents), frames, frame_s=frame_s)
+
+    def recent_power(self, frames: int, frame_s: float) -> PowerEstimate:
+        parameters = self._network.parameters
+        features = np.empty((128, parameters.n_features), np.int32)
+        bits = np.empty((128, self._cells[-1]), np.uint8)
+        count = self._lib.kws_engine_recent(
+            self._at,
+            self._ffi.cast("int32_t *", features.ctypes.data),
+            self._ffi.cast("uint8_t *", bits.ctypes.data),
+        )
+        last = slice(max(0, count - frames), count)
+        trace = self._network.trace_of(
+            np.multiply(features[last], self._settings.step, dtype=np.float64),
+            self._split(bits[last]),
+        )
+        return estimate(self._network, trace, frame_s=frame_s)
+
+    def _integers(self) -> IntegerNetwork:
+        integers = _integers(self._network)
+        assert integers is not None
+        return integers
+
+    def _pointer(self, values: NDArray[np.int64]) -> Any:
+        return self._ffi.cast("int64_t *", values.ctypes.data)
+
+    def _split(self, bits: NDArray[np.uint8]) -> list[BoolArray]:
+        """Bits (..., cells) of all cells as one array a block."""
+        return [bits[..., a:b].astype(bool) for a, b in pairwise(self._cells)]
