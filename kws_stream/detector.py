@@ -81,8 +81,10 @@ def score_codes(sums: Sequence[int], count: int) -> list[int]:
         power = (power * _LAST[exponent & 63] + _HALF) >> 30
         powers.append(power >> (exponent >> 24))
     total = sum(powers)
-    half = total // 2
-    return [((power << SCORE_BITS) + half) // total for power in powers]
+    codes = [(power << SCORE_BITS) // total for power in powers]
+    # what rounding down has left goes to the leader, the first of equal ones: the sum is 1
+    codes[powers.index(max(powers))] += (1 << SCORE_BITS) - sum(codes)
+    return codes
 
 
 def logit_codes(logits: Array) -> list[list[int]]:
@@ -108,7 +110,7 @@ def score_code(score: float) -> int:
 
 
 def softmax(logits: Sequence[float]) -> list[float]:
-    """Posteriors of logits: multiples of 2^-24, within 2^-20 of softmax in real numbers."""
+    """Posteriors of K logits: multiples of 2^-24, within K · 2^-24 of softmax in real numbers."""
     return _scores(logit_codes(np.array([logits], np.float64))[0], 1)
 
 

@@ -106,9 +106,12 @@ def test_scores_are_a_softmax_on_a_grid(classes: int) -> None:
         exponentials = [math.exp(value) for value in values]
         expected = [value / sum(exponentials) for value in exponentials]
         got = softmax(values.tolist())
-        np.testing.assert_allclose(got, expected, rtol=0, atol=2.0**-20)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=(classes + 1) * 2.0**-24)
+        assert sum(got) == 1
         assert all((score * 2**24).is_integer() for score in got)
-    assert softmax([1e308] * classes) == [round(2**24 / classes) / 2**24] * classes
+    equal = 2**24 // classes / 2**24
+    assert softmax([1e308] * classes)[1:] == [equal] * (classes - 1)
+    assert softmax([1e308] * classes)[0] == 1 - equal * (classes - 1)
 
 
 def test_a_keyword_fires_on_the_frame_that_reaches_its_threshold() -> None:

@@ -1,7 +1,7 @@
 /* From logits to events: smoothed = softmax(mean of the last KWS_WINDOW logits).
  *
  * A keyword fires when it is armed, leads all classes and its smoothed score reaches its
- * threshold. Sums of logits are exact; a score is within 2^-20 of softmax in real numbers.
+ * threshold. Sums of logits are exact; scores are those of the Python package, to the last bit.
  */
 #include "kws.h"
 
@@ -94,19 +94,21 @@ static unsigned score(kws_detector *detector, uint32_t count)
     unsigned best = 0;
     int64_t top = detector->sums[0];
     uint64_t total = 0;
+    uint32_t left = (uint32_t)1 << 24;
     for (unsigned k = 1; k < KWS_CLASSES; k++)
         if (detector->sums[k] > top)
             top = detector->sums[k];
     for (unsigned k = 0; k < KWS_CLASSES; k++) {
         detector->scores[k] = power(top - detector->sums[k], count);
         total += detector->scores[k];
-    }
-    for (unsigned k = 0; k < KWS_CLASSES; k++) {
-        detector->scores[k] =
-            (uint32_t)((((uint64_t)detector->scores[k] << 24) + total / 2) / total);
         if (detector->scores[k] > detector->scores[best])
             best = k;
     }
+    for (unsigned k = 0; k < KWS_CLASSES; k++) {
+        detector->scores[k] = (uint32_t)(((uint64_t)detector->scores[k] << 24) / total);
+        left -= detector->scores[k];
+    }
+    detector->scores[best] += left; /* what rounding has left: the sum is 1 */
     return best;
 }
 
