@@ -27,7 +27,7 @@ from wyoming.ping import Ping, Pong
 from wyoming.wake import Detect, NotDetected
 
 import kws_stream
-from kws_stream import KeywordSpotter, packs
+from kws_stream import packs
 from kws_stream.errors import ParameterError, ServerError
 from kws_stream.integrations.wyoming.messages import Limits
 from kws_stream.integrations.wyoming.server import Address, WyomingServer, measure_capacity
@@ -37,6 +37,7 @@ from tests.wyoming_client import (
     DETECTOR,
     detections,
     detections_of,
+    events_of,
     int16_noise,
     listen,
     run,
@@ -74,7 +75,7 @@ def test_describe_is_answered_with_our_models(pack):
 
 def test_a_client_gets_the_events_of_the_spotter_at_their_times(pack, pcm):
     async def test():
-        events = KeywordSpotter(pack).process(pcm)
+        events = events_of(pack, pcm)
         expected = [(event.keyword, 5000 + round(event.time_s * 1000)) for event in events]
         async with serving(pack) as (_, port):
             for chunk in (640, 1023, 2048, 100_000):

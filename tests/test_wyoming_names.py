@@ -12,7 +12,7 @@ pytest.importorskip("wyoming", reason="needs the extra: pip install 'kws-stream[
 from wyoming.error import Error
 from wyoming.wake import Detect
 
-from kws_stream import KeywordSpotter, packs
+from kws_stream import packs
 from kws_stream.cli import main
 from kws_stream.errors import ParameterError
 from kws_stream.integrations.names import as_spoken, plain
@@ -23,6 +23,7 @@ from tests.wyoming_client import (
     converse,
     detections,
     detections_of,
+    events_of,
     int16_noise,
     listen,
     run,
@@ -196,7 +197,7 @@ def test_without_names_detections_are_called_as_in_the_list(two, pcm):
         async with serving(*two) as (_, port):
             assert detections(await listen(port, pcm)) == detections_of(two[0], pcm)
         async with serving(*two, wake=["other/no"]) as (_, port):
-            events = KeywordSpotter(two[1]).process(pcm)
+            events = events_of(two[1], pcm)
             assert {event.keyword for event in events} == {"yes", "no"}
             heard = {name for name, _ in detections(await listen(port, pcm))}
             assert heard == {"other/no"}

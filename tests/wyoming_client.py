@@ -12,6 +12,7 @@ from wyoming.wake import Detect, Detection
 from kws_stream import KeywordSpotter
 from kws_stream.integrations.wyoming.messages import Limits
 from kws_stream.integrations.wyoming.server import Address, WyomingServer
+from kws_stream.integrations.wyoming.session import HEAR_OUT_S
 from tests.test_cli import noise
 
 QUICK = Limits(message_s=0.3, idle_s=5.0, write_s=0.3)
@@ -64,6 +65,11 @@ def detections(told):
     return [(detection.name, detection.timestamp) for detection in found]
 
 
+def events_of(pack, pcm):
+    """Of a spotter that hears the pcm and the silence after an audio-stop."""
+    silence = np.zeros(round(HEAR_OUT_S * 16_000), pcm.dtype)
+    return KeywordSpotter(pack).process(np.concatenate([pcm, silence]))
+
+
 def detections_of(pack, pcm):
-    events = KeywordSpotter(pack).process(pcm)
-    return [(event.keyword, round(event.time_s * 1000)) for event in events]
+    return [(event.keyword, round(event.time_s * 1000)) for event in events_of(pack, pcm)]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.event import Event
@@ -23,6 +24,10 @@ from kws_stream.packs import Pack
 
 # Work done at once for one client: a tenth of a second of audio, then the others have their turn.
 PIECE_SAMPLES = SAMPLE_RATE_HZ // 10
+
+# Silence that is heard after the last sound of a stream: a word that ends there fires up to so much
+# later, when its end has passed the detector's window.
+HEAR_OUT_S = 0.5
 
 MakeHearing = Callable[[Pack, frozenset[str]], Hearing]
 MOST_NAMES = 1000
@@ -102,7 +107,10 @@ class Session:
             async for reply in self._hear(self._decoder.pieces(audio, *form)):
                 yield reply
         elif AudioStop.is_type(kind):
-            async for reply in self._hear([self._decoder.finish()]):
+            silence = np.zeros(
+                round(HEAR_OUT_S * SAMPLE_RATE_HZ) if self._running else 0, np.float32
+            )
+            async for reply in self._hear([self._decoder.finish(), silence]):
                 yield reply
             if not self._detected:
                 yield NotDetected().event()
