@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import soxr
 
 pytest.importorskip("wyoming", reason="needs the extra: pip install 'kws-stream[wyoming]'")
 from wyoming.audio import AudioChunk, AudioChunkConverter, AudioStart, AudioStop
@@ -233,19 +232,17 @@ def test_the_time_of_an_audio_start_is_where_its_stream_begins(pack, pcm):
     run(test())
 
 
-@pytest.mark.parametrize("rate", [16_000, 48_000])
-def test_a_word_that_is_cut_just_after_its_end_is_detected_at_the_audio_stop(rate):
+def test_a_word_that_is_cut_just_after_its_end_is_detected_at_the_audio_stop():
     x, _ = soundfile.read(RECORDING, dtype="float32")
     (word,) = [word for word in json.loads(WORDS.read_text())["words"] if word["word"] == "off"]
     x = x[: round((word["end_s"] + 0.02) * 16_000)]
     assert "off" not in {event.keyword for event in KeywordSpotter("commands-12").process(x)}
-    sent = np.round((soxr.resample(x, 16_000, rate) if rate != 16_000 else x) * 32767).astype("<i2")
+    sent = np.round(x * 32768).astype("<i2")
     length_ms = len(x) / 16
 
     async def test():
         async with serving(packs.load("commands-12")) as (_, port):
-            form = FORM | {"rate": rate}
-            sound = [AudioStart(**form), *chunks(sent, rate // 2, [None] * 99, rate=rate)]
+            sound = [AudioStart(**FORM), *chunks(sent, 8000, [None] * 99)]
             choice = Detect(names=["off"])
             assert await converse(port, choice, *sound) == []
             told = await converse(port, choice, *sound, AudioStop(), *sound, AudioStop())
