@@ -275,6 +275,19 @@ def test_a_flac_whose_count_is_of_an_earlier_moment_is_heard_to_its_end(tmp_path
     known = int.from_bytes(data[18:26], "big")
     data[18:26] = (known >> 36 << 36 | 4096).to_bytes(8, "big")
     assert np.array_equal(read_file(tmp_path, "b.flac", bytes(data)), want)
+    with FileSource(tmp_path / "b.flac") as source:
+        assert source.duration_s is None
+
+
+def test_a_flac_knows_its_length_beside_large_metadata(tmp_path):
+    data = encoded(sound(1), format="FLAC")
+    padding = b"\x01" + (300_000).to_bytes(3, "big") + bytes(300_000)
+    assert not data[4] & 0x80
+    path = tmp_path / "a.flac"
+    path.write_bytes(data[:42] + padding + data[42:])
+    with FileSource(path) as source:
+        assert source.duration_s == 1
+        assert sum(map(len, source.blocks())) == RATE
 
 
 @pytest.mark.parametrize("tail", [b"TAG" + b"x" * 125, bytes(3000), b"x" * 3000])

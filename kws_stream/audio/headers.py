@@ -20,6 +20,8 @@ from kws_stream.audio.parts import Inspection, Part
 # "fLaC" and the head of the first metadata block, which always has 34 bytes; last one or not
 _FLAC_STARTS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 _LONGEST_MPEG_FRAME = 2_881
+_MOST_FLAC_GROWS = 1.1  # what cannot be compressed grows by the heads of frames alone
+_FLAC_SPARE = 1 << 16
 
 
 def inspect_file(path: Path) -> Inspection:
@@ -76,17 +78,32 @@ def _flac(file: BinaryIO, first: int, size: int) -> Inspection:
         places = sorted(start for start in starts if start < size)
         parts = []
         for start, stop in zip(places, [*places[1:], size], strict=True):
-            # the low 36 bits of bytes 18 to 25: the number of samples; 0 where it is not known
-            count = data[start + 21 : start + 26]
-            if len(count) < 5:
+            known = data[start + 18 : start + 26]
+            if len(known) < 8:
                 parts.append(Part(start, stop))
                 continue
-            frames = int.from_bytes(count, "big") & (1 << 36) - 1
-            hidden = bytes([count[0] & 0xF0, 0, 0, 0, 0])
+            # from the lowest: 36 bits for the number of samples, 0 where it is not known, 5 for
+            # the bits of a sample less 1, 3 for the channels less 1
+            info = int.from_bytes(known, "big")
+            frames = info & (1 << 36) - 1
+            frame_bytes = ((info >> 41 & 7) + 1) * ((info >> 36 & 31) + 1) / 8
+            audio_bytes = stop - _after_flac_metadata(data, start + 4)
+            if audio_bytes > _MOST_FLAC_GROWS * frames * frame_bytes + _FLAC_SPARE:
+                frames = 0  # of an earlier moment: so many samples do not fill the file
+            hidden = bytes([known[3] & 0xF0, 0, 0, 0, 0])
             parts.append(Part(start, stop, {start + 21: hidden}, frames))
     if first and len(parts) == 1:  # libsndfile skips the tags
         parts[0] = Part(0, parts[0].stop, parts[0].changed, parts[0].frames)
     return Inspection(tuple(parts))
+
+
+def _after_flac_metadata(data: mmap.mmap, at: int) -> int:
+    """Where the blocks of metadata that begin at `at` end and frames begin."""
+    last = False
+    while not last and at + 4 <= len(data):
+        last = bool(data[at] & 0x80)
+        at += 4 + int.from_bytes(data[at + 1 : at + 4], "big")
+    return at
 
 
 def _mp3(file: BinaryIO, first: int, size: int) -> Inspection:
