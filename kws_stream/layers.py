@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from kws_stream.errors import InputError, PackError
+from kws_stream.errors import InputError, PackError, ParameterError
+from kws_stream.graphs import NoGraphError, check_graph
 from kws_stream.parameters import Layer, NetworkParameters
 
 Array = NDArray[np.float64]
@@ -119,6 +120,16 @@ def _signatures(
     return stages
 
 
+def _shapes(parameters: NetworkParameters) -> list[list[tuple[int, ...]]]:
+    """The shapes of the arrays that the graph of each stage may hold."""
+    first = [[parameters.pre], *([block.post] for block in parameters.blocks)]
+    second = [*(block.candidate for block in parameters.blocks), parameters.classifier]
+    return [
+        [array.shape for layer in (*layers, other) for array in (layer.weight, layer.bias)]
+        for layers, other in zip(first, second, strict=True)
+    ]
+
+
 class OnnxLayers:
     """One ONNX Runtime session a stage, on one thread, in the type that the proof allows.
 
@@ -131,21 +142,37 @@ class OnnxLayers:
     ) -> None:
         import onnxruntime
 
+        for index, (graph, shapes) in enumerate(zip(graphs, _shapes(parameters), strict=False)):
+            try:
+                check_graph(graph, shapes)
+            except NoGraphError as error:
+                raise PackError(
+                    f"ONNX Runtime refuses a graph of this pack, for it is none: {error}; "
+                    "export the graphs again"
+                ) from error
+            except ParameterError as error:
+                raise PackError(
+                    f"the ONNX graphs do not fit the network's arrays: in stage {index} {error}; "
+                    "export the graphs again"
+                ) from error
         self._dtype = np.dtype(dtype)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # it would print; what is wrong comes as an error
         try:
             self._sessions: list[Any] = [
                 onnxruntime.InferenceSession(
-                    graph, sess_options=options, providers=["CPUExecutionProvider"]
+                    graph,
+                    sess_options=options,
+                    providers=["CPUExecutionProvider"],
+                    enable_fallback=0,  # it prints, and tries the same again
                 )
                 for graph in graphs
             ]
+            found = [_signature(session) for session in self._sessions]
         except Exception as error:  # ONNX Runtime raises its own types from its C layer
             raise PackError(f"ONNX Runtime refuses a graph of this pack: {error}") from error
         wanted = _signatures(parameters, dtype)
-        found = [_signature(session) for session in self._sessions]
         if found != wanted:
             raise PackError(
                 f"the ONNX graphs do not fit the network's arrays: need {wanted}, got {found}; "
@@ -155,5 +182,8 @@ class OnnxLayers:
     def stage(self, index: int, x: Array, states: Array | None) -> tuple[Array, Array]:
         feed = {"x": x} if states is None else {"x": x, "states": states}
         feed = {name: array.astype(self._dtype, copy=False) for name, array in feed.items()}
-        skip, out = self._sessions[index].run(("skip", "out"), feed)
+        try:
+            skip, out = self._sessions[index].run(("skip", "out"), feed)
+        except Exception as error:  # ONNX Runtime raises its own types from its C layer
+            raise PackError(f"ONNX Runtime cannot run a graph of this pack: {error}") from error
         return skip.astype(np.float64, copy=False), out.astype(np.float64, copy=False)

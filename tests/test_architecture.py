@@ -20,7 +20,7 @@ FILES = sorted(
     if "_models" not in path.parts
 )
 
-BASE = {"errors", "constants", "parameters", "names", "files"}
+BASE = {"errors", "constants", "parameters", "names", "files", "graphs"}
 STAGES = {"audio", "features", "layers", "bmru", "detector", "power"}
 CORE = BASE | STAGES | {"network", "packs"}
 ALLOWED: dict[str, set[str]] = {
@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "constants": set(),
     "names": {"errors"},
     "files": set(),
+    "graphs": {"errors"},
     "parameters": {"errors", "constants"},
     **dict.fromkeys(STAGES, BASE),
     "workers": BASE,

@@ -168,6 +168,7 @@ def compare(
     """
     done = Comparison(len(clips), 0, dict.fromkeys(names, 0))
     reference = _runs(pack.network)
+    compared = 0
     with ExitStack() as stack:
         ways = backends(model, names, stack)
         for batch, features in _batches(pack, clips, whole):
@@ -183,5 +184,6 @@ def compare(
                     same = wanted[0][part], [bits[part] for bits in wanted[1]]
                     _require_same(name, batch, same, way(seen))
                     done.compared[name] += seen.shape[0] * seen.shape[1]
-            progress(len(batch))
+            compared += len(batch)
+            progress(compared)
     return done

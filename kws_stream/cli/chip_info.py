@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from kws_stream.cli.output import say
+
 MAX_BYTES = 2**26
 
 
@@ -57,7 +59,7 @@ def chip_info(bitstream: Path) -> None:
         ("re-arm below", _scores(detector["rearm"])),
     ]
     for title, text in rows:
-        click.echo(f"{title + ':':<14}{text}")
+        say(f"{title + ':':<14}{text}")
 
 
 def _layer(layer: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from kws_stream.cli.output import complain, print_json
+from kws_stream.cli.output import complain, print_json, say
 from kws_stream.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -187,4 +187,4 @@ def json_text(variables: dict[str, str], text: str) -> None:
 
 
 def _print_text(variables: dict[str, str], text: str) -> None:
-    click.echo(f"{variables['KWS_TIME_S']} s  {variables['KWS_KEYWORD']}: {text}")
+    say(f"{variables['KWS_TIME_S']} s  {variables['KWS_KEYWORD']}: {text}")

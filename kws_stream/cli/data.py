@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from kws_stream.cli.group import Group
+from kws_stream.cli.progress import progress
 
 
 @click.group(cls=Group)
@@ -38,9 +39,6 @@ def fetch(
     NAME: speech-commands, 2.4 GB. Run it again after it was cut: it goes on where it ended."""
     from dataclasses import replace
 
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
     from kws_stream.evaluation import fetching
 
     archive = fetching.SPEECH_COMMANDS[version]
@@ -50,21 +48,10 @@ def fetch(
         archive = fetching.other_archive(url, sha256)
     elif url is not None:
         archive = replace(archive, url=url)
-    console = Console(stderr=True)
-    columns = (
-        *Progress.get_default_columns()[:2],
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        tasks = {
-            what: bar.add_task(what, total=None, start=False) for what in ("download", "unpack")
-        }
+    with progress(f"fetching {archive.name}", "MB") as shown:
 
         def report(what: str, done: int, total: int | None) -> None:
-            bar.start_task(tasks[what])
-            bar.update(tasks[what], completed=done, total=total)
+            shown(done, total, what=f"{what}ing {archive.name}")
 
         folder = fetching.fetch(archive, output, report, keep_archive)
     click.echo(str(folder))

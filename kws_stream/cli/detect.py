@@ -1,5 +1,6 @@
 """`kws-stream detect`: keywords in files and pipes."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from kws_stream.cli.options import (
 )
 from kws_stream.cli.output import complain, print_event, print_power, tell_channels, uninterrupted
 from kws_stream.cli.power_report import subject_of
+from kws_stream.cli.progress import progress
 from kws_stream.cli.session_report import make_log, report_option, write_report
 from kws_stream.errors import AudioError, InputError
 
@@ -138,12 +140,19 @@ def _print_events(
     hearing: "Hearing", source: "AudioSource", as_json: bool, with_name: bool
 ) -> None:
     count = 0
-    for block in source.blocks():
-        with uninterrupted():
-            events = hearing.hear(block)
-        for event in events:
-            print_event(event, source.name, as_json, with_name)
-        count += len(events)
+    name = click.format_filename(source.name)
+    long = getattr(source, "duration_s", None)  # a pipe may go on for ever
+    shown = (
+        contextlib.nullcontext() if long is None else progress(f"{name}: heard", "s", lines=True)
+    )
+    with shown as heard:
+        for block in source.blocks():
+            with uninterrupted():
+                events = hearing.hear(block)
+            for event in events:
+                print_event(event, source.name, as_json, with_name)
+            count += len(events)
+            if heard is not None:
+                heard(hearing.spotter.time_s, long)
     if not count:
-        name = click.format_filename(source.name)
         complain(f"{name}: no keyword in {hearing.spotter.time_s:.2f} s")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from kws_stream.cli.options import json_option
-from kws_stream.cli.output import complain, print_json
+from kws_stream.cli.output import complain, print_json, say
 
 
 @click.command()
@@ -20,6 +20,6 @@ def devices(as_json: bool) -> None:
         return
     for device in found:
         mark = "*" if device.is_default else " "
-        click.echo(f"{mark} {device}, {device.channels} channels, {device.rate_hz} Hz")
+        say(f"{mark} {device}, {device.channels} channels, {device.rate_hz} Hz")
     if not found:
         complain("no input device; connect a microphone")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from kws_stream.cli.options import json_option
-from kws_stream.cli.output import complain, print_json
+from kws_stream.cli.output import complain, print_json, say
 
 _COLOURS = {"good": "green", "note": "yellow", "bad": "red"}
 
@@ -50,9 +50,9 @@ def doctor(
         findings.append(finding)
         if not as_json:
             mark = click.style(f"{finding.status:<4}", fg=_COLOURS[finding.status])
-            click.echo(f"{mark}  {finding.what}: {finding.text}")
+            say(f"{mark}  {finding.what}: {finding.text}")
             if finding.advice:
-                click.echo(f"      {finding.advice}")
+                say(f"      {finding.advice}")
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     if any(finding.status == "bad" for finding in findings):

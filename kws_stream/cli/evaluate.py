@@ -18,7 +18,8 @@ from kws_stream.cli.options import (
     power_option,
     workers_options,
 )
-from kws_stream.cli.output import complain, print_json, print_power, tell_channels
+from kws_stream.cli.output import complain, print_json, print_power, say, tell_channels
+from kws_stream.cli.progress import progress
 from kws_stream.errors import TaskError
 
 if TYPE_CHECKING:
@@ -115,9 +116,6 @@ def evaluate(
     """Score a model on a data set.
 
     DIR: Speech Commands, its words as folders, or its official test set."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from kws_stream import evaluation
     from kws_stream.workers import Workers
 
@@ -128,11 +126,8 @@ def evaluate(
         known = noise is not None or own.is_dir()
         snr = report is not None and known
     check_streams(streams, channel)
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        clips = bar.add_task("clips", total=None)
-        try:
+    try:
+        with progress("scoring clips") as scored:
             run = evaluation.evaluate_clips(
                 folder,
                 task,
@@ -141,7 +136,7 @@ def evaluate(
                 jobs=jobs,
                 seed=seed,
                 carry=carry,
-                progress=lambda done, total: bar.update(clips, completed=done, total=total),
+                progress=scored,
                 snrs_db=evaluation.SNRS_DB if snr else (),
                 noise=noise,
                 check_streaming=check_streaming,
@@ -149,26 +144,17 @@ def evaluate(
                 channel=channel,
                 half=half,
             )
-            if streams:
-                heard = bar.add_task("seconds of stream", total=None)
-                with Workers(jobs, cluster) as workers:
-                    recordings = evaluation.evaluate_recordings(
-                        streams,
-                        run.pack,
-                        lambda seconds: bar.update(heard, completed=round(seconds)),
-                        workers,
-                        channel,
-                    )
-        except TaskError as error:
-            raise click.UsageError(str(error)) from error
-        power = None
-        if power_report or figure is not None:
-            power = evaluation.power_of_clips(
-                run,
-                jobs,
-                lambda done, total: bar.update(clips, completed=done, total=total),
-                cluster,
-            )
+        if streams:
+            with progress("hearing streams", "s") as heard, Workers(jobs, cluster) as workers:
+                recordings = evaluation.evaluate_recordings(
+                    streams, run.pack, heard, workers, channel
+                )
+    except TaskError as error:
+        raise click.UsageError(str(error)) from error
+    power = None
+    if power_report or figure is not None:
+        with progress("measuring the power of clips") as measured:
+            power = evaluation.power_of_clips(run, jobs, measured, cluster)
     asked = context.get_parameter_source("split") is ParameterSource.COMMANDLINE
     if run.result.split == "all" and asked and split != "testing":
         complain(
@@ -184,14 +170,15 @@ def evaluate(
     if report is not None:
         from kws_stream.evaluation.report import render
 
-        page = render(run.pack, run, recordings if streams else None, typed(context))
+        with progress("drawing the page"):
+            page = render(run.pack, run, recordings if streams else None, typed(context))
         write_file(Path(report), page)
     if json_file == "-":
         print_json(figures)
     elif csv_file == "-":
         click.echo(encoded(evaluation.clip_table(run)), nl=False)
     else:
-        click.echo(table(run.result))
+        say(table(run.result))
     if power is not None:
         printed = "-" in (json_file, csv_file)
         subject = f"{run.pack.name} {run.pack.version} on {len(run.clips)} clips"

@@ -9,7 +9,8 @@ import click
 from kws_stream.cli.evaluate import check_report, typed
 from kws_stream.cli.files import check_file, write_file, write_json
 from kws_stream.cli.options import channel_option, check_workers, model_option, workers_options
-from kws_stream.cli.output import print_json, tell_channels
+from kws_stream.cli.output import print_json, say, tell_channels
+from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from kws_stream import packs
@@ -112,9 +113,6 @@ def evaluate_stream(
     AUDIO: sound files, each a stream of its own, and folders, whose files are heard one after
     another. NAME.json beside NAME.wav tells the words in it; a file without one holds no keywords,
     so that each event is a false accept."""
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn
-
     from kws_stream import evaluation, packs
     from kws_stream.workers import Workers
 
@@ -126,13 +124,10 @@ def evaluate_stream(
     if report is not None:
         check_report(report)
     pack = packs.load(model)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.completed:.0f} s heard"), *Progress.get_default_columns()[-1:])
     with (
-        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+        progress("hearing recordings", "s") as heard,
         Workers(jobs, cluster) as workers,
     ):
-        heard = bar.add_task("heard", total=None)
         skipped = evaluation.Skipped()
         streams: list[Stream] = [*evaluation.streams_of(audio, skipped, channel)]
         notes = skipped.notes
@@ -140,20 +135,20 @@ def evaluate_stream(
             made, said = mixtures(pack, clips, background, hours, snr_db, seed, split, channel)
             streams += made if save is None else _saved(made, save, workers, context)
             notes += said
-        result = evaluation.evaluate_streams(
-            streams, pack, lambda seconds: bar.update(heard, completed=seconds), workers, notes
-        )
+        result = evaluation.evaluate_streams(streams, pack, heard, workers, notes)
     tell_channels(result.channel_notes)
     if json_file is not None and json_file != "-":
         write_json(Path(json_file), result.as_dict())
     if report is not None:
         from kws_stream.evaluation.report import render
 
-        write_file(Path(report), render(pack, None, result, typed(context)))
+        with progress("drawing the page"):
+            page = render(pack, None, result, typed(context))
+        write_file(Path(report), page)
     if json_file == "-":
         print_json(result.as_dict())
     else:
-        click.echo(table(result))
+        say(table(result))
 
 
 def _refuse_what_needs_clips(context: click.Context) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kws_stream.cli.output import say
+
 
 @click.command(name="export-c")
 @click.argument("model")
@@ -22,5 +24,5 @@ def export_c(model: str, output: Path) -> None:
 
     pack, numbers = load_model(model)
     files = write(numbers, output)
-    click.echo(f"{pack.name} {pack.version}: {len(files)} files in {click.format_filename(output)}")
-    click.echo(f"build: cc -std=c99 -Wall -Wextra -Wpedantic -Werror -O2 {output}/*.c -o spotter")
+    say(f"{pack.name} {pack.version}: {len(files)} files in {click.format_filename(output)}")
+    say(f"build: cc -std=c99 -Wall -Wextra -Wpedantic -Werror -O2 {output}/*.c -o spotter")

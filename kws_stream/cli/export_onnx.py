@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from kws_stream.cli.files import check_file, write_file
+from kws_stream.cli.output import say
 
 
 @click.command("export-onnx")
@@ -26,4 +27,4 @@ def export_onnx(model: str, output: str) -> None:
     pack, numbers = load_model(model)
     graph = streaming_graph(numbers)
     write_file(Path(output), graph)
-    click.echo(f"{pack.name} {pack.version}: {len(graph)} bytes in {click.format_filename(output)}")
+    say(f"{pack.name} {pack.version}: {len(graph)} bytes in {click.format_filename(output)}")

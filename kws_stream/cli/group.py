@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from kws_stream.cli.output import NO_ROOM, complain
+from kws_stream.cli.output import NO_ROOM, complain, printable
 from kws_stream.errors import KwsStreamError, did_you_mean
 
 INTERRUPTED = 130
@@ -37,6 +37,10 @@ def _exit_codes() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()  # here, so that a closed pipe is noticed here
+    except click.ClickException as error:
+        for name in {"message", "ui_filename"} & vars(error).keys():
+            vars(error)[name] = printable(vars(error)[name])
+        raise
     except KwsStreamError as error:
         complain(f"error: {error}")
         raise click.exceptions.Exit(1) from error

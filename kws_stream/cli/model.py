@@ -5,7 +5,7 @@ import json
 import click
 
 from kws_stream.cli.group import Group
-from kws_stream.cli.output import complain
+from kws_stream.cli.output import complain, say
 from kws_stream.errors import PackError
 
 
@@ -29,7 +29,7 @@ def list_models(context: click.Context) -> None:
             failed = True
             continue
         parameters = pack.network.parameters
-        click.echo(
+        say(
             f"{name:<18} {pack.version:<8} {parameters.cells:>4} cells "
             f"{parameters.parameter_count:>7} parameters  {pack.manifest['description']}"
         )
@@ -60,12 +60,12 @@ def show(name: str) -> None:
         "licence": manifest["licence"],
     }
     for title, text in rows.items():
-        click.echo(f"{title + ':':<13}{text}")
+        say(f"{title + ':':<13}{text}")
     for source in manifest["data"]:
-        click.echo(f"{'data:':<13}{source['name']} ({source['licence']}); {source['source']}")
+        say(f"{'data:':<13}{source['name']} ({source['licence']}); {source['source']}")
     for metric, measured in manifest["metrics"].items():
         value = json.dumps(measured["value"])
-        click.echo(f"{'metric:':<13}{metric} {value}, by: {measured['command']}")
+        say(f"{'metric:':<13}{metric} {value}, by: {measured['command']}")
 
 
 @model.command()
@@ -76,9 +76,9 @@ def verify(path: str) -> None:
     from kws_stream.pipeline import KeywordSpotter
 
     for line in packs.verify(path):
-        click.echo(line)
+        say(line)
     spotter = KeywordSpotter(path)  # its front end and its detector
     thresholds = ", ".join(f"{name} {value:g}" for name, value in spotter.thresholds.items())
-    click.echo(f"front end: {len(spotter.pack.features)} settings, {spotter.frame_s * 1000:g} ms")
-    click.echo(f"detector: thresholds {thresholds}")
-    click.echo(f"{spotter.pack.name} {spotter.pack.version}: all is well")
+    say(f"front end: {len(spotter.pack.features)} settings, {spotter.frame_s * 1000:g} ms")
+    say(f"detector: thresholds {thresholds}")
+    say(f"{spotter.pack.name} {spotter.pack.version}: all is well")

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,10 +22,27 @@ NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EIO, errno.EFBIG, getattr(errno, "ED
 """What a disk answers that is full, or that cannot be written any more."""
 
 
+# What a terminal would act on in place of showing it: control characters but for tab and line feed,
+# marks that turn the direction of writing, and halves of characters that cannot be encoded.
+_UNSHOWN = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Text from outside, such as the name of a file, with escapes for what is not to be shown."""
+    return _UNSHOWN.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def say(text: str) -> None:
+    """Text for people on standard output, flushed; names in it come from anywhere."""
+    click.echo(printable(text))
+
+
 def complain(message: str) -> None:
     """A message for people, on standard error; where that is on a full disk, it is lost."""
     try:
-        click.echo(f"kws-stream: {message}", err=True)
+        click.echo(printable(f"kws-stream: {message}"), err=True)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -47,7 +65,7 @@ def print_event(event: "WakeEvent", file: str, as_json: bool, with_name: bool = 
     if as_json:
         print_json({"type": "event", "file": file, **event.as_dict()})
     else:
-        click.echo(f"{click.format_filename(file)}: " * with_name + event_text(event))
+        say(f"{click.format_filename(file)}: " * with_name + event_text(event))
 
 
 def print_rich(renderable: "RenderableType") -> None:
@@ -83,6 +101,7 @@ def print_power(
         return
     from kws_stream.cli.power_table import render, render_summary
 
+    subject = printable(subject)
     print_rich(render(report, subject) if full else render_summary(report, subject))
 
 

@@ -8,8 +8,9 @@ import click
 from kws_stream.cli.figures import INK, SERIES, figure_file
 from kws_stream.cli.files import open_sound
 from kws_stream.cli.options import channel_option, figure_option, full_option, json_option
-from kws_stream.cli.output import print_json, print_power
+from kws_stream.cli.output import print_json, print_power, say
 from kws_stream.cli.power_report import RECORDING, report_of
+from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from kws_stream.studies.unit_current import SweepPoint
@@ -69,13 +70,14 @@ def power(
     pack = packs.load(model)
     blocks = [to_float32(block) for block in blocks_of(open_sound(recording, channel))]
     samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
-    points = unit_current(pack, samples, units or UNITS_NA, supplies or SUPPLIES_V)
+    with progress("simulating unit currents"):
+        points = unit_current(pack, samples, units or UNITS_NA, supplies or SUPPLIES_V)
     if figure is not None:
         draw(points, figure)
     if as_json:
         print_json({"model": pack.name, "points": [point.as_dict() for point in points]})
     else:
-        click.echo(table(points, pack.name))
+        say(table(points, pack.name))
 
 
 def table(points: "tuple[SweepPoint, ...]", name: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from kws_stream.cli.files import check_file, write_file
+from kws_stream.cli.output import say
 
 
 @click.command()
@@ -32,8 +33,8 @@ def program(model: str, output: str) -> None:
     chip.supply(1.8)
     configuration = send(chip, data)
     write_file(Path(output), data)
-    click.echo(
+    say(
         f"{pack.name} {pack.version}: {len(data) * 8} bits in {click.format_filename(output)}, "
         f"CRC {configuration.crc:#010x}"
     )
-    click.echo("simulated chip: sent, latched, readback equals what was sent")
+    say("simulated chip: sent, latched, readback equals what was sent")

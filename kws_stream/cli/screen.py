@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kws_stream.cli.output import event_text
+from kws_stream.cli.output import event_text, printable
 from kws_stream.cli.power_table import format_quantity
 from kws_stream.cli.screen_cells import cell_lines
 from kws_stream.cli.screen_heat import heat_lines
@@ -82,7 +82,7 @@ def decibels(amplitude: float) -> float:
 
 
 def _line(text: str, style: str = "") -> Text:
-    return Text(text, style=style, no_wrap=True, overflow="crop")
+    return Text(printable(text), style=style, no_wrap=True, overflow="crop")
 
 
 def _fitting(text: str, width: int) -> str:

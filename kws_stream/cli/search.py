@@ -10,7 +10,8 @@ import click
 
 from kws_stream.cli.files import write_file
 from kws_stream.cli.options import check_workers, workers_options
-from kws_stream.cli.output import complain
+from kws_stream.cli.output import complain, say
+from kws_stream.cli.progress import progress
 from kws_stream.cli.train import CACHE, FOLDER, pictures_option
 
 if TYPE_CHECKING:
@@ -70,9 +71,6 @@ def search(
     Writes DIR/trials.csv and trials.json after each trial and, at the end, recipes of the best. The
     same seed gives the same trials for any number of workers. Ctrl-C loses what is being trained
     alone: --resume goes on."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from kws_stream.training.recipe import Recipe
     from kws_stream.training.search import Search
     from kws_stream.training.search import search as run_search
@@ -86,23 +84,20 @@ def search(
     what = Search(searched, seed, generation, power_budget, steps)
     table = Table(out, what.as_dict(), resume)
     train = Train(data, synthetic, CACHE.resolve(), teacher, pictures)
-    train.corpus(searched.base.features, jobs or os.cpu_count() or 1)  # once, before all workers
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with (
-        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
-        Workers(jobs, cluster) as workers,
-    ):
-        done = bar.add_task("trials", total=trials, completed=len(table.trials))
+    notes: list[str] = []
+    with progress("computing envelopes", "recordings") as read:  # once, before all workers
+        train.corpus(searched.base.features, jobs or os.cpu_count() or 1, notes, read)
+    for note in notes:
+        complain(note)
+    with progress("searching", "trials") as shown, Workers(jobs, cluster) as workers:
+        shown(len(table.trials), trials)
 
         def report(tried: "TriedRecipe") -> None:
-            bar.update(done, completed=len(table.trials))
-            console.print(
-                f"trial {len(table.trials) - 1}: {_told(tried)}", highlight=False, soft_wrap=True
-            )
+            shown(len(table.trials), trials)
+            shown.say(f"trial {len(table.trials) - 1}: {_told(tried)}")
 
         run_search(what, train, trials, table, workers, report)
-    click.echo(_best(table))
+    say(_best(table))
     _write_recipes(table, searched, out)
     complain(f"wrote {shlex.quote(str(out))}")
 

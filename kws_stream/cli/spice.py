@@ -16,8 +16,9 @@ from kws_stream.cli.options import (
     make_spotter,
     model_option,
 )
-from kws_stream.cli.output import complain, print_json
+from kws_stream.cli.output import complain, print_json, say
 from kws_stream.cli.power_report import RECORDING, subject_of
+from kws_stream.cli.progress import progress
 from kws_stream.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,14 +73,18 @@ def cell(
     else:
         biases = [(thresh, width, gain)]
     simulator = _simulator(models)
-    results = [sweep(simulator, *bias) for bias in biases]
+    results = []
+    with progress("sweeping cells") as swept:
+        for bias in biases:
+            results.append(sweep(simulator, *bias))
+            swept(len(results), len(biases))
     if as_json:
         print_json([result.as_dict() for result in results])
         return
-    click.echo("programmed, nA             effective, nA                           power, nW")
-    click.echo("thresh   width    gain     beta2   beta1   delta   alpha  off       low   high")
+    say("programmed, nA             effective, nA                           power, nW")
+    say("thresh   width    gain     beta2   beta1   delta   alpha  off       low   high")
     for r in results:
-        click.echo(
+        say(
             f"{r.thresh_na:<8.4g} {r.width_na:<8.4g} {r.gain_na:<8.4g} {r.beta2_na:<7.4f} "
             f"{r.beta1_na:<7.4f} {r.delta_na:<7.4f} {r.alpha_na:<6.4f} {r.off_na:<9.1e} "
             f"{r.low_nw:<5.2f} {r.high_nw:.2f}"
@@ -136,7 +141,8 @@ def layer(
 
     simulator = _simulator(models)
     piece = _heard(audio, channel, model, seconds, start)
-    compared = simulate(simulator, piece.net, piece.trace, piece.frame_s, cells)
+    with progress("simulating transistors"):
+        compared = simulate(simulator, piece.net, piece.trace, piece.frame_s, cells)
     _show(compared, piece, as_json, figure)
 
 
@@ -159,7 +165,8 @@ def network(
 
     simulator = _simulator(models)
     piece = _heard(audio, channel, model, seconds, start)
-    compared = simulate(simulator, piece.net, piece.trace, piece.frame_s)
+    with progress("simulating transistors"):
+        compared = simulate(simulator, piece.net, piece.trace, piece.frame_s)
     _show(compared, piece, as_json, figure)
 
 
@@ -237,7 +244,7 @@ def _show(comparison: "Comparison", piece: _Piece, as_json: bool, figure: Path |
         "",
         *(f"{name:<38}{text}" for name, text in rows.items() if text is not None),
     ]
-    click.echo("\n".join(lines))
+    say("\n".join(lines))
 
 
 def _number(value: float | None, scale: float, unit: str) -> str | None:

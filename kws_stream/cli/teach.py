@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
-from kws_stream.cli.train import CACHE, FOLDER, pictures_option
+from kws_stream.cli.output import complain, say
+from kws_stream.cli.progress import IMPORT_S, progress
+from kws_stream.cli.train import FOLDER, pictures_option, read_corpus
 from kws_stream.training import training_extra
 
 
@@ -28,36 +30,32 @@ def teach(
     """Train a teacher on the clips, features and classes of a recipe.
 
     `kws-stream train --teacher` then lets its posteriors take the recipe's teacher_weight."""
-    with training_extra():
+    with progress("loading PyTorch", first_s=IMPORT_S), training_extra():
         import torch
 
         from kws_stream.training import teacher
-    from rich.console import Console
-    from rich.progress import Progress
-
     from kws_stream.training.augment import condition
-    from kws_stream.training.corpus import Corpus
     from kws_stream.training.recipe import Recipe
     from kws_stream.training.validation import validation_clips
 
     if threads is not None:
         torch.set_num_threads(threads)
-    console = Console(stderr=True)
     settings = Recipe.from_toml(recipe)
-    corpus = Corpus.from_folders(
-        data, synthetic, settings.features, CACHE, torch.get_num_threads(), pictures
-    )
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("teacher", total=steps)
+    corpus = read_corpus(data, synthetic, settings, pictures)
+    with progress("training the teacher", "steps") as trained:
         made = teacher.train_teacher(
-            settings, corpus, steps, lambda step, loss: bar.update(task, completed=step)
+            settings, corpus, steps, lambda step, loss: trained(step, steps)
         )
     held_out = validation_clips(corpus, settings)
     path = teacher.save_teacher(made, settings, out)
-    for source, name in (("speech_commands", "clips"), ("pictures", "pictures")):
-        of_source = held_out.of(source)
-        if len(of_source):
-            features = condition(of_source.clips, settings.features)
-            share = teacher.accuracy(made, features, of_source.labels)
-            click.echo(f"accuracy on validation {name}: {share:.4f}")
-    console.print(f"wrote {path}")
+    with progress("checking the teacher on validation clips"):
+        shares = {
+            name: teacher.accuracy(
+                made, condition(of_source.clips, settings.features), of_source.labels
+            )
+            for source, name in (("speech_commands", "clips"), ("pictures", "pictures"))
+            if len(of_source := held_out.of(source))
+        }
+    for name, share in shares.items():
+        say(f"accuracy on validation {name}: {share:.4f}")
+    complain(f"wrote {path}")

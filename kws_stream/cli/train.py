@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kws_stream.cli.output import complain, say
+from kws_stream.cli.progress import IMPORT_S, progress
 from kws_stream.errors import DataError, MissingExtraError, ParameterError
 from kws_stream.training import training_extra
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from kws_stream.training.corpus import Corpus
     from kws_stream.training.loop import Check, Training
     from kws_stream.training.recipe import Recipe
@@ -106,7 +106,15 @@ def train(
     elif teacher is not None:
         raise click.UsageError("--teacher is not for --wake-phrase.")
     packs.check_replaceable(out)
-    with training_extra():
+    phrase = None
+    if wake_phrase is not None:
+        from kws_stream.evaluation.sources import audio_below
+        from kws_stream.training.phrase import Phrase
+
+        phrase = Phrase.parse(wake_phrase)
+        if positives is not None:  # a folder without recordings is refused before all the rest
+            audio_below(positives)
+    with progress("loading PyTorch", first_s=IMPORT_S), training_extra():
         import torch
 
         import kws_stream.training.loop  # noqa: F401
@@ -118,11 +126,11 @@ def train(
         )
     if threads is not None:
         torch.set_num_threads(threads)
-    if wake_phrase is not None:
+    if phrase is not None:
         from kws_stream.cli.train_phrase import train_phrase
 
         train_phrase(
-            wake_phrase,
+            phrase,
             config=recipe,
             positives=positives,
             data=data,
@@ -135,29 +143,46 @@ def train(
             device=device,
         )
         return
-    from rich.console import Console
-
-    from kws_stream.training.corpus import Corpus
+    from kws_stream.evaluation import folder_of
     from kws_stream.training.packing import record_metrics, write_pack
     from kws_stream.training.recipe import WAKE_PHRASE, Recipe
 
     assert recipe is not None
     assert data is not None
-    console = Console(stderr=True)
     settings = Recipe.from_toml(recipe)
     if settings.task == WAKE_PHRASE:
         raise click.UsageError(f"{recipe} is for a wake phrase: add --wake-phrase WORDS.")
     run = run or Path("runs") / settings.name
     starts = folders_to_start_from(settings, run, start_from)
-    corpus = Corpus.from_folders(
-        data, synthetic, settings.features, CACHE, torch.get_num_threads(), pictures
-    )
+    corpus = read_corpus(data, synthetic, settings, pictures)
     taught_by = load_teacher(teacher, settings) if teacher is not None else None
-    training = run_training(settings, corpus, run, starts, resume, console, taught_by, device)
+    training = run_training(settings, corpus, run, starts, resume, taught_by, device)
     write_pack(training.network, settings, corpus, out)
-    for name, metric in record_metrics(out, data / "speech_commands").items():
-        click.echo(f"{name}: {metric['value']}")
-    console.print(f"wrote {out}")
+    with progress("measuring on validation clips") as measured:
+        metrics = record_metrics(out, folder_of(data, "speech_commands"), measured)
+    for name, metric in metrics.items():
+        say(f"{name}: {metric['value']}")
+    complain(f"wrote {out}")
+
+
+def read_corpus(
+    data: Path, synthetic: Path | None, settings: "Recipe", pictures: Path | None = None
+) -> "Corpus":
+    """The recordings to train on; what of them is left out is told."""
+    import torch
+
+    from kws_stream.training.corpus import Corpus
+
+    notes: list[str] = []
+    with progress("computing envelopes", "recordings") as done:
+        corpus = Corpus.from_folders(
+            *(data, synthetic, settings.features, CACHE, torch.get_num_threads(), pictures),
+            notes=notes,
+            progress=done,
+        )
+    for note in notes:
+        complain(note)
+    return corpus
 
 
 def folders_to_start_from(
@@ -182,24 +207,21 @@ def run_training(
     run: Path,
     start_from: tuple[Path, ...],
     resume: bool,
-    console: "Console",
     teacher: "Teacher | None" = None,
     device: str = "cpu",
 ) -> "Training":
     """Train to the end, telling of each validation."""
-    from rich.progress import Progress
-
     from kws_stream.cli.curves import draw_curves
     from kws_stream.training.loop import Training
 
-    training = Training(settings, corpus, run, teacher, device)
-    if start_from:
-        training.start_from(*start_from)
+    with progress("preparing the network"):
+        training = Training(settings, corpus, run, teacher, device)
+        if start_from:
+            training.start_from(*start_from)
     if resume:
         found = training.resume()
-        console.print(f"resumed at step {training.step}" if found else "no checkpoint: from step 0")
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(settings.name, total=settings.steps, completed=training.step)
+        complain(f"resumed at step {training.step}" if found else "no checkpoint: from step 0")
+    with progress(f"training {settings.name}", "steps") as trained:
 
         def report(check: "Check") -> None:
             of_pictures = ""
@@ -207,16 +229,16 @@ def run_training(
                 of_pictures = (
                     f", on pictures {check.pictures_fresh:.4f} and {check.pictures_carried:.4f}"
                 )
-            console.print(
+            trained.say(
                 f"step {check.step}: loss {check.loss:.3f}, core {check.power_nw:.0f} nW, "
                 f"balanced accuracy on validation clips {check.fresh:.4f} fresh, "
                 f"{check.carried:.4f} carried{of_pictures} "
                 f"({check.seconds:.0f} s)"
             )
 
-        training.run(report, lambda step: bar.update(task, completed=step))
+        training.run(report, lambda step: trained(step, settings.steps))
     try:
         draw_curves(training.folder / "log.csv", training.folder / "curves.png")
     except (MissingExtraError, DataError) as error:  # of a log that an earlier run left damaged
-        console.print(f"no curves.png: {error}", highlight=False, soft_wrap=True)
+        complain(f"no curves.png: {error}")
     return training

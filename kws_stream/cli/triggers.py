@@ -6,7 +6,7 @@ import click
 
 from kws_stream.cli.group import Group
 from kws_stream.cli.options import json_option
-from kws_stream.cli.output import complain, print_json
+from kws_stream.cli.output import complain, print_json, printable, say
 from kws_stream.errors import DataError, DeviceError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def list_triggers(folder: str, as_json: bool) -> None:
             print_json({"name": record.name} | {name: values.get(name) for name in shown})
             continue
         event = values["event"]
-        click.echo(
+        say(
             f"{number:>4}  {str(values.get('kept_at'))[:19]}  {event['keyword']:<12} "
             f"score {event['score']:.2f}  {record.label or '-':<4} {record.name}"
         )
@@ -73,7 +73,7 @@ def label(folder: str, name: str | None, answer: str | None) -> None:
         raise click.UsageError("need yes, no or clear after NAME.")
     record = _find(folder, name)
     record.set_label(None if answer == "clear" else answer)
-    click.echo(f"{record.name}: {answer}")
+    say(f"{record.name}: {answer}")
 
 
 def _ask_for_all(folder: str) -> None:
@@ -84,13 +84,13 @@ def _ask_for_all(folder: str) -> None:
         complain(f"{folder}: no trigger without a label")
     for number, record in enumerate(waiting, 1):
         event = record.values["event"]
-        click.echo(f"{number} of {len(waiting)}: {event['keyword']}, score {event['score']:.2f}")
+        say(f"{number} of {len(waiting)}: {event['keyword']}, score {event['score']:.2f}")
         try:
             _play(record)
         except DeviceError as error:
             complain(str(error))
         answer = click.prompt(
-            f"Was it {event['keyword']!r}? (yes, no, skip, quit)",
+            printable(f"Was it {event['keyword']!r}? (yes, no, skip, quit)"),
             type=click.Choice(["yes", "no", "skip", "quit"]),
             show_choices=False,
         )

@@ -10,7 +10,8 @@ from kws_stream.cli.evaluate import typed
 from kws_stream.cli.evaluate_stream import FOLDER, counts_row, mixtures, share, synthesis_options
 from kws_stream.cli.files import check_file, write_json
 from kws_stream.cli.options import channel_option, check_workers, workers_options
-from kws_stream.cli.output import complain, print_json, tell_channels
+from kws_stream.cli.output import complain, print_json, say, tell_channels
+from kws_stream.cli.progress import progress
 from kws_stream.errors import PackError
 
 if TYPE_CHECKING:
@@ -74,9 +75,6 @@ def tune(
 
     PACK: a model's name or folder; it is never changed. AUDIO: recordings and folders as of
     evaluate-stream, best with labels."""
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn
-
     from kws_stream import evaluation, packs
     from kws_stream.workers import Workers
 
@@ -88,13 +86,10 @@ def tune(
     if output is not None and output.exists():
         raise PackError(f"{output} exists; need a new folder for the tuned pack, name another")
     pack = packs.load(model)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.completed:.0f} s heard"), *Progress.get_default_columns()[-1:])
     with (
-        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+        progress("hearing recordings", "s") as heard,
         Workers(jobs, cluster) as workers,
     ):
-        heard = bar.add_task("heard", total=None)
         skipped = evaluation.Skipped()
         streams: list[Stream] = [
             *evaluation.streams_of(audio, skipped, channel),
@@ -105,10 +100,7 @@ def tune(
             made, said = mixtures(pack, positives, background, None, snr_db, seed, split, channel)
             streams += made
             notes += [note for note in said if note not in notes]
-        tuning = evaluation.tune(
-            *(streams, pack, target, lambda seconds: bar.update(heard, completed=seconds)),
-            *(workers, notes),
-        )
+        tuning = evaluation.tune(streams, pack, target, heard, workers, notes)
     tell_channels(tuning.channel_notes)
     if output is not None:
         detector = pack.detector | {"thresholds": dict(tuning.recommended.thresholds)}
@@ -122,7 +114,7 @@ def tune(
     if json_file == "-":
         print_json(tuning.as_dict())
     else:
-        click.echo(table(tuning))
+        say(table(tuning))
     if output is not None:
         complain(f"wrote {shlex.quote(str(output))}")
 

@@ -1,10 +1,11 @@
 """`kws-stream verify-backends`: every way to compute a network, to the bit."""
 
-import sys
 from pathlib import Path
-from typing import Any
 
 import click
+
+from kws_stream.cli.output import say
+from kws_stream.cli.progress import progress
 
 RECORDING = Path(__file__).parents[1] / "_data" / "demo.flac"
 LABELS = {
@@ -52,13 +53,16 @@ def verify_backends(
         raise click.UsageError("need a backend to compare, got --without for each of them.")
     pack, numbers = load_model(model)
     clips, notes = ([RECORDING], []) if data is None else clips_of(data)
-    bar: Any = click.progressbar(length=len(clips), file=sys.stderr)
-    with bar:
-        done = compare(pack, numbers, clips, names, scalar_frames, data is None, bar.update)
+    with progress("comparing recordings") as heard:
+        done = compare(
+            *(pack, numbers, clips, names, scalar_frames),
+            whole=data is None,
+            progress=lambda count: heard(count, len(clips)),
+        )
     for note in notes:
-        click.echo(f"note: {note}")
-    click.echo(f"{pack.name} {pack.version}: {done.clips} recordings, {done.frames} frames")
+        say(f"note: {note}")
+    say(f"{pack.name} {pack.version}: {done.clips} recordings, {done.frames} frames")
     for name, label in LABELS.items():
         text = f"{done.compared[name]:>9} frames, equal" if name in names else "left out"
-        click.echo(f"  {label:<28}{text}")
-    click.echo(f"compared {done.frames} frames on {len(names)} backends: every bit is the pack's")
+        say(f"  {label:<28}{text}")
+    say(f"compared {done.frames} frames on {len(names)} backends: every bit is the pack's")

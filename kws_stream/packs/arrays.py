@@ -74,8 +74,13 @@ def _members(data: bytes) -> dict[str, bytes]:
         for member in members:
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ParameterError(f"need {member.filename} stored or deflated")
-        # zipfile reads no more than file_size of each, whatever the packed data would give.
-        return {m.filename.removesuffix(".npy"): archive.read(m) for m in members}
+        return {m.filename.removesuffix(".npy"): _read(archive, m) for m in members}
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """All of a member. `ZipFile.read` would unpack up to 2 GiB of what says that it is smaller."""
+    with archive.open(member) as file:
+        return file.read(member.file_size) + file.read(1)
 
 
 def parse_network(data: bytes, grid: Mapping[str, float]) -> NetworkParameters:

@@ -7,8 +7,6 @@ and depends on what a clip is joined to, so it is computed in every step.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,7 +28,7 @@ from kws_stream.evaluation.speech_commands import NOISE, WORDS, split_of
 from kws_stream.features import FeatureSettings, build_bank
 from kws_stream.files import replacing
 from kws_stream.training.pictures import PictureMap, Pictures, fit_map
-from kws_stream.workers import Progress
+from kws_stream.workers import Progress, Workers
 
 CLIP_HOPS = SAMPLE_RATE_HZ // HOP_SAMPLES
 FILES_AT_ONCE = 256
@@ -296,14 +294,13 @@ def load_envelopes(
         compute = partial(_joined, settings=settings, row_hops=row_hops)
     else:
         compute = partial(_clips, settings=settings, length=round(clip_s * SAMPLE_RATE_HZ))
-    parts: list[Envelopes] = []
-    with nullcontext() if jobs == 1 else ProcessPoolExecutor(jobs) as pool:
-        # a worker of a cluster may not have processes of its own
-        work = map(compute, _groups(files)) if pool is None else pool.map(compute, _groups(files))
-        for part in work:
-            parts.append(part)
-            if progress is not None:
-                progress(min(len(parts) * FILES_AT_ONCE, len(files)), len(files))
+
+    def told(groups: int, _: int) -> None:
+        if progress is not None:
+            progress(min(groups * FILES_AT_ONCE, len(files)), len(files))
+
+    with Workers(jobs) as workers:  # one works here: a cluster's may not have processes of its own
+        parts = list(workers.map(compute, list(_groups(files)), progress=told))
     envelopes = np.concatenate(parts)
     cache.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:

@@ -13,6 +13,7 @@ from kws_stream.training.export import stage_graphs
 from kws_stream.training.model import SpottingNetwork
 from kws_stream.training.pruning import pruned
 from kws_stream.training.recipe import Recipe
+from kws_stream.workers import Progress
 
 SOURCES = {
     "speech_commands": {
@@ -90,7 +91,7 @@ def write_pack(
     return packs.save(folder, manifest, parameters, stage_graphs(parameters, dtype), overwrite=True)
 
 
-def record_metrics(folder: Path, data: Path) -> dict[str, Any]:
+def record_metrics(folder: Path, data: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Measure the pack in `folder` on validation clips of `data` and write that to its manifest.
 
     Fresh and carried, with the commands that give the same figures; returns the metrics.
@@ -99,7 +100,7 @@ def record_metrics(folder: Path, data: Path) -> dict[str, Any]:
     task = pack.manifest["recipe"]["task"]
     metrics: dict[str, Any] = {}
     for carry in (False, True):
-        result = evaluate(data, task, "validation", folder, carry=carry)
+        result = evaluate(data, task, "validation", folder, carry=carry, progress=progress)
         command = f"kws-stream evaluate DATA --task {task} --split validation -m {pack.name}"
         command += " --carry" if carry else ""
         figures = {result.headline[0]: result.headline[1]}

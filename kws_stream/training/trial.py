@@ -4,7 +4,6 @@ import math
 import threading
 import time
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from kws_stream.features.conditioning import ConditioningSettings
 from kws_stream.training import training_extra
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import Recipe
+from kws_stream.workers import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,27 +72,34 @@ class Train:
                 torch.set_num_threads(threads)
         return Outcome(time.monotonic() - began, fresh, carried, core_nw)
 
-    def corpus(self, features: FeatureSettings, jobs: int = 1) -> Corpus:
-        """The recordings' envelopes; kept for the next trial with the same filterbank."""
+    def corpus(
+        self,
+        features: FeatureSettings,
+        jobs: int = 1,
+        notes: list[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Corpus:
+        """The recordings' envelopes; kept for the next trial with the same filterbank.
+
+        notes, progress: as of `Corpus.from_folders`.
+        """
         conditioning = {f.name for f in fields(ConditioningSettings)}
         names = [f.name for f in fields(features) if f.name not in conditioning]
         bank = FeatureSettings(**{name: getattr(features, name) for name in names})
-        return _corpus(self.data, self.synthetic, bank, self.cache, jobs, self.pictures)
+        key = (self.data, self.synthetic, bank, self.cache, self.pictures)
+        if key not in _kept:
+            corpus = Corpus.from_folders(
+                *(self.data, self.synthetic, bank, self.cache, jobs, self.pictures),
+                notes=notes,
+                progress=progress,
+            )
+            _kept.clear()  # one is large
+            _kept[key] = corpus
+        return _kept[key]
 
 
+_kept: dict[tuple[object, ...], Corpus] = {}
 _one_at_a_time = threading.Lock()
-
-
-@lru_cache(maxsize=1)
-def _corpus(
-    data: Path,
-    synthetic: Path | None,
-    bank: FeatureSettings,
-    cache: Path,
-    jobs: int,
-    pictures: Path | None,
-) -> Corpus:
-    return Corpus.from_folders(data, synthetic, bank, cache, jobs, pictures)
 
 
 def _sentence(error: Exception) -> str:

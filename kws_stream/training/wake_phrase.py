@@ -46,7 +46,13 @@ def recipe_for(phrase: Phrase, config: Path | None = None) -> Recipe:
     Raises ParameterError for a phrase that is too long and a wrong file, MissingExtraError where
     espeak-ng or flite is missing.
     """
-    length_s = usual_length_s(phrase)
+    if config is not None:
+        _recipe_of(phrase, 1.0, config)  # what is wrong with it is told at once
+    return _recipe_of(phrase, usual_length_s(phrase), config)
+
+
+def _recipe_of(phrase: Phrase, length_s: float, config: Path | None) -> Recipe:
+    """The recipe of a phrase of that length."""
     clip_s = max(1.0, round(1.15 * length_s + 0.5, 1))
     defaults: dict[str, Any] = {
         "name": phrase.pack,

@@ -7,6 +7,7 @@ import click
 
 from kws_stream.cli.chip.common import Study, heading_text, study_options
 from kws_stream.cli.files import check_file, write_file
+from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from kws_stream.studies import Calibration
@@ -49,7 +50,8 @@ def calibrate(
     measured = studies.read_measurements(csv_file, parameters)
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)
-    result = studies.calibrate(pack, utterances, measured, settings, bits=bits)
+    with progress("evaluating the chip before and after"):
+        result = studies.calibrate(pack, utterances, measured, settings, bits=bits)
     if out_file is not None:
         write_file(Path(out_file), studies.codes_csv(result.codes))
     figures = result.as_dict() | {"seed": study.seed}

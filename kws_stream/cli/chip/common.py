@@ -11,7 +11,8 @@ import click
 
 from kws_stream.cli.files import check_file, write_json
 from kws_stream.cli.options import model_option
-from kws_stream.cli.output import print_json
+from kws_stream.cli.output import print_json, say
+from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from kws_stream.bmru.chip import ChipSettings
     from kws_stream.packs import Pack
     from kws_stream.studies import Utterances
-    from kws_stream.workers import Progress, Workers
+    from kws_stream.workers import Workers
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,7 +140,7 @@ class Study:
         """The clips, and their features for this model, or for a front end of other settings."""
         from kws_stream import studies
 
-        with progress("clips") as heard:
+        with progress("computing features of clips") as heard:
             return studies.load_utterances(
                 pack,
                 self.data,
@@ -166,7 +167,7 @@ class Study:
             write_json(Path(self.json_file), figures)
         notes = [f"Note: {note}" for note in figures.get("notes", ())]
         notes += [f"Extrapolated: {note}" for note in figures.get("extrapolations", ())]
-        click.echo("\n".join([text, *notes]))
+        say("\n".join([text, *notes]))
 
 
 def chip_settings(file: Path | None, changes: tuple[str, ...], **defaults: Any) -> "ChipSettings":
@@ -192,19 +193,6 @@ def chip_settings(file: Path | None, changes: tuple[str, ...], **defaults: Any) 
         except ValueError:
             values[name] = text
     return ChipSettings.from_dict(values)
-
-
-@contextlib.contextmanager
-def progress(what: str) -> Iterator["Progress"]:
-    """A bar on standard error, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def heading_text(figures: dict[str, Any], more: str = "") -> str:

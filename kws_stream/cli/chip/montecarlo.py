@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from kws_stream.cli.chip.common import Study, heading_text, progress, study_options
+from kws_stream.cli.chip.common import Study, heading_text, study_options
+from kws_stream.cli.progress import progress
 
 
 @click.command()
@@ -34,7 +35,7 @@ def montecarlo(study: Study, chips: int, mismatch: float, accuracy: float) -> No
     pack = packs.load(study.model)
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)
-        with progress("chips, in groups") as heard:
+        with progress("simulating chips, in groups") as heard:
             result = studies.montecarlo(
                 pack,
                 utterances,

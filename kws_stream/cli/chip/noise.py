@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.chip.common import Study, heading_text, progress, study_options
+from kws_stream.cli.chip.common import Study, heading_text, study_options
+from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from kws_stream.studies.noise import BlockErrors, NoiseStudy
@@ -46,7 +47,7 @@ def noise(study: Study, source: str, levels: tuple[float, ...], draws: int) -> N
     pack = packs.load(study.model)
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)
-        with progress("levels, in groups of clips") as heard:
+        with progress("simulating levels, in groups of clips") as heard:
             result = studies.noise(
                 pack,
                 utterances,

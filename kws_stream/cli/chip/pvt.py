@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.chip.common import Study, heading_text, progress, study_options
+from kws_stream.cli.chip.common import Study, heading_text, study_options
+from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from kws_stream.studies import Conditions
@@ -59,7 +60,7 @@ def pvt(
     pack = packs.load(study.model)
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)
-        with progress("conditions") as heard:
+        with progress("simulating conditions") as heard:
             result = studies.pvt(
                 pack,
                 utterances,

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.chip.common import Study, heading_text, progress, study_options
+from kws_stream.cli.chip.common import Study, heading_text, study_options
+from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from kws_stream.studies import Conditions
@@ -46,7 +47,7 @@ def quantise(
     pack = packs.load(study.model)
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)
-        with progress("numbers of bits") as heard:
+        with progress("evaluating numbers of bits") as heard:
             result = studies.quantise(
                 pack,
                 utterances,

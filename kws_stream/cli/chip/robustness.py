@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.chip.common import Study, heading_text, progress, study_options
+from kws_stream.cli.chip.common import Study, heading_text, study_options
+from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from kws_stream.studies.robustness import Robustness
@@ -43,7 +44,7 @@ def robustness(
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)
         theirs = study.utterances(pack, workers, peers.about["features"])
-        with progress("chips, in groups") as heard:
+        with progress("simulating chips, in groups") as heard:
             result = studies.robustness(
                 pack,
                 utterances,

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.cli.chip.common import Study, progress, study_options
+from kws_stream.cli.chip.common import Study, study_options
+from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from kws_stream.studies.scaling import Scaling, Size
@@ -27,12 +28,12 @@ def scaling(study: Study, also: tuple[str, ...]) -> None:
 
     names = dict.fromkeys([study.model, *(also or _of_commands())])
     heard = []
-    with study.workers() as workers, progress("models") as done:
-        for index, name in enumerate(names):
+    with study.workers() as workers:
+        for name in names:
             pack = packs.load(name)
             heard.append((pack, study.utterances(pack, workers)))
-            done(index + 1, len(names))
-    result = studies.scaling(heard)
+    with progress(f"evaluating {len(names)} models"):
+        result = studies.scaling(heard)
     study.show(result.as_dict(), table(result), lambda: scaling_figure(result))
 
 

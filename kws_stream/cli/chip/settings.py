@@ -6,7 +6,7 @@ import click
 
 from kws_stream.cli.chip.common import chip_settings, settings_options
 from kws_stream.cli.options import json_option
-from kws_stream.cli.output import print_json
+from kws_stream.cli.output import print_json, say
 
 
 @click.command()
@@ -29,4 +29,4 @@ def settings(as_json: bool, settings_file: Path | None, changes: tuple[str, ...]
         lines.append(
             f"{row['name']:<25}{text:>9} {row['unit']:<6}{span:<14}{row['source']:<16}{row['what']}"
         )
-    click.echo("\n".join(lines))
+    say("\n".join(lines))
