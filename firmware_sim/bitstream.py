@@ -7,7 +7,7 @@ bytes before it. A CRC-32 finds every flip of one bit, and every burst of errors
 import zlib
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor, frexp
+from math import ceil, floor, frexp, ldexp
 from typing import Any
 
 import numpy as np
@@ -171,14 +171,16 @@ def decode(data: bytes) -> Configuration:
             f"bitstream: need {used} bits and zeros up to a whole byte, got {len(bits)} bits; "
             "program the model again"
         )
-    width, step = values["width"], 2.0 ** values["grid_unit"]
+    width = values["width"]
     try:
-        parameters = NetworkParameters.from_arrays(
-            _layer(values["pre"], values["features"], width),
-            [_block(block, width) for block in values["block"]],
-            _layer(values["classifier"], width, values["classes"]),
-            (step, values["grid_low"] * step, values["grid_high"] * step),
-        )
-    except ParameterError as error:
+        step = ldexp(1.0, values["grid_unit"])
+        with np.errstate(over="ignore"):  # what is infinite is refused as that
+            parameters = NetworkParameters.from_arrays(
+                _layer(values["pre"], values["features"], width),
+                [_block(block, width) for block in values["block"]],
+                _layer(values["classifier"], width, values["classes"]),
+                (step, values["grid_low"] * step, values["grid_high"] * step),
+            )
+    except (ParameterError, OverflowError) as error:  # OverflowError: a grid of 2^1024 and more
         raise BitstreamError(f"bitstream: {error}; program the model again") from error
     return Configuration(parameters, values, int.from_bytes(data[-4:], "big"))

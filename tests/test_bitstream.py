@@ -278,3 +278,19 @@ def test_no_wrong_bit_of_a_backend_passes_the_comparison() -> None:
         _require_same("c", names, (logits, bits), (logits, [wrong]))
     with pytest.raises(FirmwareError, match="logits"):
         _require_same("c", names, (logits, bits), (logits + 2.0**-40, bits))
+
+
+@pytest.mark.parametrize("unit", [4095, 1024, -4095])
+def test_units_beyond_all_numbers_are_a_sentence(stream: bytes, unit: int) -> None:
+    """grid_unit is the first exponent of the map: 2^1024 is no float."""
+    values = bitstream.decode(stream).registers
+    at = registers.pack(values | {"grid_unit": 0})
+    changed = registers.pack(values | {"grid_unit": unit})
+    assert len(at) == len(changed)
+
+    def change(body: bytearray) -> None:
+        bits = changed.ljust(len(body) * 8, "0")
+        body[:] = int(bits, 2).to_bytes(len(body), "big")
+
+    with pytest.raises(BitstreamError, match="program the model again"):
+        bitstream.decode(forged(stream, change))

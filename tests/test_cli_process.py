@@ -73,8 +73,15 @@ def test_exit_codes_and_streams(tmp_path, pack):
 
 
 @posix
-@pytest.mark.parametrize("ignored", [False, True], ids=["in front", "in the background of a shell"])
-def test_ctrl_c_gives_the_events_so_far_and_the_report(ignored, pack, pcm):
+@pytest.mark.parametrize(
+    ("number", "ignored", "code"),
+    [
+        (signal.SIGINT, False, 130),
+        (signal.SIGINT, True, 130),  # in the background of a shell
+        (signal.SIGTERM, False, 143),
+    ],
+)
+def test_ctrl_c_and_sigterm_give_the_events_so_far_and_the_report(number, ignored, code, pack, pcm):
     """A pipe that stays open: its events come at once, then the process waits for more."""
     settings = {}
     if ignored:
@@ -89,9 +96,9 @@ def test_ctrl_c_gives_the_events_so_far_and_the_report(ignored, pack, pcm):
     assert len(expected) > 3
     live = [json.loads(process.stdout.readline()) for _ in expected]  # flushed as they come
     assert live == expected
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-    assert process.returncode == 130
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code
     (power,) = map(json.loads, out.splitlines())
     assert power["type"] == "power"
     assert b"Traceback" not in err
@@ -161,3 +168,18 @@ def test_an_output_on_a_full_disk_is_a_sentence(words: list[str]) -> None:
     assert result.stderr.count(b"error: need a place to write the output to") == 1
     assert b"Traceback" not in result.stderr
     assert b"Exception" not in result.stderr
+
+
+@posix
+def test_sigterm_ends_the_page_with_its_commands_and_its_summary(pack, tmp_path):
+    pytest.importorskip("uvicorn", reason="needs the extra web")
+    words = ("listen", "-m", pack, "--web", "--port", "0", "--keep-triggers", tmp_path / "kept")
+    process = start(*words)
+    for line in process.stderr:
+        if b"open http" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert b"kept 0 triggers" in err
+    assert b"Traceback" not in err

@@ -1,7 +1,8 @@
 """A click group that loads a command when it is used, and the exit codes of all commands.
 
-Exit codes: 0; 1 for our own errors; 2 for usage (click's own); 130 after Ctrl-C; a closed pipe is
-silent and 0. Any other exception is a bug and keeps its traceback.
+Exit codes: 0; 1 for our own errors; 2 for usage (click's own); 130 after Ctrl-C and 143 after
+SIGTERM, which ends a command in the same way; a closed pipe is silent and 0. Any other exception is
+a bug and keeps its traceback.
 """
 
 import contextlib
@@ -17,7 +18,15 @@ import click
 from kws_stream.cli.output import NO_ROOM, complain, printable
 from kws_stream.errors import KwsStreamError, did_you_mean
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143  # 128 and the number of the signal
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: as clean an end as that of Ctrl-C."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
 
 
 def _let_go_of_outputs() -> None:
@@ -45,7 +54,8 @@ def _exit_codes() -> Iterator[None]:
         complain(f"error: {error}")
         raise click.exceptions.Exit(1) from error
     except KeyboardInterrupt as error:
-        raise click.exceptions.Exit(INTERRUPTED) from error
+        ended = TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
+        raise click.exceptions.Exit(ended) from error
     except BrokenPipeError as error:
         _let_go_of_outputs()
         raise click.exceptions.Exit(0) from error
@@ -94,6 +104,8 @@ class CommandLine(Group):
         # a shell ignores Ctrl-C for what it starts with "&": the report is wanted there too
         with contextlib.suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, _terminate)
         return super().main(*args, **settings)
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:

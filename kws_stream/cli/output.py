@@ -107,19 +107,24 @@ def print_power(
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until the body is done, so that no block counts by half."""
+    """Ctrl-C and SIGTERM wait until the body is done, so that no block counts by half."""
     waiting: list[int] = []
+    before: dict[signal.Signals, Any] = {}
     try:
-        before = signal.signal(signal.SIGINT, lambda number, frame: waiting.append(number))
-    except ValueError:  # not the main thread: Ctrl-C does not arrive here
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, lambda number, frame: waiting.append(number))
+    except ValueError:  # not the main thread: no signals arrive here
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if waiting:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if signal.SIGINT in waiting:
         raise KeyboardInterrupt
+    if waiting:
+        signal.raise_signal(waiting[0])
 
 
 MOST_NOTES = 3
