@@ -28,8 +28,12 @@ WORKER_S = 60  # for the first worker to be there
 # A group is given up after it was there when a worker died so often, each time as often as the
 # scheduler allows (distributed.scheduler.allowed-failures, 3 unless configured).
 ATTEMPTS = 3
+POLL_S = 2.0  # a look at whether there still are workers
+GONE_S = 10.0  # without any, before that is told
 GRACE_S = 1.0
 ADDRESS = re.compile(r"([a-z]+://)?[^/\s]+:[0-9]+|inproc://\S+")
+
+_LOG = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -134,7 +138,7 @@ class Workers:
             for index, group in enumerate(groups):
                 for attempt in range(1, ATTEMPTS + 1):
                     try:
-                        batch = futures[index].result()
+                        batch = self._result_of(futures[index])
                         break
                     except KilledWorker as error:
                         if attempt == ATTEMPTS:
@@ -154,6 +158,35 @@ class Workers:
         finally:
             for future in futures:
                 future.release()
+
+    def _result_of(self, future: Any) -> Any:
+        """The result of a piece of work; a cluster without workers is told, and may get some."""
+        gone_since: float | None = None
+        told = False
+        while True:
+            try:
+                return future.result(timeout=POLL_S)
+            except TimeoutError:
+                if future.done():  # meanwhile, or with an error of this kind of its own
+                    return future.result()
+            now = time.monotonic()
+            if self._has_workers():
+                gone_since, told = None, False
+                continue
+            gone_since = now if gone_since is None else gone_since
+            if not told and now - gone_since >= GONE_S:
+                told = True
+                _LOG.warning(
+                    "cluster %s: no worker is left, and work waits for one; start some with: "
+                    "dask worker ADDRESS, or end with Ctrl-C",
+                    self._address,
+                )
+
+    def _has_workers(self) -> bool:
+        try:
+            return bool(self._client.nthreads())
+        except (OSError, ValueError):  # no answer: what has become of the work is told elsewhere
+            return True
 
     def _await_a_worker(self) -> None:
         """A cluster that grows with its work has been given work before this."""

@@ -1,8 +1,11 @@
 """Evaluations and studies on a cluster of several processes: the JSON of one here, to the bit."""
 
 import json
+import logging
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from kws_stream import packs
+from kws_stream import workers as workers_module
 from kws_stream.bmru.chip import ChipSettings
 from kws_stream.cli import main
 from kws_stream.evaluation import TASKS, evaluate
@@ -115,3 +119,38 @@ def test_a_worker_killed_during_a_study_of_chips_changes_nothing(
         found = montecarlo(pack, utterances, settings, 80, workers=there, progress=kill)
     assert killed
     assert found.as_dict() == here.as_dict()
+
+
+def slowly(number: int) -> int:
+    time.sleep(0.2)
+    return number
+
+
+def test_a_cluster_whose_last_worker_is_gone_is_told_and_goes_on_with_a_new_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers_module, "POLL_S", 0.1)
+    monkeypatch.setattr(workers_module, "GONE_S", 0.3)
+    own = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+    )
+    with own, Workers(cluster=own.scheduler_address) as workers:
+        results = workers.map(slowly, range(8))
+        done = [next(results)]
+        own.scale(0)
+        help_comes = threading.Timer(0.1, own.scale, [1])
+
+        class Handler(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                help_comes.start()
+
+        log = logging.getLogger("kws_stream.workers")
+        handler = Handler()
+        log.addHandler(handler)
+        try:
+            done += list(results)
+        finally:
+            log.removeHandler(handler)
+            help_comes.join()
+    assert done == list(range(8))
+    assert [record.getMessage() for record in caplog.records if "no worker" in record.getMessage()]

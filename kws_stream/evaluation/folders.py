@@ -123,7 +123,7 @@ def _walk(folder: Path, skipped: Skipped, above: tuple[tuple[int, int], ...]) ->
     here = (*above, (status.st_dev, status.st_ino))
     for entry in entries:
         path = folder / entry.name
-        if path.is_dir():
+        if _is_folder(entry):
             inner = path.stat()
             if entry.name.startswith("."):
                 continue
@@ -139,6 +139,13 @@ def _walk(folder: Path, skipped: Skipped, above: tuple[tuple[int, int], ...]) ->
             yield path
         elif why:
             skipped.add(path, why)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _why_not(entry: "os.DirEntry[str]", path: Path) -> str | None:

@@ -16,6 +16,7 @@ from kws_stream.errors import ParameterError
 from kws_stream.parameters import Layer, NetworkParameters
 
 MAX_UNPACKED_BYTES = 2**26
+MAX_AXIS = 2**16  # features, cells, classes: more would take gigabytes for a second of sound
 # The text that NumPy writes in front of an array; read by pattern, so that nothing is evaluated.
 _HEADER = re.compile(
     r"\{'descr': '(<f8|\|b1)', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n"
@@ -44,6 +45,8 @@ def _parse_array(name: str, data: bytes) -> NDArray[Any]:
     if header[1] != wanted or len(sizes) > 2 or not all(len(size) <= 9 for size in sizes):
         raise ParameterError(f"need {name} as {wanted} of up to 2 axes, got {header[0]!r:.150}")
     shape = tuple(int(size) for size in sizes)
+    if max(shape, default=0) > MAX_AXIS:
+        raise ParameterError(f"need {name} with axes of {MAX_AXIS} at most, got shape {shape}")
     dtype = np.dtype(wanted)
     if math.prod(shape) * dtype.itemsize != len(data) - start:
         raise ParameterError(

@@ -16,6 +16,7 @@ from kws_stream.graphs import check_graph
 from kws_stream.layers import OnnxLayers
 from kws_stream.packs.arrays import network_bytes, parse_network
 from kws_stream.packs.loading import list_packs, models_dir
+from kws_stream.parameters import NetworkParameters
 from tests.pack_factory import random_network
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
@@ -54,6 +55,26 @@ def test_an_array_that_unpacks_to_more_than_it_says_takes_no_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**24
+
+
+def test_a_million_cells_are_refused_before_anything_is_proven() -> None:
+    cells = 2**16 + 1
+    thin = NetworkParameters.from_arrays(
+        ([[1.0]], [0.0]),
+        [
+            {
+                "candidate": (np.ones((1, cells)), np.zeros(cells)),
+                "beta1": np.ones(cells),
+                "delta": np.ones(cells),
+                "alpha": np.ones(cells),
+                "post": (np.ones((cells, 1)), [0.0]),
+            }
+        ],
+        ([[1.0]], [0.0]),
+        (1.0, 0.0, 1.0),
+    )
+    with pytest.raises(ParameterError, match="axes of 65536 at most"):
+        parse_network(network_bytes(thin), {"step": 1.0, "low": 0.0, "high": 1.0})
 
 
 @pytest.mark.parametrize("name", list_packs())
