@@ -4,7 +4,6 @@ The work is a generator that gives what each block of audio completed. Iterated 
 the caller's thread; with `async for` and with a callback, in a thread of its own.
 """
 
-import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterator, Sequence
 from typing import Generic, Self, TypeVar
@@ -135,6 +134,8 @@ class EventStream(Generic[T]):
                 yield item
 
     async def _from_thread(self) -> AsyncGenerator[T, None]:
+        import asyncio  # here, so that a program that never awaits does not load it
+
         assert self._batches is not None
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[T | None] = asyncio.Queue()  # None: the end

@@ -130,6 +130,10 @@ class KeywordSpotter:
         traces = [self._stages.trace(samples[at : at + PIECE_SAMPLES]) for at in pieces]
         return [trace for trace in traces if trace is not None]
 
+    def logits(self, pcm: ArrayLike) -> tuple[Array, PowerEstimate]:
+        """As `process`, but gives the logits (t, K) and the power of these frames alone."""
+        return self._stages.logits(to_int16(pcm), self.frame_s)
+
     def observe(self, pcm: ArrayLike) -> list[Observation]:
         """As `process`, but gives all that can be seen on the way, in consecutive pieces."""
         samples = to_int16(pcm)

@@ -131,6 +131,11 @@ def test_every_shipped_model_gives_the_same_in_c_and_in_numpy(
             pairs = zip(getattr(ours.trace, wires), getattr(theirs.trace, wires), strict=True)
             assert all(np.array_equal(a, b) for a, b in pairs)
     assert_same_state(compiled, plain)
+    (ours, our_power), (theirs, their_power) = compiled.logits(pcm[:9999]), plain.logits(pcm[:9999])
+    assert np.array_equal(ours, theirs)
+    assert our_power == their_power
+    assert len(compiled.logits(pcm[:1])[0]) == len(plain.logits(pcm[:1])[0]) == 0
+    assert_same_state(compiled, plain)
 
 
 @pytest.mark.parametrize("forced", ["", "numpy"])

@@ -109,27 +109,50 @@ static inline int32_t added(const int16_t *into, const int16_t *x)
 
 #define KWS_READ_AGAIN(band)
 
-/* floor(value 2^-16 turn) */
-static int32_t turned(int32_t value, int16_t turn)
+/* sum / 2^tap_shift + re 2^-16 turn[0] + im 2^-16 turn[1], each rounded down, rectified; a mode is
+ * given as 2^16 high + low, with low in 0 ... 2^16 - 1. */
+static inline uint32_t output(int32_t sum, unsigned shift, const int32_t *mode,
+                              const int16_t *turn)
 {
-    return (int32_t)((int64_t)value * turn >> 16);
+    return rectified((sum >> shift) + mode[0] * turn[0] + (mode[1] * turn[0] >> 16) +
+                     mode[2] * turn[1] + (mode[3] * turn[1] >> 16));
 }
 
-/* mean + the rectified outputs over the block x[0..], times the weights of its halves, / 2^32. */
+/* mean + the rectified outputs over the block x[0..], times the weights of its halves, / 2^32.
+ * Written out, a sample at a time, so that the sums stay in registers. */
 static uint32_t block_mean(const kws_band *band, const int16_t *x, int32_t re, int32_t im,
                            const uint32_t *weights, uint32_t mean)
 {
-    uint32_t totals[2] = {0, 0};
-    int32_t sum = band->before * x[-1];
-    for (unsigned n = 0; n < KWS_BLOCK; n++) {
-        for (unsigned k = 0; k <= n; k++)
-            sum += band->taps[n - k] * x[k];
-        totals[n / (KWS_BLOCK / 2)] +=
-            rectified((sum >> band->tap_shift) + turned(re, band->turn[2 * n]) +
-                      turned(im, band->turn[2 * n + 1]));
-        sum = 0;
-    }
-    return weighted(mean, weights, totals[0], totals[1]);
+    const int16_t *h = band->taps, *turn = band->turn;
+    const int32_t mode[4] = {re >> 16, re & 0xffff, im >> 16, im & 0xffff};
+    const unsigned shift = band->tap_shift;
+    int32_t v = x[0];
+    int32_t y0 = h[0] * v + band->before * x[-1], y1 = h[1] * v, y2 = h[2] * v, y3 = h[3] * v;
+    int32_t y4 = h[4] * v, y5 = h[5] * v, y6 = h[6] * v, y7 = h[7] * v;
+    uint32_t first = output(y0, shift, mode, turn), second;
+    v = x[1];
+    y1 += h[0] * v, y2 += h[1] * v, y3 += h[2] * v, y4 += h[3] * v;
+    y5 += h[4] * v, y6 += h[5] * v, y7 += h[6] * v;
+    first += output(y1, shift, mode, turn + 2);
+    v = x[2];
+    y2 += h[0] * v, y3 += h[1] * v, y4 += h[2] * v, y5 += h[3] * v;
+    y6 += h[4] * v, y7 += h[5] * v;
+    first += output(y2, shift, mode, turn + 4);
+    v = x[3];
+    y3 += h[0] * v, y4 += h[1] * v, y5 += h[2] * v, y6 += h[3] * v, y7 += h[4] * v;
+    first += output(y3, shift, mode, turn + 6);
+    v = x[4];
+    y4 += h[0] * v, y5 += h[1] * v, y6 += h[2] * v, y7 += h[3] * v;
+    second = output(y4, shift, mode, turn + 8);
+    v = x[5];
+    y5 += h[0] * v, y6 += h[1] * v, y7 += h[2] * v;
+    second += output(y5, shift, mode, turn + 10);
+    v = x[6];
+    y6 += h[0] * v, y7 += h[1] * v;
+    second += output(y6, shift, mode, turn + 12);
+    y7 += h[0] * x[7];
+    second += output(y7, shift, mode, turn + 14);
+    return weighted(mean, weights, first, second);
 }
 
 static int32_t added(const int16_t *into, const int16_t *x)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from firmware_sim.integers import IntegerNetwork, integer_network
 from kws_stream import engine
+from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import LOGIT_BITS, SCORE_BITS, Detector, WakeEvent, score_codes
 from kws_stream.engine.blob import DetectorFrames, fits, model_blob
 from kws_stream.engine.stages import Observation
@@ -158,9 +159,15 @@ class CompiledStages:
     def _advance(self, rows: Any, frames: int) -> None:
         """The rows behind those that a call has filled."""
         parameters = self._network.parameters
-        rows.features += frames * parameters.n_features
-        rows.scores += frames * parameters.n_classes
-        rows.bits += frames * self._cells[-1]
+        sizes = {
+            "features": parameters.n_features,
+            "logits": parameters.n_classes,
+            "scores": parameters.n_classes,
+            "bits": self._cells[-1],
+        }
+        for name, size in sizes.items():
+            if getattr(rows, name) != self._ffi.NULL:
+                setattr(rows, name, getattr(rows, name) + frames * size)
 
     def trace(self, codes: NDArray[np.int16]) -> Trace | None:
         """As `process`, but the trace of the frames that are complete; None if none is."""
@@ -174,7 +181,7 @@ class CompiledStages:
         """
         parameters = self._network.parameters
         heard = self.frames
-        most = len(codes) // round(self._settings.frame_s * 16_000) + 1
+        most = len(codes) // round(self._settings.frame_s * SAMPLE_RATE_HZ) + 1
         features = np.empty((most, parameters.n_features), np.int32)
         scores = np.empty((most, parameters.n_classes), np.uint32)
         rows = self._ffi.new("kws_engine_rows *")
@@ -228,12 +235,38 @@ class CompiledStages:
         self._lib.kws_engine_last(self._at, self._ffi.NULL, self._ffi.NULL, pointer)
         return self._split(bits)
 
+    def logits(self, codes: NDArray[np.int16], frame_s: float) -> tuple[Array, PowerEstimate]:
+        """As `process`, but the logits (t, K) of the frames and what the chip spends on them."""
+        parameters = self._network.parameters
+        before, heard = self._sums(), self.frames
+        most = len(codes) // round(frame_s * SAMPLE_RATE_HZ) + 1
+        logits = np.empty((most, parameters.n_classes), np.int64)
+        rows = self._ffi.new("kws_engine_rows *")
+        rows.logits = self._pointer(logits)
+        self._listen(codes, rows, most)
+        sums = [after - earlier for after, earlier in zip(self._sums(), before, strict=True)]
+        exponent = self._integers().classifier.exponent
+        rows_out = np.ldexp(logits[: self.frames - heard].astype(np.float64), exponent)
+        return rows_out, self._power(sums, self.frames - heard, frame_s)
+
     def power(self, frame_s: float) -> PowerEstimate:
+        return self._power(self._sums(), self._heard_for_power(), frame_s)
+
+    def _sums(self) -> list[NDArray[np.int64]]:
+        """The sums for power: inputs, candidates, frames on, the classifier's two rails."""
+        blocks, width = self._network.parameters.blocks, self._network.parameters.width
+        cells = self._cells[-1]
+        sizes = (len(blocks) * width, cells, cells, width, width)
+        sums = [np.zeros(n, np.int64) for n in sizes]
+        self._lib.kws_engine_power(self._at, *map(self._pointer, sums))
+        return sums
+
+    def _heard_for_power(self) -> int:
+        return int(self._lib.kws_engine_power(self._at, *[self._ffi.NULL] * 5))
+
+    def _power(self, sums: list[NDArray[np.int64]], frames: int, frame_s: float) -> PowerEstimate:
         parameters, integers = self._network.parameters, self._integers()
         blocks = parameters.blocks
-        sizes = [len(blocks) * parameters.width, sum(b.cells for b in blocks)]
-        sums = [np.zeros(max(1, n), np.int64) for n in (*sizes, sizes[1], *2 * [parameters.width])]
-        frames = self._lib.kws_engine_power(self._at, *map(self._pointer, sums))
         activity = Activity(parameters)
         if not blocks:
             return activity.estimate_sums(np.zeros(0), frames, frame_s=frame_s)
@@ -242,10 +275,10 @@ class CompiledStages:
             [b.candidate.exponent for b in integers.blocks], [b.cells for b in blocks]
         )
         alpha = np.concatenate([b.alpha for b in blocks])
+        inputs, candidates, on, above, below = (values.astype(np.float64) for values in sums)
         currents = [
-            *(np.ldexp(sums[0].astype(float), wire), np.ldexp(sums[1].astype(float), exponents)),
-            *(sums[2] * alpha, np.ldexp(sums[3].astype(float), wire)),
-            np.ldexp(sums[4].astype(float), wire),
+            *(np.ldexp(inputs, wire), np.ldexp(candidates, exponents), on * alpha),
+            *(np.ldexp(above, wire), np.ldexp(below, wire)),
         ]
         return activity.estimate_sums(np.concatenate(currents), frames, frame_s=frame_s)
 

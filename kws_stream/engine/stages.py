@@ -10,7 +10,7 @@ from kws_stream.detector import Detector, WakeEvent, softmax
 from kws_stream.features import FrontEnd
 from kws_stream.network import Network, Trace
 from kws_stream.parameters import BoolArray
-from kws_stream.power import Activity, PowerEstimate
+from kws_stream.power import Activity, PowerEstimate, estimate
 
 Array = NDArray[np.float64]
 
@@ -65,6 +65,13 @@ class NumpyStages:
         smoothed: list[list[float]] = []
         trace, events = self._judge(frames, smoothed)
         return Observation(frames, trace, np.array(smoothed), events)
+
+    def logits(self, codes: NDArray[np.int16], frame_s: float) -> tuple[Array, PowerEstimate]:
+        """As `process`, but the logits (t, K) of the frames and what the chip spends on them."""
+        trace = self.trace(codes)
+        if trace is None:
+            trace = self._network.stream().advance(np.empty((0, self._front_end.n_features)))
+        return trace.logits, estimate(self._network, trace, frame_s=frame_s)
 
     def _judge(
         self, frames: Array, smoothed: list[list[float]] | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kws_stream import features, packs, power
+from kws_stream import features, packs
 from kws_stream.constants import HOP_SAMPLES
 from kws_stream.errors import PackError
 from kws_stream.evaluation.processes import over_clips
@@ -36,10 +36,9 @@ def score_clip(spotter: KeywordSpotter, pcm: Pcm) -> Score:
     The class with the highest mean of the logits over the pack's part of the clip; of equal ones,
     the first.
     """
-    (trace,) = spotter.trace(pcm)  # a second is one piece
-    start, stop = decision_frames(spotter, trace.frames)
-    means = trace.logits[start:stop].mean(axis=0)
-    estimate = power.estimate(spotter.pack.network, trace, frame_s=spotter.frame_s)
+    logits, estimate = spotter.logits(pcm)
+    start, stop = decision_frames(spotter, len(logits))
+    means = logits[start:stop].mean(axis=0)
     called = spotter.classes[int(np.argmax(means))]
     return Score(called, estimate.core_nw, tuple(means.tolist()))
 

@@ -14,7 +14,7 @@ from kws_stream.packs.loading import find, load_directory
 BLOCK_FRAMES = (1, 50)
 
 
-def _grid_inputs(network: Network, frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _grid_inputs(network: Network, frames: int, rng: "np.random.Generator") -> NDArray[np.float64]:
     """Random inputs (frames, n_features) on the grid; the first frames hold its ends."""
     grid = network.parameters.input_grid
     assert grid is not None  # load refuses a network without a grid

@@ -55,7 +55,7 @@ void kws_engine_threshold(void *memory, unsigned keyword, uint32_t threshold, ui
 void kws_engine_last(const void *memory, int64_t *logits, uint32_t *scores, uint8_t *bits);
 
 /* Sums over all frames, and their number: the rectified inputs and the candidates of every block,
- * the frames in which a cell was on, and the classifier's inputs above and below 0. */
+ * the frames in which a cell was on, and the classifier's inputs above and below 0. With NULL only the number. */
 int64_t kws_engine_power(const void *memory, int64_t *inputs, int64_t *candidates, int64_t *on,
                          int64_t *above, int64_t *below);
 
