@@ -38,6 +38,7 @@ def _show_version(context: click.Context, option: click.Parameter, wanted: bool)
         "power": "kws_stream.cli.power",
         "spice": "kws_stream.cli.spice",
         "export-c": "kws_stream.cli.export_c",
+        "export-web": "kws_stream.cli.export_web",
         "export-onnx": "kws_stream.cli.export_onnx",
         "program": "kws_stream.cli.program",
         "chip-info": "kws_stream.cli.chip_info",

@@ -1,0 +1,30 @@
+"""`kws-stream export-web`: a model for browsers, with the engine in WebAssembly."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="export-web")
+@click.argument("model")
+@click.option(
+    *("-o", "--output"),
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="New or empty folder for the package.",
+)
+def export_web(model: str, output: Path) -> None:
+    """Write MODEL, a name or the folder of a pack, as an npm package for browsers.
+
+    It listens without a server and gives the events of `detect`, to the last bit. In it is a page,
+    demo/, that listens to the visitor's microphone.
+
+    Example: kws-stream export-web yes-4 -o yes-4-web"""
+    from kws_stream.engine.web import export_web as write
+    from kws_stream.packs import load
+
+    pack = load(model)
+    files = write(pack, output)
+    name = click.format_filename(output)
+    click.echo(f"{pack.name} {pack.version}: {len(files)} files in {name}")
+    click.echo(f"look: python -m http.server -d {name}, then http://localhost:8000/demo/")

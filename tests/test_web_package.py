@@ -1,0 +1,275 @@
+"""The engine in WebAssembly: the events of Python, to the last bit, in Node.js and in a browser."""
+
+import contextlib
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from kws_stream import KeywordSpotter, packs
+from kws_stream.cli import main
+from kws_stream.engine.web import PACKAGE, export_web, web_model
+from kws_stream.errors import FirmwareError, ParameterError
+from tests.pack_factory import build_pack
+
+ROOT = Path(__file__).parents[1]
+RECORDING = ROOT / "kws_stream" / "_data" / "demo.flac"
+NODE = shutil.which("node")
+CLANG = shutil.which("clang")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+
+# Hears a raw recording in pieces of the lengths given, over and over; prints what came of it.
+HEAR = """
+import { readFileSync as read } from "node:fs";
+const [folder, wasm, sound, how, ...lengths] = process.argv.slice(2);
+const { KeywordSpotter } = await import(`${folder}/index.js`);
+const bytes = (path) => new Uint8Array(read(path)).buffer;
+const spotter = new KeywordSpotter(bytes(`${folder}/model.kws`), bytes(wasm));
+const pcm = how === "float" ? new Float32Array(bytes(sound)) : new Int16Array(bytes(sound));
+const events = [], rows = { scores: [], bits: [], candidates: [], features: [] };
+for (let at = 0, turn = 0; at < pcm.length; turn++) {
+  const piece = pcm.subarray(at, at += Number(lengths[turn % lengths.length]));
+  if (how !== "observe") { events.push(...spotter.process(piece)); continue; }
+  for (const frame of spotter.observe(piece)) {
+    events.push(...frame.events);
+    for (const name in rows) rows[name].push(Array.from(frame[name]));
+  }
+}
+const { frames } = spotter;
+console.log(JSON.stringify({ events, power: spotter.power(), frames, ...rows }));
+"""
+
+
+def recording(seconds=None):
+    pcm, rate = soundfile.read(RECORDING, dtype="int16")
+    assert rate == 16_000
+    return pcm[: None if seconds is None else 16_000 * seconds]
+
+
+def hear(folder, pcm, *lengths, how="events", wasm=None):
+    """What the package in `folder` makes of a recording."""
+    (folder / "hear.mjs").write_text(HEAR, "utf-8")
+    (folder / "sound").write_bytes(pcm.tobytes())
+    wasm = wasm or folder / "kws.wasm"
+    command = [NODE, "hear.mjs", folder, wasm, folder / "sound", how, *map(str, lengths)]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("web") / "commands-12"
+    export_web(packs.load("commands-12"), made)
+    return made
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node.js")
+def test_events_and_power_are_those_of_python_for_any_split(folder):
+    pcm = recording()
+    spotter = KeywordSpotter("commands-12")
+    events = [event.as_dict() for event in spotter.process(pcm)]
+    assert len(events) >= 10
+    for lengths in ((len(pcm),), (1, 319, 0, 777), (160,)):
+        heard = hear(folder, pcm, *lengths)
+        assert heard["events"] == events
+        assert heard["frames"] == spotter.frames
+    power = spotter.power()
+    for name in ("core_nw", "cells_nw", "feedforward_nw", "classifier_nw"):
+        # sums of floats in another order: the last digits may differ
+        assert heard["power"][name] == pytest.approx(getattr(power, name), rel=1e-9)
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node.js")
+@pytest.mark.parametrize("name", ["yes-4", "hey-computer"])
+def test_every_number_on_the_way_is_that_of_python(name, tmp_path):
+    pcm = recording(6)
+    export_web(packs.load(name), tmp_path / "web")
+    heard = hear(tmp_path / "web", pcm, 500, how="observe")
+    seen = KeywordSpotter(name).observe(pcm)
+    traces = [piece.trace for piece in seen]
+    assert heard["features"] == np.concatenate([piece.features for piece in seen]).tolist()
+    assert heard["scores"] == np.concatenate([piece.smoothed for piece in seen]).tolist()
+    bits = np.concatenate([np.concatenate(trace.bits, axis=1) for trace in traces])
+    assert heard["bits"] == bits.astype(int).tolist()
+    candidates = np.concatenate([np.concatenate(trace.candidates, axis=1) for trace in traces])
+    assert heard["candidates"] == candidates.tolist()
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node.js")
+def test_float_samples_are_rounded_to_the_same_grid(folder):
+    rng = np.random.default_rng(3)
+    pcm = recording(8).astype(np.float32) / 32768
+    pcm += (rng.integers(-2, 3, len(pcm)) / 4 / 32768).astype(np.float32)  # halves among them
+    pcm[1000:1010] = 1.5
+    spotter = KeywordSpotter("commands-12")
+    events = [event.as_dict() for event in spotter.process(pcm)]
+    assert events
+    assert hear(folder, pcm, 333, how="float")["events"] == events
+
+
+@pytest.mark.skipif(NODE is None or CLANG is None, reason="needs Node.js and clang")
+def test_the_engine_that_is_shipped_is_built_from_these_sources(folder, tmp_path):
+    built = tmp_path / "kws.wasm"
+    script = ROOT / "scripts" / "build_wasm.py"
+    made = subprocess.run(
+        [sys.executable, script, "--out", built], capture_output=True, text=True, timeout=300
+    )
+    if made.returncode and "wasm" in made.stderr and "error: unable" in made.stderr:
+        pytest.skip("needs clang's WebAssembly target and lld")
+    assert made.returncode == 0, made.stderr
+    pcm = recording(10)
+    again = hear(folder, pcm, 400, how="observe", wasm=built)
+    assert again == hear(folder, pcm, 400, how="observe")
+    assert again["events"]
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node.js")
+def test_bad_input_is_told_in_a_sentence(folder):
+    wrong = """
+    import { readFileSync as read } from "node:fs";
+    const { KeywordSpotter } = await import(`${process.argv[2]}/index.js`);
+    const bytes = (name) => new Uint8Array(read(`${process.argv[2]}/${name}`)).buffer;
+    const model = bytes("model.kws"), wasm = bytes("kws.wasm");
+    const spotter = new KeywordSpotter(model, wasm);
+    const tries = [
+      () => new KeywordSpotter(wasm, wasm), () => new KeywordSpotter(model.slice(0, 9000), wasm),
+      () => new KeywordSpotter(model.slice(0, model.byteLength - 8), wasm),
+      () => new KeywordSpotter(new ArrayBuffer(3), wasm),
+      () => spotter.process([1, 2]), () => spotter.process(new Float32Array([0, NaN])),
+      () => spotter.setThresholds({ maybe: 0.5 }), () => spotter.setThresholds({ yes: 2 }),
+    ];
+    for (const attempt of tries) {
+      try { attempt(); console.log("nothing"); } catch (error) { console.log(error.message); }
+    }
+    console.log(spotter.process(new Int16Array(0)).length);
+    """
+    (folder / "wrong.mjs").write_text(wrong, "utf-8")
+    ran = subprocess.run(
+        [NODE, "wrong.mjs", folder], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    lines = ran.stdout.splitlines()
+    assert len(lines) == 9, ran.stderr
+    assert all("need" in line for line in lines[:8]), lines
+    assert lines[8] == "0"
+
+
+def test_the_package_is_complete_and_tells_its_version_and_licences(folder):
+    facts = json.loads((folder / "package.json").read_text("utf-8"))
+    assert facts["version"] == __import__("kws_stream").__version__
+    for name in ("LICENSE", "NOTICE"):
+        assert (PACKAGE / name).read_bytes() == (ROOT / name).read_bytes()
+    for target in facts["files"]:
+        assert list(folder.glob(target)), target
+    page = (folder / "demo" / "index.html").read_text("utf-8")
+    assert 'src="demo.js"' in page
+    assert "page.js" not in page
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path):
+    (tmp_path / "mine").write_text("kept", "utf-8")
+    with pytest.raises(FirmwareError, match="need a new or empty folder"):
+        export_web(packs.load("yes-4"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_model_without_a_filterbank_is_refused(tmp_path):
+    build_pack(tmp_path / "pack", graphs=False, feature_settings={"kind": "mel"})
+    with pytest.raises(ParameterError, match="need the analog filterbank"):
+        web_model(packs.load(tmp_path / "pack"))
+
+
+def test_the_command_tells_what_it_wrote_and_how_to_look_at_it(tmp_path):
+    result = CliRunner().invoke(main, ["export-web", "yes-4", "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0
+    assert (tmp_path / "out" / "model.kws").exists()
+    assert "http://localhost:8000/demo/" in result.output
+
+
+@contextlib.contextmanager
+def served(folder):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    handler = functools.partial(Quiet, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+
+
+# The recording through the worklet, as the page connects it, without waiting for real time.
+OFFLINE = """async () => {
+  const bytes = async (url) => (await fetch(url)).arrayBuffer();
+  const decoder = new OfflineAudioContext(1, 1, 16000);
+  const sound = await decoder.decodeAudioData(await bytes("demo.flac"));
+  const context = new OfflineAudioContext(1, sound.length + 16000, 16000);
+  await context.audioWorklet.addModule("../worklet.js");
+  const processorOptions = { model: await bytes("../model.kws"), wasm: await bytes("../kws.wasm") };
+  const node = new AudioWorkletNode(context, "kws-stream", { processorOptions });
+  const source = new AudioBufferSourceNode(context, { buffer: sound });
+  source.connect(node).connect(context.destination);
+  source.start();
+  const events = [];
+  const done = new Promise((resolve) => {
+    node.port.onmessage = ({ data }) => {
+      if (data.finished) resolve(events);
+      else events.push(...data.events);
+    };
+  });
+  await context.startRendering();
+  node.port.postMessage({ finish: true });
+  return Promise.race([done, new Promise((resolve) => setTimeout(() => resolve(events), 3000))]);
+}"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_in_a_browser_the_worklet_gives_the_events_of_detect_and_the_page_moves(folder, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    pcm = recording()
+    expected = [event.as_dict() for event in KeywordSpotter("commands-12").process(pcm)]
+    sound = tmp_path / "sound.wav"
+    with wave.open(str(sound), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(pcm[: 16_000 * 6].tobytes())
+    flags = [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={sound}",
+        "--autoplay-policy=no-user-gesture-required",
+    ]
+    with served(folder) as address, playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=BROWSER, args=flags, chromium_sandbox=False)
+        try:
+            view = browser.new_page()
+            faults = []
+            view.on("pageerror", lambda error: faults.append(str(error)))
+            view.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
+            view.goto(f"{address}/demo/")
+            view.wait_for_selector(".score")
+            assert view.inner_text("#model") == "commands-12"
+            assert not view.is_visible("#server")
+            assert view.evaluate(OFFLINE) == expected
+            for button in ("#demo", "#browser"):
+                view.click(button)
+                view.wait_for_selector("#events li", timeout=30_000)
+                power = view.inner_text("#power tr:nth-child(2)")
+                assert "nW" in power or "µW" in power
+                first = view.inner_text("#events li:last-child")
+                assert expected[0]["keyword"] in first
+                view.click("#stop")
+            assert faults == []
+        finally:
+            browser.close()
