@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "packs": CORE,
     "events": BASE,
     "engine": BASE | STAGES | {"network", "firmware_sim"},
+    "export": CORE | {"engine", "firmware_sim"},
     "pipeline": CORE | {"events", "engine"},
     "live": CORE | {"events", "engine", "pipeline"},
     "evaluation": CORE | {"pipeline", "workers"},
@@ -44,7 +45,17 @@ ALLOWED: dict[str, set[str]] = {
     "studies": CORE | {"pipeline", "evaluation", "training", "workers"},
     "integrations": CORE | {"events", "pipeline", "live"},
     "cli": CORE
-    | {"engine", "events", "pipeline", "live", "evaluation", "training", "integrations", "spice"}
+    | {
+        "engine",
+        "events",
+        "export",
+        "pipeline",
+        "live",
+        "evaluation",
+        "training",
+        "integrations",
+        "spice",
+    }
     | {"firmware_sim", "workers", "studies"},
     "__main__": {"cli"},
     "__init__": set(),

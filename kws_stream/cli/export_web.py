@@ -20,7 +20,7 @@ def export_web(model: str, output: Path) -> None:
     demo/, that listens to the visitor's microphone.
 
     Example: kws-stream export-web yes-4 -o yes-4-web"""
-    from kws_stream.engine.web import export_web as write
+    from kws_stream.export.web import export_web as write
     from kws_stream.packs import load
 
     pack = load(model)

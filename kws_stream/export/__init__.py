@@ -1,0 +1,1 @@
+"""What leaves a pack for other places to run it."""
