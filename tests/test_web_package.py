@@ -18,8 +18,8 @@ from click.testing import CliRunner
 
 from kws_stream import KeywordSpotter, packs
 from kws_stream.cli import main
-from kws_stream.export.web import PACKAGE, export_web, web_model
 from kws_stream.errors import FirmwareError, ParameterError
+from kws_stream.export.web import PACKAGE, export_web, web_model
 from tests.pack_factory import build_pack
 
 ROOT = Path(__file__).parents[1]
