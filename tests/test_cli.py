@@ -181,7 +181,7 @@ def test_the_whole_report_without_a_report_is_wrong_usage(sound):
 def test_a_mistyped_name_gets_the_one_that_was_meant(words, meant):
     result = run(*words)
     assert result.exit_code in (1, 2)
-    assert f"did you mean '{meant}'?" in result.stderr.lower()
+    assert f"did you mean {meant}?" in result.stderr.lower().replace("'", "")  # click 8.2: without
 
 
 def test_a_name_like_no_other_gets_the_list():
