@@ -299,6 +299,7 @@ def load_envelopes(
         if progress is not None:
             progress(min(groups * FILES_AT_ONCE, len(files)), len(files))
 
+    told(0, 0)
     with Workers(jobs) as workers:  # one works here: a cluster's may not have processes of its own
         parts = list(workers.map(compute, list(_groups(files)), progress=told))
     envelopes = np.concatenate(parts)

@@ -185,4 +185,4 @@ def test_reading_recordings_tells_how_far_it_is(data: Path, tmp_path: Path) -> N
         jobs=1,
         progress=lambda done, total: told.append((done, total)),
     )
-    assert told == [(120, 120), (1, 1), (1, 1)]
+    assert told == [(0, 120), (120, 120), (0, 1), (1, 1), (0, 1), (1, 1)]
