@@ -244,6 +244,8 @@ def test_every_file_is_written_through_the_helper(path: Path) -> None:
     faults = unsafe_writes(path.read_text("utf-8"))
     # a download that is cut goes on later: there the part is what is wanted
     faults = [call for call in faults if "self._part" not in call]
+    # and what goes into the new folder of `replacing_folder` is moved whole
+    faults = [call for call in faults if not call.startswith("(new / ")]
     assert not faults, "\n".join(faults)
 
 
