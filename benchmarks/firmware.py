@@ -1,7 +1,6 @@
-"""Figures of the C firmware (docs/firmware.md): size, speed, its front end, and sanitizers.
+"""Figures of the C firmware (docs/firmware.md): size, speed, and sanitizers.
 
 python benchmarks/firmware.py size
-python benchmarks/firmware.py front-end speech_commands --model commands-12
 python benchmarks/firmware.py sanitizers speech_commands --hours 1
 """
 
@@ -14,11 +13,9 @@ from numpy.typing import NDArray
 
 from firmware_sim import cortex_m, toolchain
 from firmware_sim.model import FirmwareModel
-from kws_stream import evaluation, features, packs
+from kws_stream import evaluation, packs
 from kws_stream.cli.firmware import load_model
 from kws_stream.constants import SAMPLE_RATE_HZ
-from kws_stream.evaluation.clips import decision_frames
-from kws_stream.pipeline import KeywordSpotter
 
 BATCH = 200
 
@@ -54,45 +51,6 @@ def row(name: str, core: str, sizes: list[int], counts: list[int], model: Firmwa
     )
 
 
-def front_end(folder: Path, name: str) -> None:
-    pack, model = load_model(name)
-    spotter, python = KeywordSpotter(pack), features.build(pack.features)
-    step = python.settings.step
-    task = "v2-12" if "unknown" in pack.classes else "yes"
-    clips = list(evaluation.select(folder, task, "validation").clips)
-    worst, differing, total = 0.0, 0, 0
-    right = np.zeros(2, int)
-    changed = 0
-    with toolchain.program(model, "front_end_main.c") as binary:
-        for at in range(0, len(clips), BATCH):
-            batch = clips[at : at + BATCH]
-            pcm = pcm_of(batch)
-            fixed = toolchain.run_front_end(binary, pcm, python.n_features)
-            for clip, samples, codes in zip(batch, pcm, fixed, strict=True):
-                python.reset()
-                wanted = python.process(samples / np.float32(32768))
-                difference = np.abs(codes - wanted / step)
-                worst = max(worst, float(difference.max()))
-                differing += int((difference > 0).sum())
-                total += difference.size
-                called = [called_by(spotter, pack, frames) for frames in (wanted, codes * step)]
-                right += [name == clip.label for name in called]
-                changed += called[0] != called[1]
-    accuracy = 100 * right / len(clips)
-    print(f"{name}: {len(clips)} validation clips, {total} features")
-    print(f"worst difference {worst:g} steps; {100 * differing / total:.4f} % differ")
-    print(
-        f"accuracy: Python {accuracy[0]:.2f} %, fixed point {accuracy[1]:.2f} %; "
-        f"{changed} clips called otherwise"
-    )
-
-
-def called_by(spotter: KeywordSpotter, pack: packs.Pack, frames: NDArray[np.float64]) -> str:
-    logits = pack.network.run(frames).logits
-    start, stop = decision_frames(spotter, len(logits))
-    return pack.classes[int(np.argmax(logits[start:stop].mean(axis=0)))]
-
-
 def sanitizers(folder: Path, name: str, hours: float) -> None:
     _, model = load_model(name)
     clips = list(evaluation.select(folder, "v2-12", "validation").clips)
@@ -108,7 +66,7 @@ def sanitizers(folder: Path, name: str, hours: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["size", "front-end", "sanitizers"])
+    parser.add_argument("what", choices=["size", "sanitizers"])
     parser.add_argument("folder", nargs="?", type=Path, help="Speech Commands")
     parser.add_argument("--model", action="append", help="repeatable; default: all shipped")
     parser.add_argument("--hours", type=float, default=1.0)
@@ -120,10 +78,7 @@ def main() -> None:
     if given.folder is None:
         parser.error("need the folder of Speech Commands")
     for name in names:
-        if given.what == "front-end":
-            front_end(given.folder, name)
-        else:
-            sanitizers(given.folder, name, given.hours)
+        sanitizers(given.folder, name, given.hours)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,29 @@ def run_detector(binary: Path, logits: Integers) -> NDArray[np.float64]:
     return np.frombuffer(got, np.uint32).reshape(logits.shape) / 2.0**24
 
 
+FIRED = np.dtype(
+    [
+        ("keyword", np.int32),
+        ("score", np.uint32),
+        ("index", np.uint32),
+        ("filler", np.uint32),
+        ("time_ms", np.uint64),
+        ("start_ms", np.uint64),
+    ]
+)
+"""What a frame fired: the class, or -1 in `keyword`; the score in units of 2^-24."""
+
+
+def run_spotter(
+    command: Sequence[str | Path], pcm: NDArray[np.int16], classes: int
+) -> tuple[NDArray[np.uint32], NDArray[np.void]]:
+    """host/spotter_main.c over streams (S, n): scores (S, T, K) in 2^-24, and FIRED (S, T)."""
+    sent = np.ascontiguousarray(pcm, np.int16).tobytes()
+    row = np.dtype([("scores", np.uint32, classes), ("fired", FIRED)])
+    got = np.frombuffer(_run([*command, str(pcm.shape[1])], sent), row).reshape(len(pcm), -1)
+    return got["scores"].reshape(*got.shape, classes), got["fired"]
+
+
 def run_program(binary: Path, pcm: NDArray[np.int16] | bytes, *arguments: str) -> str:
     """What the example or the device prints for little-endian 16-bit PCM."""
     data = pcm if isinstance(pcm, bytes) else pcm.astype("<i2").tobytes()

@@ -14,6 +14,8 @@ from firmware_sim.chip import Chip, program
 from firmware_sim.integers import integer_network
 from firmware_sim.onnx_graph import run_streaming, streaming_graph
 from firmware_sim.scalar import run_scalar
+from kws_stream.audio import to_float32
+from kws_stream.cli.backends_sound import Ways
 from kws_stream.errors import DataError, FirmwareError
 from kws_stream.evaluation import Clip, Skipped, read_clip, recordings_below, split_of
 from kws_stream.features import build
@@ -60,13 +62,19 @@ def clips_of(folder: Path) -> tuple[list[Path], list[str]]:
     return files, ["no clips of the validation split: all recordings were taken", *skipped.notes]
 
 
-def features_of(pack: "Pack", clips: Sequence[Path], whole: bool) -> Array:
-    """Features (S, T, n) of the first second of each clip, or of one whole recording."""
+def pcm_of(clips: Sequence[Path], whole: bool) -> list[NDArray[np.float32]]:
+    """The first second of each clip, or all of one whole recording."""
+    if whole:
+        return [np.concatenate([to_float32(block) for block in blocks_of(path)]) for path in clips]
+    return [read_clip(Clip(path, "", "")) for path in clips]
+
+
+def features_of(pack: "Pack", sounds: Sequence[NDArray[np.float32]]) -> Array:
+    """Features (S, T, n) of sounds of one length."""
     front_end = build(pack.features)
     streams = []
-    for path in clips:
+    for pcm in sounds:
         front_end.reset()
-        pcm = np.concatenate(list(blocks_of(path))) if whole else read_clip(Clip(path, "", ""))
         streams.append(front_end.process(pcm))
     return np.stack(streams)
 
@@ -128,11 +136,11 @@ def backends(model: "FirmwareModel", names: Sequence[str], stack: ExitStack) -> 
 
 
 def _batches(
-    pack: "Pack", clips: Sequence[Path], whole: bool
-) -> Iterator[tuple[Sequence[Path], Array]]:
+    clips: Sequence[Path], whole: bool
+) -> Iterator[tuple[Sequence[Path], list[NDArray[np.float32]]]]:
     for at in range(0, len(clips), BATCH):
         batch = clips[at : at + BATCH]
-        yield batch, features_of(pack, batch, whole)
+        yield batch, pcm_of(batch, whole)
 
 
 def _require_same(name: str, clips: Sequence[Path], wanted: Result, got: Result) -> None:
@@ -162,6 +170,8 @@ def compare(
 ) -> Comparison:
     """Compare each backend with the pack on the clips; the scalar oracle on some frames alone.
 
+    Backends of `backends_sound` hear the samples, and their scores and events are compared.
+
     whole: the one clip is a recording to hear to its end; else a second of each is heard.
 
     Raises FirmwareError at the first bit that differs, and as `backends`.
@@ -171,7 +181,11 @@ def compare(
     compared = 0
     with ExitStack() as stack:
         ways = backends(model, names, stack)
-        for batch, features in _batches(pack, clips, whole):
+        by_sound = Ways(pack, model, names, stack)
+        for batch, sounds in _batches(clips, whole):
+            features = features_of(pack, sounds)
+            for name, frames in by_sound.compare(sounds, batch).items():
+                done.compared[name] += frames
             wanted = reference(features)
             done.frames += features.shape[0] * features.shape[1]
             for name, way in ways.items():

@@ -6,6 +6,7 @@ import click
 
 from kws_stream.cli.output import say
 from kws_stream.cli.progress import progress
+from kws_stream.errors import FirmwareError
 
 RECORDING = Path(__file__).parents[1] / "_data" / "demo.flac"
 LABELS = {
@@ -14,7 +15,12 @@ LABELS = {
     "onnx": "streaming ONNX graph",
     "integers": "integers in NumPy",
     "scalar": "scalar oracle",
+    "engine": "engine in C",
+    "firmware": "exported C",
+    "aarch64": "exported C, 64-bit Arm",
+    "armhf": "exported C, 32-bit Arm",
 }
+HEARING = ("engine", "firmware", "aarch64", "armhf")  # from samples to events
 
 
 @click.command("verify-backends")
@@ -41,17 +47,28 @@ def verify_backends(
     model: str, data: Path | None, without: tuple[str, ...], scalar_frames: int
 ) -> None:
     """Compare the pack of MODEL with its programmed bitstream, its C core, its streaming ONNX
-    graph and exact integers, bit by bit, on features of real sound.
+    graph and exact integers, bit by bit, on features of real sound; and the scores and events of
+    the engine and of the exported C with those of NumPy, from the samples on.
 
     Exit code 1 at the first bit that differs, and where a compiler or the extra onnx is missing.
+    Without the engine, and without a cross compiler and qemu-user for an Arm processor, that one
+    is left out, and the reason is told.
     """
     from kws_stream.cli.backends import clips_of, compare
+    from kws_stream.cli.backends_sound import missing_for
     from kws_stream.cli.firmware import load_model
 
     names = [name for name in LABELS if name not in without]
     if not names:
         raise click.UsageError("need a backend to compare, got --without for each of them.")
     pack, numbers = load_model(model)
+    why = {name: missing_for(name, numbers) for name in HEARING if name in names}
+    names = [name for name in names if not why.get(name)]
+    if not names:
+        raise FirmwareError(
+            "need a backend that runs here, got none: "
+            + "; ".join(f"{name} {reason}" for name, reason in why.items())
+        )
     clips, notes = ([RECORDING], []) if data is None else clips_of(data)
     with progress("comparing recordings") as heard:
         done = compare(
@@ -63,6 +80,7 @@ def verify_backends(
         say(f"note: {note}")
     say(f"{pack.name} {pack.version}: {done.clips} recordings, {done.frames} frames")
     for name, label in LABELS.items():
-        text = f"{done.compared[name]:>9} frames, equal" if name in names else "left out"
+        reason = f": {why[name]}" if why.get(name) else ""
+        text = f"{done.compared[name]:>9} frames, equal" if name in names else f"left out{reason}"
         say(f"  {label:<28}{text}")
     say(f"compared {done.frames} frames on {len(names)} backends: every bit is the pack's")

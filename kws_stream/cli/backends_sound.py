@@ -1,0 +1,145 @@
+"""Every way to hear 16-bit samples with a model, compared with the stages in NumPy, to the bit."""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_sim import toolchain
+from kws_stream import engine
+from kws_stream.audio import to_int16
+from kws_stream.detector import SCORE_BITS, Detector, DetectorSettings, WakeEvent
+from kws_stream.engine.compiled import CompiledStages, compiled_stages
+from kws_stream.engine.stages import NumpyStages
+from kws_stream.errors import FirmwareError
+from kws_stream.features import build
+
+if TYPE_CHECKING:
+    from firmware_sim.model import FirmwareModel
+    from kws_stream.packs import Pack
+
+Pcm = NDArray[np.int16]
+Heard = tuple[NDArray[np.float64], list[WakeEvent]]
+"""Smoothed scores (T, K) of a stream, and its events."""
+
+# (compiler, emulator, flags) of the processors that qemu-user stands in for
+CROSS = {
+    "aarch64": ("aarch64-linux-gnu-gcc", "qemu-aarch64", ("-O2", "-static")),
+    "armhf": ("arm-linux-gnueabihf-gcc", "qemu-arm", ("-O2", "-static", "-mcpu=cortex-a7")),
+}
+
+
+def missing_for(name: str, model: "FirmwareModel") -> str:
+    """Why a way cannot be tried here; empty if it can."""
+    if name == "engine":
+        return "" if engine.library is not None else "no engine in C is installed"
+    if model.front_end is None:
+        return "a mel front end has no C form"
+    if name == "firmware":
+        try:
+            toolchain.find_compiler()
+        except FirmwareError:
+            return "needs a C compiler"
+        return ""
+    tools = [tool for tool in CROSS[name][:2] if shutil.which(tool) is None]
+    return f"needs {' and '.join(tools)}" if tools else ""
+
+
+def _stages(pack: "Pack", compiled: bool) -> "NumpyStages | CompiledStages | None":
+    front_end = build(pack.features)
+    settings = DetectorSettings.from_dict(pack.detector)
+    detector = Detector(settings, pack.classes, pack.keywords, front_end.frame_s)
+    if compiled:
+        return compiled_stages(front_end.settings, pack.network, detector)
+    return NumpyStages(front_end, pack.network, detector)
+
+
+def hear(stages: "NumpyStages | CompiledStages", pcm: Pcm, classes: int) -> Heard:
+    """What a stream from the start makes of samples (n,)."""
+    stages.reset()
+    seen = stages.observe(pcm)
+    return (np.empty((0, classes)), []) if seen is None else (seen.smoothed, seen.events)
+
+
+class Ways:
+    """The named ways to hear sound; programs that they need live until the stack closes.
+
+    Raises FirmwareError without a C compiler.
+    """
+
+    def __init__(
+        self, pack: "Pack", model: "FirmwareModel", names: Sequence[str], stack: ExitStack
+    ) -> None:
+        self._pack = pack
+        self._plain = _stages(pack, compiled=False)
+        self._compiled = _stages(pack, compiled=True) if "engine" in names else None
+        self._commands: dict[str, list[str | Path]] = {}
+        if "firmware" in names:
+            self._commands["firmware"] = [
+                stack.enter_context(toolchain.program(model, "spotter_main.c"))
+            ]
+        for name in [name for name in names if name in CROSS]:
+            compiler, emulator, flags = CROSS[name]
+            program = toolchain.program(model, "spotter_main.c", flags, compiler)
+            self._commands[name] = [emulator, stack.enter_context(program)]
+
+    def compare(self, pcm: Sequence[NDArray[np.float32]], where: Sequence[Path]) -> dict[str, int]:
+        """Frames that each way has heard as NumPy does; FirmwareError where one differs."""
+        streams = np.stack([to_int16(samples) for samples in pcm])
+        classes = self._pack.classes
+        assert self._plain is not None
+        wanted = [hear(self._plain, samples, len(classes)) for samples in streams]
+        frames = sum(len(scores) for scores, _ in wanted)
+        done = {}
+        if self._compiled is not None:
+            got = [hear(self._compiled, samples, len(classes)) for samples in streams]
+            _require_same("engine", where, wanted, got)
+            done["engine"] = frames
+        for name, command in self._commands.items():
+            scores, fired = toolchain.run_spotter(command, streams, len(classes))
+            events = [_events(rows, classes) for rows in fired]
+            got = list(zip(scores * 2.0**-SCORE_BITS, events, strict=True))
+            _require_same(name, where, wanted, got)
+            done[name] = frames
+        return done
+
+
+def _events(fired: NDArray[np.void], classes: Sequence[str]) -> list[WakeEvent]:
+    return [
+        WakeEvent(
+            keyword=classes[int(row["keyword"])],
+            time_s=int(row["time_ms"]) / 1000,
+            score=int(row["score"]) * 2.0**-SCORE_BITS,
+            start_s=int(row["start_ms"]) / 1000,
+            index=int(row["index"]),
+        )
+        for row in fired[fired["keyword"] >= 0]
+    ]
+
+
+def _same_event(ours: WakeEvent, theirs: WakeEvent) -> bool:
+    """Whether two events are one; C has whole milliseconds."""
+    same = (ours.keyword, ours.score, ours.index) == (theirs.keyword, theirs.score, theirs.index)
+    pairs = ((ours.time_s, theirs.time_s), (ours.start_s, theirs.start_s))
+    return same and all(round(1000 * a) == round(1000 * b) for a, b in pairs)
+
+
+def _require_same(
+    name: str, where: Sequence[Path], wanted: Sequence[Heard], got: Sequence[Heard]
+) -> None:
+    """Raises FirmwareError that names the first recording with another score or event."""
+    for path, (scores, events), (found, fired) in zip(where, wanted, got, strict=True):
+        if not np.array_equal(scores, found):
+            raise FirmwareError(
+                f"{name}: need the scores of NumPy, got others in {path}; this is a bug or a "
+                "broken compiler: please report it"
+            )
+        if len(events) != len(fired) or not all(map(_same_event, events, fired)):
+            raise FirmwareError(
+                f"{name}: need the events of NumPy, got others in {path}; this is a bug or a "
+                "broken compiler: please report it"
+            )
