@@ -82,7 +82,7 @@ def _limbs(layer: IntegerLayer, largest: int) -> int:
 def _rows(to: _Writer, layer: IntegerLayer, largest: int) -> None:
     n_in, n_out = layer.weight.shape
     stride, limbs = -(-n_out // ROW) * ROW, _limbs(layer, largest)
-    to.add([n_in, n_out, stride, layer.gain, limbs, 0, 0, 0], np.int64)
+    to.add([n_in, n_out, stride, layer.gain.bit_length() - 1, limbs, 0, 0, 0], np.int64)
     weight = np.zeros((n_in, stride), np.int8 if limbs else np.int32)
     weight[:, :n_out] = layer.weight
     to.add(weight, weight.dtype)

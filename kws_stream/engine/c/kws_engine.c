@@ -13,7 +13,7 @@ typedef struct {
     kws_detector detector;
     uint8_t *bits;
     int32_t *features, *last_features;
-    int64_t *pre, *logits, *sums;
+    int64_t *pre, *logits, *sums, *out;
     int32_t *wires, *low, *high, *values;
     uint32_t *active;
     int64_t *inputs, *candidates, *on, *above, *below;
@@ -54,7 +54,7 @@ static void read_rows(reader *blob, kws_rows *rows)
     rows->n_in = (uint32_t)head[0];
     rows->n_out = (uint32_t)head[1];
     rows->stride = (uint32_t)head[2];
-    rows->gain = head[3];
+    rows->shift = (uint32_t)head[3];
     rows->limbs = (uint32_t)head[4];
     const void *weights =
         numbers(blob, (size_t)rows->n_in * rows->stride, rows->limbs ? sizeof(int8_t) : 4);
@@ -104,6 +104,7 @@ static size_t lay_out(char *memory, const void *blob, engine **made)
     self->pre = take(&room, widest, 8);
     self->logits = take(&room, classes, 8);
     self->sums = take(&room, widest, 8);
+    self->out = take(&room, widest, 8);
     self->wires = take(&room, widest, 4);
     self->low = take(&room, widest, 4);
     self->high = take(&room, widest, 4);
@@ -269,12 +270,44 @@ static void gather(engine *self, const kws_rows *rows, unsigned count, int64_t *
         sums[j] = (int64_t)self->high[j] * 32768 + self->low[j];
 }
 
+/* out = sums 2^shift + bias */
+KWS_CLONES static void finish(const kws_rows *rows, const int64_t *restrict sums,
+                              int64_t *restrict out)
+{
+    const unsigned shift = rows->shift, n = rows->n_out;
+    const int64_t *bias = rows->bias;
+    for (unsigned j = 0; j < n; j++)
+        out[j] = (int64_t)((uint64_t)sums[j] << shift) + bias[j];
+}
+
+/* The cells of a stage, from candidates that are not rectified yet; adds to the sums for power. */
+KWS_CLONES static void decide(const kws_stage *stage, int64_t *restrict candidates,
+                              uint8_t *restrict bits, int64_t *restrict total,
+                              int64_t *restrict on)
+{
+    for (unsigned i = 0; i < stage->cells; i++) {
+        const int64_t candidate = candidates[i] > 0 ? candidates[i] : 0;
+        const int64_t threshold = bits[i] ? stage->beta1[i] : stage->beta2[i];
+        const uint8_t bit = candidate >= threshold;
+        total[i] += candidate;
+        on[i] += bit;
+        bits[i] = bit;
+    }
+}
+
+KWS_CLONES static void add_rectified(const int64_t *restrict post, int32_t *restrict wires,
+                                     unsigned n)
+{
+    for (unsigned j = 0; j < n; j++)
+        wires[j] += (int32_t)(post[j] > 0 ? post[j] : 0);
+}
+
 static void think(engine *self, const int32_t *features)
 {
     const struct kws_runtime *m = &self->model;
     const unsigned width = m->width;
     int32_t *wires = self->wires;
-    int64_t *sums = self->sums;
+    int64_t *sums = self->sums, *out = self->out;
     uint8_t *bits = self->bits;
     int64_t *inputs = self->inputs, *candidates = self->candidates, *on = self->on;
     unsigned count = 0;
@@ -289,13 +322,13 @@ static void think(engine *self, const int32_t *features)
     }
     memcpy(self->last_features, features, m->features * sizeof *features);
     gather(self, &m->pre, count, sums);
-    for (unsigned j = 0; j < width; j++) {
+    for (unsigned j = 0; j < width; j++)
         self->pre[j] += sums[j];
-        wires[j] = (int32_t)(self->pre[j] * m->pre.gain + m->pre.bias[j]);
-    }
+    finish(&m->pre, self->pre, out);
+    for (unsigned j = 0; j < width; j++)
+        wires[j] = (int32_t)out[j];
     for (unsigned b = 0; b < m->blocks; b++) {
         const kws_stage *stage = &m->stages[b];
-        const int64_t gain = stage->candidate.gain;
         count = 0;
         for (unsigned j = 0; j < width; j++)
             if (wires[j] > 0) {
@@ -304,24 +337,17 @@ static void think(engine *self, const int32_t *features)
                 inputs[j] += wires[j];
             }
         gather(self, &stage->candidate, count, sums);
+        finish(&stage->candidate, sums, out);
+        decide(stage, out, bits, candidates, on);
         count = 0;
-        for (unsigned i = 0; i < stage->cells; i++) {
-            int64_t candidate = sums[i] * gain + stage->candidate.bias[i];
-            candidate = candidate > 0 ? candidate : 0;
-            candidates[i] += candidate;
-            bits[i] = candidate >= (bits[i] ? stage->beta1[i] : stage->beta2[i]);
+        for (unsigned i = 0; i < stage->cells; i++)
             if (bits[i]) {
-                on[i]++;
                 self->active[count] = i;
                 self->values[count++] = stage->alpha[i];
             }
-        }
         gather(self, &stage->post, count, sums);
-        for (unsigned j = 0; j < width; j++) {
-            const int64_t post = sums[j] * stage->post.gain + stage->post.bias[j];
-            if (post > 0)
-                wires[j] += (int32_t)post;
-        }
+        finish(&stage->post, sums, out);
+        add_rectified(out, wires, width);
         bits += stage->cells;
         candidates += stage->cells;
         on += stage->cells;
@@ -338,8 +364,7 @@ static void think(engine *self, const int32_t *features)
             self->values[count++] = wires[j];
         }
     gather(self, &m->classifier, count, sums);
-    for (unsigned k = 0; k < m->classes; k++)
-        self->logits[k] = sums[k] * m->classifier.gain + m->classifier.bias[k];
+    finish(&m->classifier, sums, self->logits);
 }
 
 size_t kws_engine_process(void *memory, const int16_t *pcm, size_t n,

@@ -7,13 +7,12 @@
 
 #define KWS_BLOB_MAGIC 0x3153574b /* KWS1, little-endian */
 
-/* out = (in . weight) gain + bias. Rows of weights are n_out wide and `stride` apart. */
+/* out = (in . weight) 2^shift + bias. Rows of weights are n_out wide and `stride` apart. */
 typedef struct {
     const int8_t *narrow;  /* or NULL */
     const int32_t *wide;   /* or NULL */
     const int64_t *bias;
-    int64_t gain;
-    uint32_t n_in, n_out, stride;
+    uint32_t n_in, n_out, stride, shift;
     uint32_t limbs;        /* 15-bit parts of an input whose sums fit 32 bits; 0: none do */
 } kws_rows;
 
