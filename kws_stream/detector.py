@@ -34,7 +34,8 @@ class WakeEvent:
 
     time_s: end of the frame that fired, in seconds since the spotter was made or reset.
     score: the smoothed score that was compared with the threshold. start_s: estimated start of the
-    word on the same clock. index: 0-based count of events since the reset.
+    word on the same clock. index: 0-based count of events since the reset. verifier_score: where a
+    verifier confirmed it, the score that did, and confirmed_s when it did, on the same clock.
     """
 
     keyword: str
@@ -42,9 +43,20 @@ class WakeEvent:
     score: float
     start_s: float
     index: int
+    verifier_score: float | None = None
+    confirmed_s: float | None = None
+
+    @property
+    def known_s(self) -> float:
+        """When it could first be told: `confirmed_s`, or without a verifier `time_s`."""
+        return self.time_s if self.confirmed_s is None else self.confirmed_s
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """For JSON; what a verifier says is there where one confirmed it."""
+        fields = asdict(self)
+        if self.confirmed_s is None:
+            del fields["verifier_score"], fields["confirmed_s"]
+        return fields
 
 
 def _powers_of_two(step: int) -> list[int]:

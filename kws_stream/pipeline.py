@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kws_stream import features, packs
 from kws_stream.audio import AudioSource, FileSource, MicrophoneSource, to_int16
+from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.engine.compiled import CompiledStages, compiled_stages
 from kws_stream.engine.stages import NumpyStages, Observation
@@ -26,6 +27,7 @@ from kws_stream.network import Trace
 from kws_stream.parameters import BoolArray
 from kws_stream.power import PowerEstimate
 from kws_stream.power.activity import GROUP_FRAMES
+from kws_stream.verifier import load_verifier
 
 __all__ = ["KeywordSpotter", "Observation", "Source", "blocks_of"]
 
@@ -56,16 +58,20 @@ class KeywordSpotter:
     """A model pack listening to one stream of 16 kHz mono audio.
 
     model: name of a shipped pack, path of a pack, or a loaded `Pack`. threshold: one for all
-    keywords, or {keyword: threshold}; default: the pack's. `classes` names the rows of `scores`.
+    keywords, or {keyword: threshold}; default: the pack's. verify: whether the pack's verifier
+    confirms or rejects what the network triggers on; default: where the pack has one. `classes`
+    names the rows of `scores`; `triggers` counts what the network triggered on since the reset.
 
-    Raises PackError for a pack that cannot be used, ParameterError for an unknown keyword or a
-    threshold outside 0..1.
+    Raises PackError for a pack that cannot be used, ParameterError for an unknown keyword, a
+    threshold outside 0..1 and a verifier that the pack has not, MissingExtraError where what the
+    verifier needs is not installed.
     """
 
     def __init__(
         self,
         model: str | Path | packs.Pack = "commands-12",
         threshold: float | Mapping[str, float] | None = None,
+        verify: bool | None = None,
     ) -> None:
         self.pack = model if isinstance(model, packs.Pack) else packs.load(model)
         self.classes = self.pack.classes
@@ -97,13 +103,23 @@ class KeywordSpotter:
         self._stages: CompiledStages | NumpyStages = compiled or NumpyStages(
             self._front_end, network, self._detector
         )
+        self.verifier = None if verify is False else load_verifier(self.pack)
+        if verify and self.verifier is None:
+            raise ParameterError(
+                f"verify: need a model with a verifier, and {self.pack.name} has none; leave it out"
+            )
+        self._cascade = None if self.verifier is None else self.verifier.cascade()
+        self.triggers = 0
 
     def reset(self, *, keep_power: bool = False) -> None:
         """Back to the start: equal to a new object in every bit.
 
-        keep_power: but `power` goes on, for one figure over several streams.
+        keep_power: but `power` and `decisions` go on, for one figure over several streams.
         """
         self._stages.reset(keep_power=keep_power)
+        if self._cascade is not None:
+            self._cascade.reset(keep_counts=keep_power)
+        self.triggers = 0
 
     @property
     def frames(self) -> int:
@@ -113,6 +129,9 @@ class KeywordSpotter:
     def process(self, pcm: ArrayLike) -> list[WakeEvent]:
         """Events that these samples complete; any length, also none, and any split of a stream.
 
+        With a verifier an event comes up to 0.5 s after its `time_s`, and the call in which the
+        network triggers takes some 30 ms more of a processor.
+
         pcm: (n,) int16, or float32 with full scale 1.0, which is rounded to 16 bits. Raises
         InputError (a ValueError) for other types and shapes, NaN and infinity; the stream is then
         as it was before the call.
@@ -120,11 +139,15 @@ class KeywordSpotter:
         samples = to_int16(pcm)
         events: list[WakeEvent] = []
         for at in range(0, len(samples), PIECE_SAMPLES):
-            events += self._stages.process(samples[at : at + PIECE_SAMPLES])
+            piece = samples[at : at + PIECE_SAMPLES]
+            events += self._verified(piece, self._stages.process(piece))
         return events
 
     def trace(self, pcm: ArrayLike) -> list[Trace]:
-        """As `process`, but gives what every wire did, in consecutive pieces."""
+        """As `process`, but gives what every wire did, in consecutive pieces.
+
+        A verifier does not hear these samples: it belongs to streams that ask for events.
+        """
         samples = to_int16(pcm)
         pieces = range(0, len(samples), PIECE_SAMPLES)
         traces = [self._stages.trace(samples[at : at + PIECE_SAMPLES]) for at in pieces]
@@ -137,9 +160,36 @@ class KeywordSpotter:
     def observe(self, pcm: ArrayLike) -> list[Observation]:
         """As `process`, but gives all that can be seen on the way, in consecutive pieces."""
         samples = to_int16(pcm)
-        pieces = range(0, len(samples), PIECE_SAMPLES)
-        seen = [self._stages.observe(samples[at : at + PIECE_SAMPLES]) for at in pieces]
-        return [each for each in seen if each is not None]
+        seen = []
+        for at in range(0, len(samples), PIECE_SAMPLES):
+            piece = samples[at : at + PIECE_SAMPLES]
+            observation = self._stages.observe(piece)
+            events = self._verified(piece, [] if observation is None else observation.events)
+            if observation is not None:
+                observation.events = events
+                seen.append(observation)
+        return seen
+
+    def _verified(self, samples: NDArray[np.int16], triggers: list[WakeEvent]) -> list[WakeEvent]:
+        """The events of these samples, of what the network triggered on in them."""
+        self.triggers += len(triggers)
+        if self._cascade is None:
+            return triggers
+        heard = self.frames * round(self.frame_s * SAMPLE_RATE_HZ)
+        return self._cascade.process(samples, triggers, heard)
+
+    def finish(self) -> list[WakeEvent]:
+        """The stream is over: the events that a verifier would have waited for more sound with.
+
+        Silence is taken to follow. Without a verifier there are none; `reset` comes next.
+        """
+        return [] if self._cascade is None else self._cascade.finish()
+
+    def nothing_seen(self, events: list[WakeEvent]) -> Observation:
+        """An observation of no frames, with events that came of `finish`."""
+        features, classes = self.pack.network.parameters.n_features, len(self.classes)
+        trace = self.pack.network.run(np.zeros((0, features)))
+        return Observation(np.zeros((0, features)), trace, np.zeros((0, classes)), events)
 
     def events(self, source: Source | AsyncIterable[ArrayLike] = None) -> EventStream[WakeEvent]:
         """Events of a source as they come, for `for` and for `async for`.
@@ -165,12 +215,24 @@ class KeywordSpotter:
     def _heard(self, source: Source) -> Generator[list[WakeEvent], None, None]:
         for pcm in blocks_of(source):
             yield self.process(pcm)
+        yield self.finish()
 
     async def _heard_later(
         self, source: AsyncIterable[ArrayLike]
     ) -> AsyncGenerator[list[WakeEvent], None]:
         async for pcm in source:
             yield self.process(pcm)
+        yield self.finish()
+
+    @property
+    def decisions(self) -> int:
+        """Triggers that the verifier judged."""
+        return 0 if self._cascade is None else self._cascade.decisions
+
+    @property
+    def verifier_cpu_s(self) -> float:
+        """Seconds of a processor that these decisions took."""
+        return 0.0 if self._cascade is None else self._cascade.cpu_s
 
     @property
     def scores(self) -> Array:

@@ -28,6 +28,7 @@ from kws_stream.training.phrase_speech import (
     voices_of,
 )
 from kws_stream.training.surroundings import KINDS, in_room, noise, recorded
+from tests.tiny_verifier import tiny_graphs
 
 needs_tools = pytest.mark.skipif(
     not (shutil.which("espeak-ng") and shutil.which("flite")),
@@ -267,6 +268,7 @@ def run(*words: str) -> tuple[int, str]:
         (["x.toml"], 2, "need CONFIG.toml and --data, or --wake-phrase"),
         (["x.toml", "--data", "d", "--positives", "p"], 2, "--positives is for --wake-phrase"),
         (["x.toml", "--data", "d", "--kokoro", "k"], 2, "--kokoro is for --wake-phrase"),
+        (["x.toml", "--data", "d", "--verifier", "host"], 2, "--verifier is for --wake-phrase"),
         (["x.toml", "--data", "d", "--target-fa-per-hour", "2"], 2, "is for --wake-phrase"),
         (["--wake-phrase", "hi", "--synthetic", "s"], 2, "--synthetic is not for --wake-phrase"),
     ],
@@ -303,6 +305,7 @@ def test_one_command_trains_a_pack_for_any_words(
     Path("tiny.toml").write_text(TINY)
     recording(Path("data/running_speech/talk.wav"), seconds=9)
     words = ["tiny.toml", "--wake-phrase", "Hey computer", "--data", "data", "--out", "pack"]
+    words += ["--verifier", "none"]
     code, said = run(*words, "--threads", "1")
     assert code == 0, said
     pack = packs.load("pack")
@@ -325,9 +328,39 @@ def test_one_command_trains_a_pack_for_any_words(
     metrics = packs.load("pack").manifest["metrics"]
     assert "--target-fa-per-hour 60" in metrics["synthetic_false_reject_rate"]["command"]
     assert Path("pack/network.npz").read_bytes() == first
+    assert packs.load("pack").verifier is None
     refused = CliRunner().invoke(main, ["evaluate", "data", "--task", "yes", "-m", "pack"])
     assert refused.exit_code == 2
     assert "evaluate-stream" in refused.stderr
+
+
+@needs_tools
+def test_one_command_trains_a_verifier_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
+    from kws_stream.training import verifying
+    from kws_stream.training.verifier_head import HeadSettings, train_head
+
+    few = HeadSettings(seeds=2, steps=5, channels=3, kept=2, units=3)
+    monkeypatch.setattr(verifying, "train_head", lambda w, s, done: train_head(w, few, done))
+    for module in ("training.verifying", "verifier.host"):
+        monkeypatch.setattr(f"kws_stream.{module}.find_graphs", tiny_graphs)
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(TINY)
+    words = ["tiny.toml", "--wake-phrase", "Hey computer", "--out", "pack", "--threads", "1"]
+    code, said = run(*words)
+    assert code == 0, said
+    pack = packs.load("pack")
+    assert pack.verifier is not None
+    assert (pack.verifier.kind, pack.verifier.files) == ("host", tiny_graphs().checksums)
+    assert 0.5 <= pack.verifier.threshold <= 1
+    assert verifying.SOURCE in pack.manifest["data"]
+    running = sorted(Path("runs/hey-computer/speech/held_out/running").glob("*.flac"))
+    for extra in ([], ["--no-verify"]):
+        told = CliRunner().invoke(
+            main, ["evaluate-stream", "-m", "./pack", str(running[0]), *extra]
+        )
+        assert told.exit_code == 0, told.stderr
+        assert ("triggers per hour" in told.stdout) == (not extra)
 
 
 @needs_tools

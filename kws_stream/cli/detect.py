@@ -15,6 +15,7 @@ from kws_stream.cli.options import (
     json_option,
     make_spotter,
     model_option,
+    no_verify_option,
     power_figure_option,
     power_option,
     threshold_option,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @power_figure_option
 @report_option
 @threshold_option
+@no_verify_option
 @channel_option
 @click.option(
     "--rate",
@@ -64,6 +66,7 @@ def detect(
     figure: Path | None,
     report: str | None,
     thresholds: list[Threshold],
+    no_verify: bool,
     channel: int | None,
     rate: int,
     channels: int,
@@ -85,7 +88,7 @@ def detect(
         )
     from kws_stream.live import Hearing, PowerMeter, Watcher
 
-    spotter = make_spotter(model, thresholds)
+    spotter = make_spotter(model, thresholds, no_verify)
     wants_power = power_report or figure is not None
     meter = PowerMeter(spotter) if wants_power or report is not None else None
     log = make_log(report, meter) if report is not None and meter is not None else None
@@ -154,5 +157,8 @@ def _print_events(
             count += len(events)
             if heard is not None:
                 heard(hearing.spotter.time_s, long)
+    for event in hearing.end():
+        print_event(event, source.name, as_json, with_name)
+        count += 1
     if not count:
         complain(f"{name}: no keyword in {hearing.spotter.time_s:.2f} s")

@@ -8,13 +8,20 @@ import click
 
 from kws_stream.cli.evaluate import check_report, typed
 from kws_stream.cli.files import check_file, write_file, write_json
-from kws_stream.cli.options import channel_option, check_workers, model_option, workers_options
+from kws_stream.cli.options import (
+    channel_option,
+    check_workers,
+    load_pack,
+    model_option,
+    no_verify_option,
+    workers_options,
+)
 from kws_stream.cli.output import print_json, say, tell_channels
 from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from kws_stream import packs
-    from kws_stream.evaluation import Counts, OperatingPoint, RecordingsResult, Stream
+    from kws_stream.evaluation import Counts, OperatingPoint, RecordingsResult, Stream, Verified
     from kws_stream.workers import Workers
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -53,6 +60,7 @@ def synthesis_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("evaluate-stream")
 @click.argument("audio", nargs=-1)
 @model_option("commands-12")
+@no_verify_option
 @channel_option
 @click.option(
     "--synthesise",
@@ -95,6 +103,7 @@ def evaluate_stream(
     context: click.Context,
     audio: tuple[str, ...],
     model: str,
+    no_verify: bool,
     channel: int | None,
     clips: Path | None,
     background: tuple[Path, ...],
@@ -113,7 +122,7 @@ def evaluate_stream(
     AUDIO: sound files, each a stream of its own, and folders, whose files are heard one after
     another. NAME.json beside NAME.wav tells the words in it; a file without one holds no keywords,
     so that each event is a false accept."""
-    from kws_stream import evaluation, packs
+    from kws_stream import evaluation
     from kws_stream.workers import Workers
 
     check_workers(jobs, cluster)
@@ -123,7 +132,7 @@ def evaluate_stream(
         _refuse_what_needs_clips(context)
     if report is not None:
         check_report(report)
-    pack = packs.load(model)
+    pack = load_pack(model, no_verify)
     with (
         progress("hearing recordings", "s") as heard,
         Workers(jobs, cluster) as workers,
@@ -225,6 +234,8 @@ def table(result: "RecordingsResult") -> str:
             f"  after word's end   median {point['latency_median_s']:.2f} s, "
             f"95 % within {point['latency_p95_s']:.2f} s"
         )
+    if result.verifier is not None:
+        lines.append(_verifier_line(result.triggers_per_hour, result.verifier))
     head = f"{'hours':>6}{'spoken':>8}{'missed':>9}{'false accepts per hour (95 %)':>32}"
     if len(result.sources) > 1:
         lines += ["", f"{'':<24}{head}"]
@@ -235,6 +246,13 @@ def table(result: "RecordingsResult") -> str:
     lines += ["", "one threshold for all   found  false reject rate  false accepts per hour"]
     lines += map(_row, result.sweep)
     return "\n".join([*lines, *(f"Note: {note}" for note in result.notes)])
+
+
+def _verifier_line(triggers_per_hour: float, verifier: "Verified") -> str:
+    text = f"  verifier           {triggers_per_hour:.1f} triggers per hour"
+    if verifier.cpu_ms is None:
+        return f"{text}, none to judge"
+    return f"{text}, {verifier.cpu_ms:.0f} ms each; it missed {verifier.misses}"
 
 
 def counts_row(name: str, counts: "Counts") -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from kws_stream.cli.output import say
+from kws_stream.cli.output import complain, say
 
 
 @click.command(name="export-c")
@@ -25,4 +25,6 @@ def export_c(model: str, output: Path) -> None:
     pack, numbers = load_model(model)
     files = write(numbers, output)
     say(f"{pack.name} {pack.version}: {len(files)} files in {click.format_filename(output)}")
+    if pack.verifier is not None:
+        complain(f"note: the verifier of {pack.name} is not in it; every trigger is an event there")
     say(f"build: cc -std=c99 -Wall -Wextra -Wpedantic -Werror -O2 {output}/*.c -o spotter")

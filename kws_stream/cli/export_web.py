@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kws_stream.cli.output import complain
+
 
 @click.command(name="export-web")
 @click.argument("model")
@@ -27,4 +29,6 @@ def export_web(model: str, output: Path) -> None:
     files = write(pack, output)
     name = click.format_filename(output)
     click.echo(f"{pack.name} {pack.version}: {len(files)} files in {name}")
+    if pack.verifier is not None:
+        complain(f"note: the verifier of {pack.name} is not in it; every trigger is an event there")
     click.echo(f"look: python -m http.server -d {name}, then http://localhost:8000/demo/")

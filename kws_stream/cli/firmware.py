@@ -13,7 +13,7 @@ def firmware_model(pack: "Pack") -> "FirmwareModel":
     from firmware_sim.model import FirmwareModel
     from kws_stream.pipeline import KeywordSpotter
 
-    spotter = KeywordSpotter(pack)
+    spotter = KeywordSpotter(pack, verify=False)
     return FirmwareModel(
         name=pack.name,
         version=pack.version,

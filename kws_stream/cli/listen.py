@@ -16,6 +16,7 @@ from kws_stream.cli.options import (
     json_option,
     make_spotter,
     model_option,
+    no_verify_option,
     parse_seconds,
     power_figure_option,
     power_option,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 @report_option
 @click.option("--reconnect", is_flag=True, help="Wait for a device that goes away.")
 @threshold_option
+@no_verify_option
 @web_options
 @consequence_options
 def listen(
@@ -66,6 +68,7 @@ def listen(
     report: str | None,
     reconnect: bool,
     thresholds: list[Threshold],
+    no_verify: bool,
     web: WebSettings | None,
     consequences: Consequences,
 ) -> None:
@@ -84,13 +87,15 @@ def listen(
                 "--duration, --power-report, --power-figure, --report and --reconnect are not for "
                 "--web."
             )
-        serve_page(make_spotter(model, thresholds), device, web, consequences, as_json, channel)
+        serve_page(
+            make_spotter(model, thresholds, no_verify), device, web, consequences, as_json, channel
+        )
         return
     from kws_stream.audio import MicrophoneSource
     from kws_stream.cli.picture import Lines, Picture
     from kws_stream.live import Hearing, PowerMeter
 
-    spotter = make_spotter(model, thresholds)
+    spotter = make_spotter(model, thresholds, no_verify)
     wants_power = power_report or figure is not None
     meter = PowerMeter(spotter) if wants_power or report is not None else None
     log = make_log(report, meter) if report is not None and meter is not None else None
@@ -129,6 +134,8 @@ def _hear_all(source: "MicrophoneSource", hearing: "Hearing", display: "Picture 
         display.spent(len(block) / SAMPLE_RATE_HZ, time.perf_counter() - began)
         if not display.show(source, events):
             return
+    if events := hearing.end():
+        display.show(source, events)
 
 
 def _is_terminal() -> bool:

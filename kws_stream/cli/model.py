@@ -59,6 +59,9 @@ def show(name: str) -> None:
         "clip": json.dumps(pack.clip),
         "licence": manifest["licence"],
     }
+    if pack.verifier is not None:
+        of = pack.verifier
+        rows["verifier"] = f"{of.kind}, threshold {of.threshold:g}, needs {of.package}"
     for title, text in rows.items():
         say(f"{title + ':':<13}{text}")
     for source in manifest["data"]:
@@ -81,4 +84,6 @@ def verify(path: str) -> None:
     thresholds = ", ".join(f"{name} {value:g}" for name, value in spotter.thresholds.items())
     say(f"front end: {len(spotter.pack.features)} settings, {spotter.frame_s * 1000:g} ms")
     say(f"detector: thresholds {thresholds}")
+    if spotter.verifier is not None:
+        say(f"verifier: head and graphs fit, threshold {spotter.verifier.threshold:g}")
     say(f"{spotter.pack.name} {spotter.pack.version}: all is well")

@@ -184,10 +184,28 @@ def threshold_values(
     return chosen
 
 
-def make_spotter(model: str, thresholds: Sequence[Threshold]) -> "KeywordSpotter":
-    """The spotter of a model, its thresholds changed; errors as of `threshold_values`."""
+no_verify_option = click.option(
+    "--no-verify",
+    is_flag=True,
+    help="Without the model's verifier: every trigger of the network is an event.",
+)
+
+
+def load_pack(model: str, no_verify: bool) -> "Pack":
+    """A pack, without its verifier where none is wanted."""
+    from dataclasses import replace
+
     from kws_stream import packs
-    from kws_stream.pipeline import KeywordSpotter
 
     pack = packs.load(model)
+    return replace(pack, verifier=None) if no_verify else pack
+
+
+def make_spotter(
+    model: str, thresholds: Sequence[Threshold], no_verify: bool = False
+) -> "KeywordSpotter":
+    """The spotter of a model, its thresholds changed; errors as of `threshold_values`."""
+    from kws_stream.pipeline import KeywordSpotter
+
+    pack = load_pack(model, no_verify)
     return KeywordSpotter(pack, threshold_values([pack], thresholds)[0] or None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from kws_stream.cli.options import (
     Threshold,
     channel_option,
     json_option,
+    no_verify_option,
     threshold_option,
     threshold_values,
 )
@@ -50,6 +52,7 @@ _LOOPBACK = ("127.", "localhost", "::1")
     "or all words of the first --model where that is of words.",
 )
 @threshold_option
+@no_verify_option
 @channel_option
 @click.option(
     "--max-clients",
@@ -65,6 +68,7 @@ def serve(
     models: tuple[str, ...],
     wake: tuple[str, ...],
     thresholds: list[Threshold],
+    no_verify: bool,
     channel: int | None,
     max_clients: int | None,
     zeroconf: str | None,
@@ -90,6 +94,8 @@ def serve(
     if as_json:
         consequences.on_text = json_text
     packs = _load(models)
+    if no_verify:
+        packs = [replace(pack, verifier=None) for pack in packs]
     changed = dict(zip(packs, threshold_values(packs, thresholds), strict=True))
 
     def make_hearing(pack: "Pack", keywords: frozenset[str], client: str) -> "Hearing":

@@ -49,6 +49,12 @@ pictures_option = click.option(
     type=click.FloatRange(0, min_open=True, max=1e6),
     help="False accepts per hour that the threshold of a wake phrase is chosen for. Default: 0.5.",
 )
+@click.option(
+    "--verifier",
+    type=click.Choice(["host", "none"]),
+    help="Second stage of a wake phrase, which a computer runs. Default: host where its extra, "
+    "phrase, is installed.",
+)
 @click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
 @pictures_option
 @click.option("--out", type=FOLDER, required=True, help="Folder of the new model pack.")
@@ -77,6 +83,7 @@ def train(
     data: Path | None,
     kokoro: Path | None,
     target: float | None,
+    verifier: str | None,
     synthetic: Path | None,
     pictures: Path | None,
     out: Path,
@@ -95,7 +102,12 @@ def train(
     if wake_phrase is None:
         if recipe is None or data is None:
             raise click.UsageError("need CONFIG.toml and --data, or --wake-phrase.")
-        of_phrase = {"positives": positives, "kokoro": kokoro, "target-fa-per-hour": target}
+        of_phrase = {
+            "positives": positives,
+            "kokoro": kokoro,
+            "target-fa-per-hour": target,
+            "verifier": verifier,
+        }
         for name, given in of_phrase.items():
             if given is not None:
                 raise click.UsageError(f"--{name} is for --wake-phrase: give both.")
@@ -141,6 +153,7 @@ def train(
             kokoro=kokoro,
             target=target,
             device=device,
+            verifier=verifier,
         )
         return
     from kws_stream.evaluation import folder_of

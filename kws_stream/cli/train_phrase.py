@@ -24,13 +24,16 @@ def train_phrase(
     kokoro: Path | None,
     target: float | None,
     device: str,
+    verifier: str | None,
 ) -> None:
     """Synthesise, train, choose the threshold, write the pack."""
     import torch
 
-    from kws_stream.training import wake_phrase
+    from kws_stream.training import verifying, wake_phrase
     from kws_stream.training.phrase_speech import Amounts, Speech
 
+    verified = verifying.wanted(verifier)
+    goal = wake_phrase.TARGET_PER_HOUR if target is None else target
     jobs = torch.get_num_threads()
     sources = wake_phrase.sources(phrase, positives is not None, data, kokoro is not None)
     with progress("looking for what sounds like the phrase"):
@@ -53,11 +56,21 @@ def train_phrase(
     for note in notes:
         complain(note)
     training = run_training(recipe, corpus, run, starts, resume, device=device)
+    taught = None
+    if verified:
+        with progress("embedding speech", "recordings") as embedded:
+            lesson = verifying.prepare(
+                speech.folder, data, lambda word: wake_phrase.is_other(word, recipe), embedded
+            )
+        with progress("training the verifier", "steps") as trained:
+            taught = verifying.teach(lesson, goal, progress=trained)
+        sources = [*sources, verifying.SOURCE]
     with progress("choosing the threshold, heard", "s") as heard:
         metrics = wake_phrase.finish(
             *(training.network, recipe, corpus, speech.folder, out, sources, jobs),
             heard,
-            wake_phrase.TARGET_PER_HOUR if target is None else target,
+            goal,
+            taught,
         )
     for name, metric in metrics.items():
         say(f"{name}: {metric['value']}")

@@ -9,7 +9,13 @@ import click
 from kws_stream.cli.evaluate import typed
 from kws_stream.cli.evaluate_stream import FOLDER, counts_row, mixtures, share, synthesis_options
 from kws_stream.cli.files import check_file, write_json
-from kws_stream.cli.options import channel_option, check_workers, workers_options
+from kws_stream.cli.options import (
+    channel_option,
+    check_workers,
+    load_pack,
+    no_verify_option,
+    workers_options,
+)
 from kws_stream.cli.output import complain, print_json, say, tell_channels
 from kws_stream.cli.progress import progress
 from kws_stream.errors import PackError
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
     help="False accepts per hour, of all keywords together.",
 )
 @synthesis_options
+@no_verify_option
 @channel_option
 @click.option(
     *("-o", "--output"), type=FOLDER, metavar="NEWPACK", help="Write a copy with these thresholds."
@@ -58,6 +65,7 @@ if TYPE_CHECKING:
 def tune(
     context: click.Context,
     model: str,
+    no_verify: bool,
     audio: tuple[str, ...],
     positives: Path | None,
     background: tuple[Path, ...],
@@ -85,7 +93,7 @@ def tune(
         raise click.UsageError("--split is for clips: add --positives DIR.")
     if output is not None and output.exists():
         raise PackError(f"{output} exists; need a new folder for the tuned pack, name another")
-    pack = packs.load(model)
+    pack = load_pack(model, no_verify)
     with (
         progress("hearing recordings", "s") as heard,
         Workers(jobs, cluster) as workers,

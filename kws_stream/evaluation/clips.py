@@ -76,7 +76,7 @@ def score_clips(
     Raises what `KeywordSpotter` raises for a pack, AudioError or InputError for a clip that cannot
     be read, and what `Workers` raises.
     """
-    spotter = KeywordSpotter(model)
+    spotter = KeywordSpotter(model, verify=False)
     if not carry:
         return over_clips(score_fresh, spotter.pack, clips, jobs, progress, cluster)
     scores: dict[int, Score] = {}

@@ -43,7 +43,8 @@ class _OnClip(Generic[T]):
     def __call__(self, clip: Clip) -> T:
         """With the spotter that this thread made for this very pack."""
         if getattr(_of_thread, "pack", None) is not self.pack:
-            _of_thread.spotter, _of_thread.pack = KeywordSpotter(self.pack), self.pack
+            spotter = KeywordSpotter(self.pack, verify=False)  # clips are judged by their logits
+            _of_thread.spotter, _of_thread.pack = spotter, self.pack
         return self.work(_of_thread.spotter, clip)
 
 

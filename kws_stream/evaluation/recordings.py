@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from kws_stream.evaluation.labels import read_labels
 from kws_stream.evaluation.metrics import wilson_interval
 from kws_stream.evaluation.sources import Recordings, Stream, streams_of
 from kws_stream.evaluation.streams import StreamResult, Word, as_keywords, score_stream
+from kws_stream.evaluation.verified import Check
 from kws_stream.names import known_name
 from kws_stream.pipeline import KeywordSpotter
 from kws_stream.workers import Workers
@@ -26,6 +27,7 @@ from kws_stream.workers import Workers
 SWEEP = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.999)
 """Thresholds that are tried for all keywords at once."""
 JUDGED_FRAMES = 4096  # at a time, by every detector
+MOST_AT_ONCE_S = 120.0  # in one piece of a stream
 
 
 def poisson_interval(count: int, hours: float) -> tuple[float, float]:
@@ -86,9 +88,25 @@ class OperatingPoint(Counts):
 
 
 @dataclass(frozen=True)
+class Verified:
+    """What a verifier did at the model's own thresholds.
+
+    cpu_ms: mean time of a processor that a decision took, None without one. misses: words that the
+    network triggered on and the verifier rejected.
+    """
+
+    kind: str
+    threshold: float
+    decisions: int
+    cpu_ms: float | None
+    misses: int
+
+
+@dataclass(frozen=True)
 class RecordingsResult:
     """`point`: at the model's own thresholds; `sweep`: one threshold for all keywords.
 
+    triggers_per_hour: of the network alone; verifier: None for a model without one.
     At the model's thresholds: sources, each thing that was named by itself; missed and
     false_accepts, (file, word or event), and found, (file, word, event), on the file's clock.
     channel_notes: what should be said of the channels of recordings, one sentence for each.
@@ -98,6 +116,8 @@ class RecordingsResult:
     files: int
     hours: float
     point: OperatingPoint
+    triggers_per_hour: float
+    verifier: Verified | None
     sweep: tuple[OperatingPoint, ...]
     sources: Mapping[str, Counts]
     missed: tuple[tuple[str, Word], ...]
@@ -111,6 +131,8 @@ class RecordingsResult:
             "model": self.model,
             "files": self.files,
             **self.point.as_dict(),
+            "triggers_per_hour": self.triggers_per_hour,
+            "verifier": None if self.verifier is None else asdict(self.verifier),
             "sources": [{"source": name, **c.as_dict()} for name, c in self.sources.items()],
             "sweep": [point.as_dict() for point in self.sweep],
             "missed": [{"file": file, **vars(word)} for file, word in self.missed],
@@ -129,6 +151,8 @@ class RecordingsResult:
 class Heard:
     """One stream. results[i]: at the i-th of the thresholds. files: name and start in s of each.
 
+    unverified: the first of the results without the verifier; triggers: what the network triggered
+    on there, decisions: those that the verifier judged, in cpu_s seconds of a processor.
     channel_notes: what should be said of the channels of its recordings.
     """
 
@@ -136,6 +160,10 @@ class Heard:
     seconds: float
     words: tuple[Word, ...]
     results: tuple[StreamResult, ...]
+    unverified: StreamResult
+    triggers: int
+    decisions: int
+    cpu_s: float
     files: tuple[tuple[str, float], ...]
     channel_notes: tuple[str, ...] = ()
 
@@ -160,7 +188,11 @@ class Hearing:
         """Raises AudioError for sound that cannot be read, DataError for wrong labels."""
         spotter = KeywordSpotter(self.pack)
         detectors = self.detectors(spotter.frame_s)
-        events: list[list[WakeEvent]] = [[] for _ in detectors]
+        triggers: list[list[WakeEvent]] = [[] for _ in detectors]
+        check = None
+        if spotter.verifier is not None:
+            seconds = JUDGED_FRAMES * spotter.frame_s + MOST_AT_ONCE_S
+            check = Check(spotter.verifier, seconds, len(detectors))
         words: list[Word] = []
         files: list[tuple[str, float]] = []
         notes: list[str] = []
@@ -168,8 +200,11 @@ class Hearing:
 
         def judge() -> None:
             scores = np.concatenate(waiting)
-            for detector, found in zip(detectors, events, strict=True):
-                found += detector.judge(scores)
+            for row, (detector, found) in enumerate(zip(detectors, triggers, strict=True)):
+                new = detector.judge(scores)
+                found += new
+                if check is not None:
+                    check.judge(row, new)
             waiting.clear()
 
         for piece in stream.pieces():
@@ -179,16 +214,26 @@ class Hearing:
                 files.append((piece.file, samples / SAMPLE_RATE_HZ))
             samples += len(piece.pcm)
             waiting += [seen.smoothed for seen in spotter.observe(piece.pcm)]
+            if check is not None:
+                check.add(piece.pcm)
             if sum(map(len, waiting)) >= JUDGED_FRAMES:
                 judge()
         if waiting:
             judge()
+        events = triggers
+        if check is not None:
+            spotter.finish()
+            events = check.finish()
         words = as_keywords(words, self.pack.keywords)
         return Heard(
             source=stream.source,
             seconds=spotter.time_s,
             words=tuple(words),
             results=tuple(score_stream(words, found, self.pack.keywords) for found in events),
+            unverified=score_stream(words, triggers[0], self.pack.keywords),
+            triggers=len(triggers[0]),
+            decisions=spotter.decisions,
+            cpu_s=spotter.verifier_cpu_s,
             files=tuple(files),
             channel_notes=tuple(notes),
         )
@@ -234,6 +279,8 @@ def evaluate_streams(
         files=sum(len(one.files) for one in heard),
         hours=points[0].hours,
         point=points[0],
+        triggers_per_hour=sum(one.triggers for one in heard) / points[0].hours,
+        verifier=_verified(pack, heard),
         sweep=tuple(points[1:]),
         sources={
             source: _counts([one for one in heard if one.source == source])
@@ -286,6 +333,19 @@ def label_notes(streams: Sequence[Stream], keywords: Sequence[str]) -> list[str]
     return notes
 
 
+def _verified(pack: packs.Pack, heard: Sequence[Heard]) -> Verified | None:
+    if pack.verifier is None:
+        return None
+    decisions = sum(one.decisions for one in heard)
+    return Verified(
+        kind=pack.verifier.kind,
+        threshold=pack.verifier.threshold,
+        decisions=decisions,
+        cpu_ms=1000 * sum(one.cpu_s for one in heard) / decisions if decisions else None,
+        misses=sum(one.unverified.hits - one.results[0].hits for one in heard),
+    )
+
+
 def hear(
     hearing: Hearing,
     streams: Sequence[Stream],
@@ -312,12 +372,13 @@ def _word_after(word: Word, at_s: float) -> Word:
 
 def _event_after(event: WakeEvent, at_s: float) -> WakeEvent:
     time_s, start_s = round(event.time_s - at_s, 6), round(event.start_s - at_s, 6)
-    return replace(event, time_s=time_s, start_s=start_s)
+    known_s = None if event.confirmed_s is None else round(event.confirmed_s - at_s, 6)
+    return replace(event, time_s=time_s, start_s=start_s, confirmed_s=known_s)
 
 
 def operating_points(hearing: Hearing, heard: Sequence[Heard]) -> list[OperatingPoint]:
     """The counts of all streams together: at the model's thresholds, then along the sweep."""
-    detectors = hearing.detectors(KeywordSpotter(hearing.pack).frame_s)
+    detectors = hearing.detectors(KeywordSpotter(hearing.pack, verify=False).frame_s)
     return [
         OperatingPoint(
             **vars(_counts(heard, row)),

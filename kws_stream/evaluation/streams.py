@@ -25,8 +25,9 @@ class Word:
 class StreamResult:
     """Counts of one stream. words: spoken keywords, each a hit or a miss.
 
-    latencies_s: of every hit, time after the end of its word (negative: before it), in order of
-    the events. repeats: further events of a word that was hit. found: each hit with its word.
+    latencies_s: of every hit, when it was known, time after the end of its word (negative: before
+    it), in order of the events. repeats: further events of a word that was hit. found: each hit
+    with its word.
     """
 
     words: int
@@ -93,6 +94,6 @@ def score_stream(
         misses=tuple(w for i, w in enumerate(spoken) if i not in hit),
         false_accepts=tuple(false_accepts),
         repeats=repeats,
-        latencies_s=tuple(event.time_s - word.end_s for word, event in found),
+        latencies_s=tuple(event.known_s - word.end_s for word, event in found),
         found=tuple(found),
     )

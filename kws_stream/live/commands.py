@@ -198,7 +198,7 @@ class CommandWatcher:
         self._variables = variables
         self._after_s = audio_after_s
         self._before_s = audio_before_s
-        self._ring = AudioRing(audio_before_s + LONGEST_WORD_S + 1.0)
+        self._ring = AudioRing(audio_before_s + LONGEST_WORD_S + 1.5)
         self._feeds: list[AudioFeed] = []
 
     def reset(self) -> None:

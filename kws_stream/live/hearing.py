@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from kws_stream.audio import to_float32
@@ -34,7 +35,8 @@ def later(event: WakeEvent, seconds: float) -> WakeEvent:
     if not seconds:
         return event
     time_s, start_s = round(event.time_s + seconds, 6), round(event.start_s + seconds, 6)
-    return replace(event, time_s=time_s, start_s=start_s)
+    known_s = None if event.confirmed_s is None else round(event.confirmed_s + seconds, 6)
+    return replace(event, time_s=time_s, start_s=start_s, confirmed_s=known_s)
 
 
 class Hearing:
@@ -82,6 +84,15 @@ class Hearing:
                 events += observation.events
             for watcher in self.watchers:
                 watcher.hear(piece, seen)
+        return events
+
+    def end(self) -> list[WakeEvent]:
+        """No more sound will come: the events that a verifier would have waited for it with."""
+        events = self._wanted(self.spotter.finish())
+        if events:
+            seen = [self.spotter.nothing_seen(events)]
+            for watcher in self.watchers:
+                watcher.hear(np.zeros(0, np.float32), seen)
         return events
 
     def _wanted(self, events: list[WakeEvent]) -> list[WakeEvent]:

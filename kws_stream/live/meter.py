@@ -11,7 +11,7 @@ from kws_stream.detector import WakeEvent
 from kws_stream.features import FeatureSettings
 from kws_stream.parameters import FloatArray
 from kws_stream.pipeline import KeywordSpotter, Observation
-from kws_stream.power import ByActivity, PowerReport, report
+from kws_stream.power import ByActivity, PowerReport, VerifierWork, report
 from kws_stream.power.by_activity import QUIETEST_DBFS, frame_power
 
 
@@ -56,7 +56,7 @@ class PowerMeter:
     def _add(self, seen: Observation) -> None:
         trace = seen.trace
         used = trace.frames * self._frame_samples
-        levels = levels_dbfs(self._waiting[:used].reshape(trace.frames, -1))
+        levels = levels_dbfs(self._waiting[:used].reshape(-1, self._frame_samples))
         self._waiting = self._waiting[used:]
         power = frame_power(self._parameters, trace.inputs, trace.candidates, trace.states)
         if not self._parameters.blocks:
@@ -74,6 +74,7 @@ class PowerMeter:
 
     def report(self) -> PowerReport:
         """The power report of all that was heard since the last reset without `keep_power`."""
+        verifier = self.spotter.verifier
         return report(
             self.spotter.power(),
             FeatureSettings.from_dict(self.spotter.pack.features).channels,
@@ -81,6 +82,9 @@ class PowerMeter:
             parameters=self._parameters,
             activity=self._by_activity.power(),
             words=self._by_activity.words,
+            verifier=None
+            if verifier is None
+            else VerifierWork(self.spotter.decisions, verifier.multiplications),
         )
 
 

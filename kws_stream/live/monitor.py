@@ -109,7 +109,8 @@ class Monitor:
                 self._levels.append(float(part @ part / len(part)) ** 0.5)
         for piece in seen:
             self._heat.extend(piece.features[:, : self.channels] / self.high)
-            self._candidates = [block[-1] for block in piece.trace.candidates]
+            if piece.trace.frames:
+                self._candidates = [block[-1] for block in piece.trace.candidates]
             self._events.extend(piece.events)
             self._event_count += len(piece.events)
 

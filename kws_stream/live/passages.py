@@ -50,7 +50,7 @@ class Collector:
         self._before_s = before_s
         self._after = sample_number(after_s)
         # a block may be a second long, and the word before it began in another
-        self._ring = AudioRing(before_s + LONGEST_WORD_S + after_s + 1.0)
+        self._ring = AudioRing(before_s + LONGEST_WORD_S + after_s + 1.5)
         self._open: list[WakeEvent] = []
 
     def reset(self) -> None:
@@ -62,7 +62,7 @@ class Collector:
         self._ring.add(samples)
         self._open += events
         done = [event for event in self._open if self._end(event) <= self._ring.end]
-        self._open = self._open[len(done) :]
+        self._open = [event for event in self._open if self._end(event) > self._ring.end]
         return [self._passage(event) for event in done]
 
     def finish(self) -> list[Passage]:
@@ -100,6 +100,7 @@ def passages(
             for at in range(0, len(samples), SAMPLE_RATE_HZ):
                 piece = samples[at : at + SAMPLE_RATE_HZ]
                 yield collector.add(piece, spotter.process(piece))
+        yield collector.add(np.zeros(0, np.float32), spotter.finish())
         yield collector.finish()
 
     return EventStream(batches())

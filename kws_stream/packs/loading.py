@@ -19,6 +19,20 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, eq=False)
+class VerifierData:
+    """The second stage of a pack, as it is stored; docs/packs.md says what it means.
+
+    head: the bytes of its arrays. package: what brings its graphs; files: SHA-256 of each.
+    """
+
+    kind: str
+    threshold: float
+    head: bytes
+    package: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
 class Pack:
     """A loaded model pack; docs/packs.md says what its settings mean."""
 
@@ -32,6 +46,7 @@ class Pack:
     detector: dict[str, Any]
     clip: dict[str, float]
     network: Network
+    verifier: VerifierData | None = None
 
 
 def models_dir() -> Path:
@@ -92,13 +107,17 @@ def _read_file(directory: Path, name: Any, limit: int) -> bytes:
 
 
 def _read_files(directory: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
-    """Bytes of the network and its graphs, once the SHA-256 of every listed file is right."""
+    """Bytes of network, graphs and verifier, once the SHA-256 of every listed file is right."""
     contents = {}
     for name, expected in manifest["files"].items():
         data = _read_file(directory, name, MAX_FILE_BYTES)
         if hashlib.sha256(data).hexdigest() != expected:
             raise PackError(f"{name} has another SHA-256 than {MANIFEST} says; get an intact copy")
-        if name in (manifest["network"], *manifest["onnx"]):
+        if name in (
+            manifest["network"],
+            *manifest["onnx"],
+            manifest.get("verifier", {}).get("head"),
+        ):
             contents[name] = data
     return contents
 
@@ -141,8 +160,21 @@ def load_directory(directory: Path) -> tuple[Pack, dict[str, bytes]]:
         detector=manifest["detector"],
         clip=manifest["clip"],
         network=network,
+        verifier=_verifier(manifest.get("verifier"), contents),
     )
     return pack, graphs
+
+
+def _verifier(fields: dict[str, Any] | None, contents: dict[str, bytes]) -> VerifierData | None:
+    if fields is None:
+        return None
+    return VerifierData(
+        kind=fields["kind"],
+        threshold=float(fields["threshold"]),
+        head=contents[fields["head"]],
+        package=fields["needs"]["package"],
+        files=dict(fields["needs"]["files"]),
+    )
 
 
 def load(model: str | os.PathLike[str]) -> Pack:

@@ -30,6 +30,12 @@ FIELDS: dict[str, type] = {
     "metrics": dict,
     "licence": str,
 }
+VERIFIER_FIELDS: dict[str, Any] = {
+    "kind": str,
+    "threshold": (int, float),
+    "head": str,
+    "needs": dict,
+}
 _KINDS = {int: "an integer", str: "text", list: "a list", dict: "an object"}
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -133,3 +139,26 @@ def _check_manifest(manifest: dict[str, Any]) -> None:
         name for name in named if not isinstance(name, str) or name not in manifest["files"]
     ]
     _need("every network and ONNX file in 'files'", not unlisted, unlisted)
+    if "verifier" in manifest:
+        _check_verifier(manifest["verifier"], manifest["files"])
+
+
+def _check_verifier(verifier: Any, files: dict[str, Any]) -> None:
+    """The second stage that a pack may have."""
+    whole = isinstance(verifier, dict) and set(verifier) == set(VERIFIER_FIELDS)
+    _need(f"an object of {', '.join(VERIFIER_FIELDS)} as 'verifier'", whole, verifier)
+    for field, kind in VERIFIER_FIELDS.items():
+        _need(f"another 'verifier' {field}", isinstance(verifier[field], kind), verifier[field])
+    threshold = verifier["threshold"]
+    fine = _is_number(threshold) and 0 <= threshold <= 1
+    _need("0 to 1 as the verifier's 'threshold'", fine, threshold)
+    _need("the verifier's head in 'files'", verifier["head"] in files, verifier["head"])
+    needs = verifier["needs"]
+    package, graphs = needs.get("package"), needs.get("files")
+    fine = isinstance(package, str) and isinstance(graphs, dict)
+    fine = fine and all(isinstance(digest, str) for digest in graphs.values())
+    _need(
+        "package and files as the verifier's 'needs'",
+        set(needs) == {"package", "files"} and fine,
+        needs,
+    )

@@ -15,10 +15,14 @@ from kws_stream.packs.manifest import FIELDS, FORMAT, MANIFEST
 from kws_stream.parameters import NetworkParameters
 
 NETWORK = "network.npz"
+HEAD = "verifier.npz"
 
 
 def _contents(
-    manifest: Mapping[str, Any], parameters: NetworkParameters, graphs: Sequence[bytes]
+    manifest: Mapping[str, Any],
+    parameters: NetworkParameters,
+    graphs: Sequence[bytes],
+    head: bytes | None,
 ) -> dict[str, bytes]:
     """The files of a pack."""
     grid = parameters.input_grid
@@ -26,11 +30,17 @@ def _contents(
         raise PackError("a pack needs parameters with an input_grid; none was given")
     contents = {NETWORK: network_bytes(parameters)}
     contents |= {f"stage{index}.onnx": bytes(graph) for index, graph in enumerate(graphs)}
+    onnx = [name for name in contents if name != NETWORK]
+    if (head is None) != ("verifier" not in manifest):
+        raise PackError("need a verifier's head with its fields in the manifest, got one alone")
+    if head is not None:
+        contents[HEAD] = head
+        manifest = {**manifest, "verifier": {**manifest["verifier"], "head": HEAD}}
     fields = dict(manifest) | {
         "format": FORMAT,
         "grid": {"step": grid.step, "low": grid.low, "high": grid.high},
         "network": NETWORK,
-        "onnx": [name for name in contents if name != NETWORK],
+        "onnx": onnx,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
     }
     ordered = {name: fields[name] for name in (*FIELDS, *fields) if name in fields}
@@ -57,11 +67,13 @@ def save(
     parameters: NetworkParameters,
     graphs: Sequence[bytes] = (),
     overwrite: bool = False,
+    head: bytes | None = None,
 ) -> Path:
     """Write a pack and return its directory; the same arguments give the same bytes.
 
     manifest: the fields of docs/packs.md; format, grid, network, onnx and files are filled in.
-    graphs: the ONNX graphs, one a stage. The pack is written beside `directory`, loaded, and only
+    graphs: the ONNX graphs, one a stage. head: the arrays of the verifier, whose other fields are
+    the manifest's. The pack is written beside `directory`, loaded, and only
     then moved there.
 
     Raises PackError for a pack that `load` would refuse, for a directory that exists (with
@@ -71,7 +83,7 @@ def save(
     if target.exists() and not overwrite:
         raise PackError(f"{target} exists; need overwrite=True to replace it")
     check_replaceable(target)
-    contents = _contents(manifest, parameters, graphs)
+    contents = _contents(manifest, parameters, graphs, head)
     try:
         with replacing_folder(target) as new:
             for name, data in contents.items():
@@ -87,8 +99,14 @@ def save_copy(
 ) -> Path:
     """Write a copy of a pack with other fields in its manifest; the pack itself stays as it is.
 
-    Files that neither are the network nor its graphs are left behind. Raises PackError as `load`
+    Files that are of neither network nor verifier are left behind. Raises PackError as `load`
     and `save`, so also for a directory that exists.
     """
     pack, graphs = load_directory(find(model))
-    return save(directory, pack.manifest | fields, pack.network.parameters, list(graphs.values()))
+    return save(
+        directory,
+        pack.manifest | fields,
+        pack.network.parameters,
+        list(graphs.values()),
+        head=None if pack.verifier is None else pack.verifier.head,
+    )

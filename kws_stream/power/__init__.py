@@ -6,7 +6,7 @@
 from kws_stream.power.activity import Activity, estimate
 from kws_stream.power.by_activity import ActivityPower, ByActivity
 from kws_stream.power.formulas import PowerEstimate
-from kws_stream.power.report import PowerReport, report
+from kws_stream.power.report import PowerReport, VerifierWork, report
 
 __all__ = [
     "Activity",
@@ -14,6 +14,7 @@ __all__ = [
     "ByActivity",
     "PowerEstimate",
     "PowerReport",
+    "VerifierWork",
     "estimate",
     "report",
 ]

@@ -88,6 +88,12 @@ class Peer:
     power_nw: float | None
 
 
+MULTIPLICATION_NJ = (0.0046, 0.9, 2.1)
+MULTIPLICATION_SOURCE = (
+    "nJ of a multiplication and addition: the arithmetic alone in 45 nm (Horowitz, ISSCC 2014), a "
+    "Cortex-M7, a Cortex-M4 (MLPerf Tiny v1.1, DS-CNN of 2.7 million: 2.4 and 5.5 mJ)"
+)
+
 PEERS = (
     Peer("JSSC 2021", "0.51 uW", "28 nm, 1-2 words, MFCC and neural network", "silicon", 510.0),
     Peer("JSSC 2024", "0.61 uW", "28 nm, 2 words, analog front end included", "silicon", 610.0),

@@ -2,7 +2,7 @@
 
     core   = cells + feedforward mirrors
     chip   = core + classifier mirrors + bias generation, shift registers and routing
-    system = chip + analog filterbank + microphone
+    system = chip + analog filterbank + microphone, and a verifier where there is one
 
 Unknown figures are None and are left out of a sum of low or typical figures, which the notes say;
 the high of a total is None as soon as the high of one of its rows is, for it bounds nothing then.
@@ -82,6 +82,14 @@ class Extrapolation:
 
 
 @dataclass(frozen=True)
+class VerifierWork:
+    """What a verifier did in a run; multiplications: of a decision, at most."""
+
+    decisions: int
+    multiplications: int
+
+
+@dataclass(frozen=True)
 class PowerReport:
     """What the network, its chip and the whole system burn, at a unit current of 1 nA.
 
@@ -140,13 +148,15 @@ def report(
     parameters: NetworkParameters | None = None,
     activity: Sequence[ActivityPower] | None = None,
     words: int | None = None,
+    verifier: VerifierWork | None = None,
 ) -> PowerReport:
     """Report of a run with an analog filterbank of `n_channels` channels.
 
     The headline is at 1 nA; an estimate at another unit current stands beside it as
     `extrapolation`. frame_s: seconds a decision, the frame of the estimate unless given.
     parameters: of the network, for the comparison with processors. activity: silence, speech and
-    hits, as of `ByActivity`. words: how many were detected.
+    hits, as of `ByActivity`. words: how many were detected. verifier: what a second stage did; it
+    is a row of the system, for another processor does it.
 
     Raises ParameterError for less than one channel or a frame not above 0.
     """
@@ -167,7 +177,7 @@ def report(
     core = Span(core_nw * (1 - CORE_ERROR), core_nw, core_nw * (1 + CORE_ERROR))
     chip_rows = (_classifier(at_1na), _rest_of_chip(core_nw))
     chip = _total(core, chip_rows)
-    system_rows = (
+    system_rows: tuple[Row, ...] = (
         _row(
             f"analog filterbank, {n_channels} channels",
             [n_channels * nw for nw in literature.FILTERBANK_NW],
@@ -176,9 +186,11 @@ def report(
         ),
         _row("microphone", literature.MICROPHONE_NW, "silicon", literature.MICROPHONE_SOURCE),
     )
+    seconds = estimate.frames * frame_s
+    if verifier is not None:
+        system_rows += (_verifier(verifier, seconds),)
     system = _total(chip, system_rows)
     typical = {"core": core, "chip": chip, "system": system}
-    seconds = estimate.frames * frame_s
     return PowerReport(
         core=core,
         chip=chip,
@@ -243,6 +255,19 @@ def _classifier(estimate: PowerEstimate) -> Row:
     branches_na = estimate.classifier_positive + estimate.classifier_negative
     span = (VDD_V * branches_na, estimate.classifier_nw, VDD_V * POSITIVE_GAIN * branches_na)
     return _row("classifier mirrors", span, "estimated", literature.CLASSIFIER_SOURCE)
+
+
+def _verifier(work: VerifierWork, seconds: float) -> Row:
+    """Mean power over the run of so many decisions in it."""
+    per_hour = 3600 * work.decisions / seconds if seconds else 0.0
+    each = per_hour / 3600 * work.multiplications
+    return _row(
+        f"verifier, {per_hour:.1f} decisions per hour",
+        [nj * each for nj in literature.MULTIPLICATION_NJ],
+        "estimated",
+        f"{work.multiplications / 1e6:.0f} million multiplications a decision at most, in a "
+        f"processor that is off otherwise; {literature.MULTIPLICATION_SOURCE}",
+    )
 
 
 def _rest_of_chip(core_nw: float) -> Row:

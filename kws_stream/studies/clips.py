@@ -86,7 +86,7 @@ def load_utterances(
             f"need a model with one of the words {', '.join(COMMANDS)}, but {pack.name} has "
             f"{', '.join(pack.classes)}; choose another model"
         )
-    spotter = KeywordSpotter(pack)
+    spotter = KeywordSpotter(pack, verify=False)
     settings = pack.features if front_end is None else front_end
     if data is None:
         samples, words = _packaged(clips)

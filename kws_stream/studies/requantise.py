@@ -33,4 +33,5 @@ def requantised_pack(
         "description": f"{pack.manifest['description']}; {bits or 'copied'}, from {pack.name}",
         "metrics": {},
     }
-    return packs.save(directory, pack.manifest | changes, parameters)
+    head = None if pack.verifier is None else pack.verifier.head
+    return packs.save(directory, pack.manifest | changes, parameters, head=head)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kws_stream import packs
 from kws_stream.evaluation import evaluate
@@ -14,6 +14,9 @@ from kws_stream.training.model import SpottingNetwork
 from kws_stream.training.pruning import pruned
 from kws_stream.training.recipe import Recipe
 from kws_stream.workers import Progress
+
+if TYPE_CHECKING:
+    from kws_stream.training.verifying import Taught
 
 SOURCES = {
     "speech_commands": {
@@ -58,12 +61,14 @@ def write_pack(
     corpus: Corpus,
     folder: Path,
     data: list[dict[str, str]] | None = None,
+    verifier: "Taught | None" = None,
 ) -> Path:
     """Write the quantised network as a model pack; an older pack in `folder` is replaced.
 
     Cells that change nothing are left out.
 
-    data: what it was trained on, as a manifest says it; by default what the corpus holds.
+    data: what it was trained on, as a manifest says it; by default what the corpus holds. verifier:
+    the second stage.
 
     Raises PackError if the network is not exact on its grid.
     """
@@ -88,7 +93,12 @@ def write_pack(
         "recipe": recipe.training_settings() | {"decision_s": list(recipe.decision_s)},
         "metrics": {},
     }
-    return packs.save(folder, manifest, parameters, stage_graphs(parameters, dtype), overwrite=True)
+    head = None
+    if verifier is not None:
+        head = verifier.head
+        manifest["verifier"] = verifier.fields
+    graphs = stage_graphs(parameters, dtype)
+    return packs.save(folder, manifest, parameters, graphs, overwrite=True, head=head)
 
 
 def record_metrics(folder: Path, data: Path, progress: Progress | None = None) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kws_stream import evaluation, packs
 from kws_stream.errors import DataError, ParameterError
-from kws_stream.evaluation import Stream, Tuning
+from kws_stream.evaluation import Counts, Stream
 from kws_stream.evaluation.folders import Skipped, folder_of
 from kws_stream.evaluation.speech_commands import split_of
 from kws_stream.names import folded
@@ -32,8 +32,12 @@ from kws_stream.training.recipe import WAKE_PHRASE, Recipe
 from kws_stream.training.synthesis import tool_versions
 from kws_stream.workers import Progress, Workers
 
+if TYPE_CHECKING:
+    from kws_stream.training.verifying import Taught
+
 DECISION_S = 0.4  # the end of each clip; also the detector's window
 TARGET_PER_HOUR = 0.5  # false accepts in held-out speech and noise, where none are asked for
+TRIGGERS_PER_HOUR = 200.0  # of the network, where a verifier judges them; see docs/cascade.md
 SNR_DB = 15.0  # of the held-out phrases over noise
 ROW_HOPS = 750  # of running speech and noise
 BABBLE_VOICES = 4
@@ -143,7 +147,7 @@ def corpus_of(
             pairs = sorted(
                 (f, word)
                 for word, files in by_word.items()
-                if _is_other(word, recipe)
+                if is_other(word, recipe)
                 for f in files
             )
             if pairs:
@@ -169,7 +173,7 @@ REAL_STREAMS = {
 }
 
 
-def _is_other(word: str, recipe: Recipe) -> bool:
+def is_other(word: str, recipe: Recipe) -> bool:
     """Whether a folder of words holds another word than the phrase, however it is written."""
     return folded(word) not in (folded(recipe.classes[0]), folded(recipe.phrase))
 
@@ -204,28 +208,35 @@ def finish(
     jobs: int = 1,
     progress: Callable[[float], None] = lambda seconds: None,
     target: float = TARGET_PER_HOUR,
+    verifier: "Taught | None" = None,
 ) -> dict[str, Any]:
     """Write the pack with the threshold that held-out streams ask for; returns its metrics.
 
-    progress: hears of the seconds of stream heard. target: false accepts per hour.
+    progress: hears of the seconds of stream heard. target: false accepts per hour. verifier: the
+    second stage, with which the network's threshold is for `TRIGGERS_PER_HOUR`.
     """
     keyword = recipe.classes[0]
     write_pack(network, recipe, corpus, out, data)
     with Workers(jobs) as workers:
-        tuning = evaluation.tune(held_out_streams(speech, keyword), out, target, progress, workers)
+        streams = held_out_streams(speech, keyword)
+        first = target if verifier is None else max(target, TRIGGERS_PER_HOUR)
+        tuning = evaluation.tune(streams, out, first, progress, workers)
         threshold = tuning.recommended.thresholds[keyword]
         recipe = replace(recipe, detector=replace(recipe.detector, threshold=threshold))
-        write_pack(network, recipe, corpus, out, data)
+        write_pack(network, recipe, corpus, out, data, verifier)
+        if verifier is not None:
+            tuning = evaluation.tune(streams, out, target, progress, workers)
+        counts = tuning.recommended.counts if verifier is None else tuning.current.counts
         misses = evaluation.word_clips(speech / "held_out" / "misses", [keyword])
         noise = evaluation.background_in([speech / "held_out" / "noise"])
         made = evaluation.synthesise(misses, noise, None, SNR_DB, 0, "near misses")
         near = evaluation.evaluate_streams(made, out, workers=workers)
-    metrics = _metrics(tuning, near.point.false_accepts / len(misses), speech, out, target)
+    metrics = _metrics(counts, near.point.false_accepts / len(misses), speech, out, target)
     write_metrics(out, metrics)
     return metrics
 
 
-def _metrics(tuning: Tuning, near: float, speech: Path, out: Path, target: float) -> dict[str, Any]:
+def _metrics(counts: Counts, near: float, speech: Path, out: Path, target: float) -> dict[str, Any]:
     """Each figure with the command that gives it, from where the speech was made."""
     held_out, pack = shlex.quote(f"{speech}/held_out"), shlex.quote(packs.load(out).name)
     noise = f"--background {held_out}/noise --snr {SNR_DB:g}"
@@ -233,7 +244,6 @@ def _metrics(tuning: Tuning, near: float, speech: Path, out: Path, target: float
     if target != TARGET_PER_HOUR:
         tune += f" --target-fa-per-hour {target:g}"
     stream = f"kws-stream evaluate-stream -m {pack} --synthesise {held_out}/misses {noise}"
-    counts = tuning.recommended.counts
     values = {
         "synthetic_false_reject_rate": (1 - counts.hits / counts.words, tune),
         "synthetic_false_accepts_per_hour": (counts.false_accepts / counts.hours, tune),

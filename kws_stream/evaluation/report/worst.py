@@ -42,7 +42,7 @@ def worst_section(run: ClipRun) -> Section:
     if not errors:
         return Section("Worst errors", paragraph("No clip was called wrong."))
     shares = confidences(run)
-    spotter = KeywordSpotter(run.pack)
+    spotter = KeywordSpotter(run.pack, verify=False)
     cards = "".join(_card(run, spotter, *error, shares[error[0]]) for error in errors)
     return Section(
         "Worst errors",

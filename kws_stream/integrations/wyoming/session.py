@@ -112,6 +112,10 @@ class Session:
             )
             async for reply in self._hear([self._decoder.finish(), silence]):
                 yield reply
+            for number, hearing in self._hearings.items():
+                for event in hearing.end():
+                    self._detected = True
+                    yield self._detection(number, later(event, hearing.from_s))
             if not self._detected:
                 yield NotDetected().event()
             self._running = False

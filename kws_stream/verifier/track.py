@@ -1,0 +1,83 @@
+"""How much a stream sounds like the phrase, at every step of its grid, computed when asked."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream.errors import InputError
+from kws_stream.verifier.embedding import CONTEXT, FRAMES, STEP, WINDOW, SpeechEmbedding
+from kws_stream.verifier.head import STEPS, Head
+
+Floats = NDArray[np.float32]
+Pcm = NDArray[np.int16]
+
+REACH = STEPS + -(-WINDOW // FRAMES) - 1  # steps that a score looks back on: 25, or 2 s
+
+
+class Track:
+    """The last seconds of a stream and the scores at its steps.
+
+    Step k ends with sample 1280 k of the stream, before which there was silence. What a score is
+    depends on the stream and k alone, never on how the stream was split or what was asked before:
+    spectra, embeddings and head are each computed in calls of one shape.
+    """
+
+    def __init__(self, embedding: SpeechEmbedding, head: Head, seconds: float) -> None:
+        """seconds: how long ago the end of a step may be when its score is asked for."""
+        self._embedding, self._head = embedding, head
+        self._steps = round(seconds * 16_000 / STEP) + REACH + 1
+        self.reset()
+
+    def reset(self) -> None:
+        """A new stream begins."""
+        self._pcm = np.zeros(0, np.int16)
+        self._first = 0  # number of the sample with which _pcm begins
+        self._spectra: dict[int, Floats] = {}
+        self._embeddings: dict[int, Floats] = {}
+        self._scores: dict[int, float] = {}
+
+    @property
+    def step(self) -> int:
+        """The last step that is complete."""
+        return (self._first + len(self._pcm)) // STEP
+
+    def add(self, pcm: Pcm) -> None:
+        """The next samples, int16 (n,)."""
+        self._pcm = np.concatenate([self._pcm, pcm])
+        oldest = self.step - self._steps
+        surplus = oldest * STEP - CONTEXT - self._first
+        if surplus > self._steps * STEP:  # not every time: what stays is moved
+            self._pcm = self._pcm[surplus:].copy()
+            self._first += surplus
+            for known in (self._spectra, self._embeddings, self._scores):
+                for step in [step for step in known if step < oldest]:
+                    del known[step]
+
+    def score(self, step: int) -> float:
+        """The head's score at the end of a step, 0 to 1."""
+        if step not in self._scores:
+            heard = np.stack([self._embedded(k) for k in range(step - STEPS + 1, step + 1)])
+            self._scores[step] = self._head.score(heard)
+        return self._scores[step]
+
+    def _embedded(self, step: int) -> Floats:
+        if step <= 0:
+            return self._embedding.silent
+        if step not in self._embeddings:
+            count = -(-WINDOW // FRAMES)
+            spectra = [self._spectrum(k) for k in range(step - count + 1, step + 1)]
+            self._embeddings[step] = self._embedding.embed(np.concatenate(spectra)[-WINDOW:])
+        return self._embeddings[step]
+
+    def _spectrum(self, step: int) -> Floats:
+        if step <= 0:
+            return self._embedding.silence
+        if step not in self._spectra:
+            end = step * STEP - self._first
+            start = end - STEP - CONTEXT
+            if end > len(self._pcm) or (start < 0 and self._first):
+                raise InputError(
+                    f"verifier: need a step that was heard lately, got {step} of {self.step}"
+                )
+            samples = self._pcm[max(0, start) : end]
+            self._spectra[step] = self._embedding.mel(np.pad(samples, (max(0, -start), 0)))
+        return self._spectra[step]
