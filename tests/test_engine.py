@@ -18,7 +18,7 @@ from firmware_sim.integers import integer_network
 from kws_stream import engine, packs
 from kws_stream.audio import to_int16
 from kws_stream.detector import DetectorSettings
-from kws_stream.engine import binding
+from kws_stream.engine import binding, blob
 from kws_stream.features import FeatureSettings, fixed_front_end
 from kws_stream.pipeline import KeywordSpotter
 from tests.pack_factory import build_pack
@@ -213,6 +213,14 @@ def test_models_that_the_engine_has_no_room_for_run_in_numpy(tmp_path: Path) -> 
         spotter = KeywordSpotter(packs.load(folder))
         assert spotter._stages.kind == "numpy"
         spotter.process(recording(0.1))
+
+
+@needs_engine
+def test_an_extension_left_over_from_an_earlier_version_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blob, "MAGIC", blob.MAGIC + 1)
+    assert KeywordSpotter("yes-4")._stages.kind == "numpy"
 
 
 def test_float_samples_are_rounded_to_the_grid_in_both_kinds() -> None:

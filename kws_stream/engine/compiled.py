@@ -59,6 +59,8 @@ def compiled_stages(
         return None
     frames = DetectorFrames(network.parameters.n_classes, window, warmup, refractory)
     blob = model_blob(*fixed_front_end(settings), integers, frames)
+    if not engine.library.lib.kws_engine_bytes(engine.library.ffi.from_buffer(blob), len(blob)):
+        return None  # an extension of another version, left over from an earlier installation
     return CompiledStages(blob, settings, network, detector)
 
 
