@@ -87,8 +87,11 @@ class Count:
 
 _COUNTED = "the C firmware of export-c on a simulated Cortex-M4 (QEMU, docs/firmware.md)"
 
-# Counts of the firmware of this project. A network that was not counted is scaled from the nearest
-# by its multiply-accumulates; without any count, by INSTRUCTIONS_PER_MAC.
+# Counts of the firmware of this project from when its sums went over all weights and its filters
+# sample by sample: what a processor takes for the same work, whatever the sound. By what is active
+# it takes fewer (docs/firmware.md), but how many depends on the sound. A network that was not
+# counted is scaled from the nearest by its multiply-accumulates; without any count, by
+# INSTRUCTIONS_PER_MAC.
 COUNTS = (
     Count("4 cells", 464, 2942.0, _COUNTED),
     Count("8 + 7 cells", 2560, 16_708.0, _COUNTED),
