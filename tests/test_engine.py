@@ -6,6 +6,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from kws_stream import engine, packs
 from kws_stream.audio import to_int16
 from kws_stream.detector import DetectorSettings
 from kws_stream.engine import binding, blob
-from kws_stream.features import FeatureSettings, fixed_front_end
+from kws_stream.errors import ParameterError
+from kws_stream.features import FeatureSettings, FrontEnd, fixed_front_end
+from kws_stream.network import Network
 from kws_stream.pipeline import KeywordSpotter
-from tests.pack_factory import build_pack
+from tests.pack_factory import build_pack, manifest_fields
 from tests.reference import detector as detector_twin
 from tests.reference import front_end as front_end_twin
 from tests.strategies import splits
@@ -178,6 +181,27 @@ def test_a_copy_goes_on_where_the_spotter_was() -> None:
 
 
 @needs_engine
+def test_a_copy_that_this_process_cannot_go_on_with_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dumped = pickle.dumps(KeywordSpotter("yes-4"))
+    monkeypatch.setattr(engine, "library", None)
+    with pytest.raises(ParameterError, match="need the engine in C to go on"):
+        pickle.loads(dumped)
+
+
+def test_an_extension_of_another_version_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"KWS_ENGINE_VERSION = {engine.VERSION} " in binding.HEADER.read_text("ascii")
+    for lib in (SimpleNamespace(), SimpleNamespace(KWS_ENGINE_VERSION=engine.VERSION + 1)):
+        monkeypatch.setitem(sys.modules, "kws_stream.engine._engine", SimpleNamespace(lib=lib))
+        monkeypatch.delenv("KWS_STREAM_ENGINE", raising=False)
+        assert engine._find() is None
+        monkeypatch.setenv("KWS_STREAM_ENGINE", "c")
+        with pytest.raises(ParameterError, match="one of version"):
+            engine._find()
+
+
+@needs_engine
 def test_many_events_in_one_call_all_come(tmp_path: Path) -> None:
     settings_ = DetectorSettings(
         window_s=0, threshold=0, rearm=1, refractory_s=0, warmup_s=0, onset_s=0
@@ -209,7 +233,20 @@ def test_models_that_the_engine_has_no_room_for_run_in_numpy(tmp_path: Path) -> 
         graphs=False,
         detector=DetectorSettings(window_s=3600.0).as_dict(),
     )
-    for folder in (mel, long):
+    large = tmp_path / "large"
+    front_end = FrontEnd(FeatureSettings(channels=5, selectivity=3.0, slow_s=()))
+    candidate = (np.full((1, 1), 1 - 2.0**-24), np.full(1, 2.0**10))  # sums of 41 bits
+    block = {"candidate": candidate, "beta1": [1], "delta": [0], "alpha": [1]}
+    network = Network.from_arrays(
+        (np.ones((5, 1)), np.zeros(1)),
+        [block | {"post": (np.ones((1, 1)), np.zeros(1))}],
+        (np.ones((1, 3)), np.zeros(3)),
+        front_end.settings.input_grid,
+    )
+    assert network.exactness.exact
+    settings_ = {"channels": 5, "selectivity": 3.0, "slow_s": []}
+    packs.save(large, manifest_fields(name="large", features=settings_), network.parameters, [])
+    for folder in (mel, long, large):
         spotter = KeywordSpotter(packs.load(folder))
         assert spotter._stages.kind == "numpy"
         spotter.process(recording(0.1))

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from kws_stream import KeywordSpotter, packs
 from kws_stream.cli import main
+from kws_stream.detector import DetectorSettings
 from kws_stream.errors import FirmwareError, ParameterError
 from kws_stream.export.web import PACKAGE, export_web, web_model
 from tests.pack_factory import build_pack
@@ -148,21 +149,23 @@ def test_bad_input_is_told_in_a_sentence(folder):
       () => new KeywordSpotter(model.slice(0, model.byteLength - 8), wasm),
       () => new KeywordSpotter(new ArrayBuffer(3), wasm),
       () => spotter.process([1, 2]), () => spotter.process(new Float32Array([0, NaN])),
-      () => spotter.setThresholds({ maybe: 0.5 }), () => spotter.setThresholds({ yes: 2 }),
+      () => spotter.setThresholds({ yes: 0.125, maybe: 0.5 }),
+      () => spotter.setThresholds({ yes: 2 }),
+      () => spotter.setThresholds({ toString: 0.5 }), () => spotter.setThresholds({ yes: null }),
     ];
     for (const attempt of tries) {
       try { attempt(); console.log("nothing"); } catch (error) { console.log(error.message); }
     }
-    console.log(spotter.process(new Int16Array(0)).length);
+    console.log(spotter.process(new Int16Array(0)).length, spotter.thresholds.yes === 0.125);
     """
     (folder / "wrong.mjs").write_text(wrong, "utf-8")
     ran = subprocess.run(
         [NODE, "wrong.mjs", folder], cwd=folder, capture_output=True, text=True, timeout=60
     )
     lines = ran.stdout.splitlines()
-    assert len(lines) == 9, ran.stderr
-    assert all("need" in line for line in lines[:8]), lines
-    assert lines[8] == "0"
+    assert len(lines) == 11, ran.stderr
+    assert all("need" in line for line in lines[:10]), lines
+    assert lines[10] == "0 false"
 
 
 def test_the_package_is_complete_and_tells_its_version_and_licences(folder):
@@ -188,6 +191,26 @@ def test_a_model_without_a_filterbank_is_refused(tmp_path):
     build_pack(tmp_path / "pack", graphs=False, feature_settings={"kind": "mel"})
     with pytest.raises(ParameterError, match="need the analog filterbank"):
         web_model(packs.load(tmp_path / "pack"))
+
+
+def test_a_window_that_the_engine_has_no_room_for_is_refused(tmp_path):
+    for window_s, fits in ((327.67, True), (327.68, False)):
+        detector = DetectorSettings(window_s=window_s).as_dict()
+        build_pack(tmp_path / f"{fits}", graphs=False, detector=detector)
+        with contextlib.nullcontext() if fits else pytest.raises(ParameterError, match="32767"):
+            web_model(packs.load(tmp_path / f"{fits}"))
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node.js")
+def test_power_of_currents_on_a_fine_grid_is_that_of_python(tmp_path):
+    settings = {"step": 2.0**-20, "high": 1.0}
+    build_pack(tmp_path / "pack", graphs=False, feature_settings=settings)
+    export_web(packs.load(tmp_path / "pack"), tmp_path / "web")
+    heard = hear(tmp_path / "web", recording(2), 500)
+    spotter = KeywordSpotter(tmp_path / "pack")
+    spotter.process(recording(2))
+    for name in ("cells_nw", "feedforward_nw", "classifier_nw"):
+        assert heard["power"][name] == pytest.approx(getattr(spotter.power(), name), rel=1e-12)
 
 
 def test_the_command_tells_what_it_wrote_and_how_to_look_at_it(tmp_path):

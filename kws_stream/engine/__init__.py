@@ -12,6 +12,8 @@ from kws_stream.errors import ParameterError
 
 __all__ = ["kind", "library"]
 
+VERSION = 1  # of c/kws_engine.h
+
 
 def _find() -> Any:
     wanted = os.environ.get("KWS_STREAM_ENGINE", "")
@@ -22,7 +24,11 @@ def _find() -> Any:
     if wanted == "numpy":
         return None
     try:
-        return import_module("kws_stream.engine._engine")
+        found = import_module("kws_stream.engine._engine")
+        version = getattr(found.lib, "KWS_ENGINE_VERSION", 0)
+        if version != VERSION:  # left over from another version of this package
+            raise ImportError(f"one of version {version} in place of {VERSION}")
+        return found
     except ImportError as error:
         if wanted == "c":
             raise ParameterError(

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.integers import INT32, IntegerLayer, IntegerNetwork
+from kws_stream.errors import ParameterError
 from kws_stream.features.fixed_point import BLOCK, FixedBank, FixedConditioning
 
 MAGIC = 0x3153574B
 HEAD = 32
+MOST_WINDOW = 2**15 - 1  # frames, of the detector's counters
 ROW = 32  # rows of weights are as long as a multiple of this
 
 _BAND = np.dtype(
@@ -89,9 +91,25 @@ def _rows(to: _Writer, layer: IntegerLayer, largest: int) -> None:
     to.add(layer.bias, np.int64)
 
 
-def fits(network: IntegerNetwork) -> bool:
-    """Whether the wires of a network fit the engine's 32 bits."""
-    return network.largest_wire <= INT32 and network.largest_sum < 2**62
+def check_room(network: IntegerNetwork, window: int) -> None:
+    """Raises ParameterError for a model that the engine has no room for; window: frames.
+
+    Sums of candidates over a run, for power, are kept in 64 bits: a run at the bound of 2^34 may
+    last 62 days of 10 ms frames.
+    """
+    candidates = max((max(block.candidate.bounds) for block in network.blocks), default=0)
+    if network.largest_wire > INT32 or candidates >= 2**34 or network.largest_sum >= 2**62:
+        raise ParameterError(
+            "engine: need wires of 32 bits, candidates of 34 and sums of 62, got "
+            f"{network.largest_wire.bit_length() + 1}, {candidates.bit_length()} and "
+            f"{network.largest_sum.bit_length()}; use weights and currents of fewer bits"
+        )
+    if window > MOST_WINDOW or max(network.classifier.bounds) * 2 * window >= 2**62:
+        raise ParameterError(
+            f"detector window: need sums of 62 bits over at most {MOST_WINDOW} frames, got "
+            f"{window} frames of logits up to {max(network.classifier.bounds)}; use a shorter "
+            "window_s"
+        )
 
 
 def model_blob(
@@ -100,7 +118,7 @@ def model_blob(
     network: IntegerNetwork,
     detector: DetectorFrames,
 ) -> bytes:
-    """The blob of a model whose network `fits`."""
+    """The blob of a model that passes `check_room`."""
     n_features, width = network.pre.weight.shape
     cells = [len(block.alpha) for block in network.blocks]
     classes = detector.classes

@@ -12,7 +12,7 @@ from firmware_sim.integers import IntegerNetwork, integer_network
 from kws_stream import engine
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import LOGIT_BITS, SCORE_BITS, Detector, WakeEvent, score_codes
-from kws_stream.engine.blob import DetectorFrames, fits, model_blob
+from kws_stream.engine.blob import DetectorFrames, check_room, model_blob
 from kws_stream.engine.stages import Observation
 from kws_stream.errors import ParameterError
 from kws_stream.features import FeatureSettings, fixed_front_end
@@ -24,21 +24,20 @@ Array = NDArray[np.float64]
 
 MOST_FRAMES = 2**31 - 1
 MOST_EVENTS = 16  # that one call gives; the next call goes on behind them
-MOST_WINDOW = 2**15 - 1  # frames, of the detector's counters
 ALIGNMENT = 64
 
 _networks: WeakKeyDictionary[NetworkParameters, IntegerNetwork | None] = WeakKeyDictionary()
 
 
 def _integers(network: Network) -> IntegerNetwork | None:
-    """The network in integers, or None if the engine has no room for it; made once a network."""
+    """The network in integers, or None if it has no proof or none fit; made once a network."""
     parameters = network.parameters
     if parameters not in _networks:
         try:
             found = integer_network(parameters) if network.exactness.exact else None
         except ParameterError:
             found = None
-        _networks[parameters] = found if found is not None and fits(found) else None
+        _networks[parameters] = found
     return _networks[parameters]
 
 
@@ -47,15 +46,17 @@ def compiled_stages(
 ) -> "CompiledStages | None":
     """The stages in C; None where there is no engine in C or it has no room for the model.
 
-    A mel front end, a network without a proof and a window of more than 32767 frames run in NumPy.
+    A mel front end, a network without a proof and what `check_room` refuses run in NumPy.
     """
     if engine.library is None or settings.kind != "analog":
         return None
     integers = _integers(network)
     window, warmup, refractory = detector.frames_of_settings
-    if integers is None or window > MOST_WINDOW:
+    if integers is None:
         return None
-    if max(integers.classifier.bounds) * 2 * window >= 2**62:
+    try:
+        check_room(integers, window)
+    except ParameterError:
         return None
     frames = DetectorFrames(network.parameters.n_classes, window, warmup, refractory)
     blob = model_blob(*fixed_front_end(settings), integers, frames)
@@ -94,11 +95,20 @@ class CompiledStages:
 
     def _begin(self, image: NDArray[np.uint8] | None) -> None:
         """Makes the engine, or goes on with the copy of another's memory."""
+        if engine.library is None:
+            raise ParameterError(
+                "spotter: need the engine in C to go on with a copy from it, got the one in NumPy; "
+                "use one kind in both processes (KWS_STREAM_ENGINE)"
+            )
         ffi, lib = engine.library.ffi, engine.library.lib
         self._ffi, self._lib = ffi, lib
         blob = ffi.cast("void *", self._blob.ctypes.data)
         size = lib.kws_engine_bytes(blob, len(self._blob))
-        assert size, "blob and engine are of different versions"
+        if not size or (image is not None and len(image) != size):
+            raise ParameterError(
+                "spotter: need a copy from an engine of this version and system, got another's; "
+                "make a new spotter"
+            )
         self._memory = _aligned(size)
         self._at = ffi.cast("void *", self._memory.ctypes.data)
         if image is None:

@@ -19,7 +19,7 @@ import numpy as np
 from firmware_sim.integers import integer_network
 from kws_stream import __version__, files
 from kws_stream.detector import Detector, DetectorSettings
-from kws_stream.engine.blob import DetectorFrames, fits, model_blob
+from kws_stream.engine.blob import DetectorFrames, check_room, model_blob
 from kws_stream.errors import FirmwareError, ParameterError
 from kws_stream.features import FeatureSettings, centres_of, fixed_front_end
 from kws_stream.packs import Pack
@@ -52,14 +52,10 @@ def web_model(pack: Pack) -> bytes:
         )
     parameters = pack.network.parameters
     network = integer_network(parameters)
-    if not fits(network):
-        raise ParameterError(
-            f"{pack.name}: need a network whose wires fit 32 bits for the web, got a larger one; "
-            "use fewer bits for its currents"
-        )
     detecting = DetectorSettings.from_dict(pack.detector)
     detector = Detector(detecting, pack.classes, pack.keywords, settings.frame_s)
     frames = DetectorFrames(parameters.n_classes, *detector.frames_of_settings)
+    check_room(network, frames.window)
     blob = model_blob(*fixed_front_end(settings), network, frames)
 
     # one row a sum that the engine keeps: what it adds to the power, and the sum's unit
@@ -73,7 +69,10 @@ def web_model(pack: Pack) -> bytes:
     )
     activity = Activity(parameters)
     rest = _power(activity, np.zeros(len(units)))
-    weights = [np.subtract(_power(activity, row), rest) for row in np.diag(units)]
+    # at currents so large that taking away the rest cancels no digits
+    large = 2.0**40
+    parts = [np.subtract(_power(activity, row), rest) for row in np.eye(len(units)) * large]
+    weights = np.reshape(parts, (-1, 3)) / large * units[:, None]
 
     facts = {
         "name": pack.name,

@@ -131,15 +131,19 @@ export class KeywordSpotter {
 
   /** Other thresholds, from the next frame on; keywords that are not named keep theirs. */
   setThresholds(thresholds) {
-    for (const [keyword, value] of Object.entries(thresholds)) {
-      const index = this.classes.indexOf(keyword);
-      if (!(keyword in this.#model.thresholds)) {
-        throw new RangeError(`threshold: need one of ${Object.keys(this.#model.thresholds).join(", ")}, got ${keyword}`);
+    const known = this.#model.thresholds, entries = Object.entries(thresholds);
+    for (const [keyword, value] of entries) { // all before the first is set
+      if (!Object.hasOwn(known, keyword)) {
+        throw new RangeError(`threshold: need one of ${Object.keys(known).join(", ")}, got ${keyword}`);
       }
-      if (!(value >= 0 && value <= 1)) throw new RangeError(`threshold of ${keyword}: need 0 to 1, got ${value}`);
-      const { rearm } = this.#model, code = (score) => Math.ceil(score / SCORE_UNIT);
+      if (typeof value !== "number" || !(value >= 0 && value <= 1)) {
+        throw new RangeError(`threshold of ${keyword}: need 0 to 1, got ${value}`);
+      }
+    }
+    const { rearm } = this.#model, code = (score) => Math.ceil(score / SCORE_UNIT);
+    for (const [keyword, value] of entries) {
       const level = rearm === 1 ? 2 / SCORE_UNIT : code(Math.min(rearm, value));
-      this.#exports.kws_engine_threshold(this.#engine, index, code(value), level);
+      this.#exports.kws_engine_threshold(this.#engine, this.classes.indexOf(keyword), code(value), level);
       this.#thresholds[keyword] = value;
     }
   }

@@ -14,6 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Counts up with every change of what is declared here or of the blob: kws_stream/engine/__init__.py
+ * asks for it, so that it takes no extension of another version. */
+enum { KWS_ENGINE_VERSION = 1 };
+
 typedef struct {
     int32_t keyword;   /* index of the class */
     uint32_t score;    /* units of 2^-24 */
