@@ -109,7 +109,7 @@ def test_an_official_test_set_is_called_one_whatever_split_was_asked_for(pack, f
     words = (folder, "--task", "yes", "-m", pack, "--jobs", "1")
     for split in ("testing", "validation"):
         result = run(*words, "--split", split)
-        assert "on yes, the official test set: 14 clips" in result.stdout
+        assert "on task yes, the official test set: 14 clips" in result.stdout
         assert "split all" not in result.stdout
         assert ("no validation split" in result.stderr) == (split == "validation")
     assert run(*words).stderr == ""

@@ -143,12 +143,12 @@ def test_verify_backends_compares_all_of_them_on_the_packaged_recording() -> Non
     assert result.exit_code == 0, result.output
     seconds = soundfile.info(RECORDING).duration
     frames = int(seconds / features.build(packs.load("yes-4").features).frame_s)
-    assert f"1 recordings, {frames} frames" in result.stdout
+    assert f"yes-4 1.1.1 on the packaged recording: {frames} frames" in result.stdout
     left_out = [
         line for line in result.stdout.splitlines() if ": needs " in line or ": no " in line
     ]
     assert result.stdout.count("frames, equal") == len(LABELS) - len(left_out) >= 6
-    assert f"on {len(LABELS) - len(left_out)} backends" in result.stdout
+    assert f"with {len(LABELS) - len(left_out)} backends" in result.stdout
 
 
 @needs_compiler
@@ -177,7 +177,7 @@ def test_verify_backends_takes_a_folder_and_leaves_out_what_it_is_told(tmp_path:
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     frames = round(2 / features.build(packs.load("yes-4").features).frame_s)
-    assert f"2 recordings, {frames} frames" in result.stdout
+    assert f"on 2 recordings: {frames} frames" in result.stdout
     assert "left out" in result.stdout
     empty = tmp_path / "empty"
     empty.mkdir()

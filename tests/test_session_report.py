@@ -157,7 +157,7 @@ def test_labelled_triggers_are_recordings_for_tune(pack, pcm, tmp_path):
     assert words[0].end_s == pytest.approx(event["time_s"] - start_s)
     result = run("tune", pack, folder)
     assert result.exit_code == 0, result.output
-    assert "1 keywords spoken" in result.stdout
+    assert "1 keyword spoken" in result.stdout
     assert packs.load(pack).name in result.stdout
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from kws_stream.cli.output import say
+from kws_stream.cli.output import counted, print_rows
 
 MAX_BYTES = 2**26
 
@@ -42,8 +42,8 @@ def chip_info(bitstream: Path) -> None:
     ]
     for number, block in enumerate(registers["block"], 1):
         cells = (
-            f"{block['cells']} cells, bias DACs of {block['current_bits']} bits in steps of "
-            f"2^{block['current_unit']}, {sum(block['initial'])} on at the start"
+            f"{counted(block['cells'], 'cell')}, bias DACs of {block['current_bits']} bits in "
+            f"steps of 2^{block['current_unit']}, {sum(block['initial'])} on at the start"
         )
         rows.append((f"block {number}", cells))
         rows += [(f"  {name}", _layer(block[name])) for name in ("candidate", "post")]
@@ -58,15 +58,15 @@ def chip_info(bitstream: Path) -> None:
         ("thresholds", _scores(detector["threshold"])),
         ("re-arm below", _scores(detector["rearm"])),
     ]
-    for title, text in rows:
-        say(f"{title + ':':<14}{text}")
+    print_rows((f"{title}:", text) for title, text in rows)
 
 
 def _layer(layer: dict[str, Any]) -> str:
     return (
-        f"{len(layer['weight'])} weights of sign and {layer['weight_bits']} bits in steps of "
-        f"2^{layer['weight_unit']}, {len(layer['bias'])} biases of sign and "
-        f"{layer['bias_bits']} bits in steps of 2^{layer['bias_unit']}"
+        f"{counted(len(layer['weight']), 'weight')} of sign and "
+        f"{counted(layer['weight_bits'], 'bit')} in steps of 2^{layer['weight_unit']}, "
+        f"{len(layer['bias'])} biases of sign and "
+        f"{counted(layer['bias_bits'], 'bit')} in steps of 2^{layer['bias_unit']}"
     )
 
 

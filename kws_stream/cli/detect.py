@@ -115,7 +115,7 @@ def detect(
         calm = isinstance(early, KeyboardInterrupt | None) and not nothing
         if meter is not None and calm:
             if wants_power:
-                subject = subject_of(spotter, heard)
+                subject = subject_of(spotter.pack, heard)
                 print_power(meter.report(), subject, as_json, figure, full=full)
             if report is not None and log is not None:
                 write_report(report, log, meter)

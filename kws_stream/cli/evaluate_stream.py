@@ -16,7 +16,7 @@ from kws_stream.cli.options import (
     no_verify_option,
     workers_options,
 )
-from kws_stream.cli.output import print_json, say, tell_channels
+from kws_stream.cli.output import counted, print_json, say, tell_channels
 from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -217,8 +217,8 @@ def table(result: "RecordingsResult") -> str:
     """The figures in 80 columns: at the model's thresholds, then one threshold after another."""
     point = result.point.as_dict()
     lines = [
-        f"{result.model}: {result.hours:.2f} h in {result.files} "
-        f"recording{'s' * (result.files != 1)}, {result.point.words} keywords spoken",
+        f"{result.model}: {result.hours:.2f} h in {counted(result.files, 'recording')}, "
+        f"{counted(result.point.words, 'keyword')} spoken",
         "",
         "at the model's thresholds",
         f"  found              {result.point.hits} of {result.point.words}, "

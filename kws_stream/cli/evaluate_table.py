@@ -16,8 +16,8 @@ def table(result: "Result") -> str:
     headline, _ = result.headline
     split = "the official test set" if result.split == "all" else f"split {result.split}"
     lines = [
-        f"{result.model} on {result.task}, {split}{half}: {result.clips} clips, "
-        f"seed {result.seed}" + (", carried" if result.carry else ""),
+        f"{result.model} on task {result.task}, {split}{half}: {result.clips} clips, "
+        f"seed {result.seed}" + (", nothing reset" if result.carry else ""),
         "",
         f"{'accuracy':<20}{_percent(result.accuracy)} %   "
         f"95 % interval {_percent(low).strip()} to {_percent(high).strip()} %",
@@ -25,7 +25,10 @@ def table(result: "Result") -> str:
         + ("   (the figure of this task)" if headline == "balanced_accuracy" else ""),
     ]
     if result.eight_words is not None:
-        lines.append(f"{'eight words':<20}{_percent(result.eight_words)} %")
+        lines.append(
+            f"{'eight words':<20}{_percent(result.eight_words)} %   "
+            "clips of yes no up down left right stop go"
+        )
     power = result.core_power_nw
     lines.append(
         f"{'core power':<20}{power['mean']:6.1f} nW   "
@@ -65,7 +68,8 @@ def _confusion(result: "Result") -> list[str]:
         lines.append(f"{name:<9}{cells}  {_percent(result.per_class_recall[name])}")
     shares = (result.per_class_precision[name] for name in result.classes)
     cells = "".join(f"{'-' if s is None else f'{100 * s:.0f}':>{width}}" for s in shares)
-    return [*lines, f"{'precision':<9}{cells}  in %"]
+    explained = "rows: the class of the clips; columns: what the model called them"
+    return [*lines, f"{'precision':<9}{cells}  in %", explained]
 
 
 def _by_snr(result: "Result") -> list[str]:

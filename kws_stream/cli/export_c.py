@@ -24,7 +24,8 @@ def export_c(model: str, output: Path) -> None:
 
     pack, numbers = load_model(model)
     files = write(numbers, output)
-    say(f"{pack.name} {pack.version}: {len(files)} files in {click.format_filename(output)}")
+    folder = click.format_filename(output)
+    say(f"wrote {pack.name} {pack.version} as {len(files)} files in the folder {folder}")
     if pack.verifier is not None:
         complain(f"note: the verifier of {pack.name} is not in it; every trigger is an event there")
-    say(f"build: cc -std=c99 -Wall -Wextra -Wpedantic -Werror -O2 {output}/*.c -o spotter")
+    say(f"to build it: cc -std=c99 -Wall -Wextra -Wpedantic -Werror -O2 {output}/*.c -o spotter")

@@ -27,4 +27,5 @@ def export_onnx(model: str, output: str) -> None:
     pack, numbers = load_model(model)
     graph = streaming_graph(numbers)
     write_file(Path(output), graph)
-    say(f"{pack.name} {pack.version}: {len(graph)} bytes in {click.format_filename(output)}")
+    file = click.format_filename(output)
+    say(f"wrote {pack.name} {pack.version} as a graph of {len(graph)} bytes: {file}")

@@ -120,7 +120,7 @@ def listen(
                 print_event(event, source.name, as_json)
             complain(_summary(source, spotter))
             if meter is not None and wants_power:
-                subject = subject_of(spotter, [source.name])
+                subject = subject_of(spotter.pack, [source.name])
                 print_power(meter.report(), subject, as_json, figure, full=full)
             if report is not None and meter is not None and log is not None:
                 write_report(report, log, meter)

@@ -5,7 +5,7 @@ import json
 import click
 
 from kws_stream.cli.group import Group
-from kws_stream.cli.output import complain, say
+from kws_stream.cli.output import complain, print_rows, say
 from kws_stream.errors import PackError
 
 
@@ -21,6 +21,7 @@ def list_models(context: click.Context) -> None:
     from kws_stream import packs
 
     failed = False
+    listed = []
     for name in packs.list_packs():
         try:
             pack = packs.load(name)
@@ -29,10 +30,10 @@ def list_models(context: click.Context) -> None:
             failed = True
             continue
         parameters = pack.network.parameters
-        say(
-            f"{name:<18} {pack.version:<8} {parameters.cells:>4} cells "
-            f"{parameters.parameter_count:>7} parameters  {pack.manifest['description']}"
-        )
+        size = f"{parameters.cells:>4} cells {parameters.parameter_count:>7} parameters"
+        listed.append((f"{name:<18} {pack.version:<8} {size} ", pack.manifest["description"]))
+    if listed:
+        print_rows(listed)
     if failed:
         context.exit(1)
 
@@ -62,13 +63,13 @@ def show(name: str) -> None:
     if pack.verifier is not None:
         of = pack.verifier
         rows["verifier"] = f"{of.kind}, threshold {of.threshold:g}, needs {of.package}"
-    for title, text in rows.items():
-        say(f"{title + ':':<13}{text}")
+    listed = [(f"{title}:", text) for title, text in rows.items()]
     for source in manifest["data"]:
-        say(f"{'data:':<13}{source['name']} ({source['licence']}); {source['source']}")
+        listed.append(("data:", f"{source['name']} ({source['licence']}); {source['source']}"))
     for metric, measured in manifest["metrics"].items():
         value = json.dumps(measured["value"])
-        say(f"{'metric:':<13}{metric} {value}, by: {measured['command']}")
+        listed.append(("metric:", f"{metric} {value}, by: {measured['command']}"))
+    print_rows(listed)
 
 
 @model.command()

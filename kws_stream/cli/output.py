@@ -4,8 +4,11 @@ import contextlib
 import errno
 import json
 import re
+import shutil
 import signal
-from collections.abc import Iterator, Sequence
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +49,23 @@ def complain(message: str) -> None:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
+
+
+def counted(count: int, thing: str) -> str:
+    """A number and what it counts: 1 recording, 2 recordings."""
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
+def print_rows(rows: Iterable[tuple[str, str]]) -> None:
+    """A title and a text a row; in a terminal long texts go on below themselves."""
+    listed = list(rows)
+    width = max(len(title) for title, _ in listed) + 1
+    room = shutil.get_terminal_size().columns - width if sys.stdout.isatty() else 0
+    for title, text in listed:
+        lines = textwrap.wrap(text, room, break_on_hyphens=False) if room > 20 else [text]
+        for line in lines or [""]:
+            say(f"{title:<{width}}{line}".rstrip())
+            title = ""
 
 
 def print_json(value: Any) -> None:

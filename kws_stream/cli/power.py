@@ -8,8 +8,8 @@ import click
 from kws_stream.cli.figures import INK, SERIES, figure_file
 from kws_stream.cli.files import open_sound
 from kws_stream.cli.options import channel_option, figure_option, full_option, json_option
-from kws_stream.cli.output import print_json, print_power, say
-from kws_stream.cli.power_report import RECORDING, report_of
+from kws_stream.cli.output import counted, print_json, print_power, say
+from kws_stream.cli.power_report import RECORDING, report_of, subject_of
 from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -77,15 +77,17 @@ def power(
     if as_json:
         print_json({"model": pack.name, "points": [point.as_dict() for point in points]})
     else:
-        say(table(points, pack.name))
+        say(table(points, subject_of(pack, [recording])))
 
 
-def table(points: "tuple[SweepPoint, ...]", name: str) -> str:
+def table(points: "tuple[SweepPoint, ...]", subject: str) -> str:
     """A row a point in 80 columns; * marks what is extrapolated."""
     lines = [
-        f"{name}: typical chip against the exact network, {points[0].words} words detected",
+        f"{subject}: power of the core,",
+        "and what a typical chip hears as the exact network does, which detects "
+        f"{counted(points[0].words, 'word')}",
         "",
-        "supply  unit     core nW cells nW  mirrors nW    bits decisions  words  extra",
+        "supply  unit    core, nW     cells    mirrors     bits decisions  words  extra",
     ]
     for point in points:
         at = point.power
@@ -100,8 +102,9 @@ def table(points: "tuple[SweepPoint, ...]", name: str) -> str:
     lines += [
         "",
         "* extrapolated: the formulas were fitted at 1 nA and 1.8 V.",
-        "Bits, decisions and words as in the exact network: chip model, typical, with",
-        "shot noise, no mismatch; --json says where that leaves its own conditions.",
+        "Bits and decisions: the share that is as in the exact network; words: of its",
+        "words, those that are detected; extra: others. The chip is the typical one, with",
+        "shot noise and no mismatch; --json says where that leaves its own conditions.",
     ]
     return "\n".join(lines)
 

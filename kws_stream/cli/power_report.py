@@ -11,7 +11,7 @@ from kws_stream.cli.options import make_spotter
 from kws_stream.cli.output import print_power
 
 if TYPE_CHECKING:
-    from kws_stream.pipeline import KeywordSpotter
+    from kws_stream.packs import Pack
     from kws_stream.power import PowerReport
 
 RECORDING = Path(__file__).resolve().parents[1] / "_data" / "demo.flac"
@@ -27,12 +27,12 @@ def report_of(
     meter = PowerMeter(make_spotter(model, []))
     for block in blocks_of(open_sound(recording, channel)):
         meter.process(block)
-    return meter.report(), subject_of(meter.spotter, [recording])
+    return meter.report(), subject_of(meter.spotter.pack, [recording])
 
 
-def subject_of(spotter: "KeywordSpotter", heard: Sequence[str | Path]) -> str:
+def subject_of(pack: "Pack", heard: Sequence[str | Path]) -> str:
     """Which model heard what, as the beginning of a title."""
-    model = f"{spotter.pack.name} {spotter.pack.version}"
+    model = f"{pack.name} {pack.version}"
     match heard:
         case [one] if one == RECORDING:
             return f"{model} on the packaged recording"

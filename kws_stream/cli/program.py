@@ -34,7 +34,7 @@ def program(model: str, output: str) -> None:
     configuration = send(chip, data)
     write_file(Path(output), data)
     say(
-        f"{pack.name} {pack.version}: {len(data) * 8} bits in {click.format_filename(output)}, "
-        f"CRC {configuration.crc:#010x}"
+        f"wrote {pack.name} {pack.version} as a bitstream of {len(data) * 8} bits, CRC-32 "
+        f"{configuration.crc:#010x}: {click.format_filename(output)}"
     )
-    say("simulated chip: sent, latched, readback equals what was sent")
+    say("A simulated chip took it and latched it; what was read back is what was sent.")

@@ -210,7 +210,7 @@ def _heard(
         raise InputError(
             f"spice: need sound after {start:g} s, got {spotter.time_s:g} s; choose another --start"
         )
-    subject = subject_of(spotter, [recording])
+    subject = subject_of(spotter.pack, [recording])
     piece = _Piece(net, net.run(features), frame_s, subject, round(first * frame_s, 6))
     complain(f"simulating {piece.title}")
     return piece

@@ -16,7 +16,7 @@ from kws_stream.cli.options import (
     no_verify_option,
     workers_options,
 )
-from kws_stream.cli.output import complain, print_json, say, tell_channels
+from kws_stream.cli.output import complain, counted, print_json, say, tell_channels
 from kws_stream.cli.progress import progress
 from kws_stream.errors import PackError
 
@@ -131,7 +131,7 @@ def table(tuning: "Tuning") -> str:
     """The trade-off and the recommendation, in 80 columns."""
     counts = tuning.recommended.counts
     lines = [
-        f"{tuning.model}: {tuning.hours:.2f} h, {counts.words} keywords spoken; target "
+        f"{tuning.model}: {tuning.hours:.2f} h, {counted(counts.words, 'keyword')} spoken; target "
         f"{tuning.target:g} false accepts per hour",
         "",
         f"{'one threshold for all':<24}{'hours':>6}{'spoken':>8}{'missed':>9}"

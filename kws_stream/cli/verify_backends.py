@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from kws_stream.cli.output import say
+from kws_stream.cli.output import counted, say
+from kws_stream.cli.power_report import RECORDING
 from kws_stream.cli.progress import progress
 from kws_stream.errors import FirmwareError
 
-RECORDING = Path(__file__).parents[1] / "_data" / "demo.flac"
 LABELS = {
     "bitstream": "programmed chip (simulated)",
     "c": "C core",
@@ -78,9 +78,11 @@ def verify_backends(
         )
     for note in notes:
         say(f"note: {note}")
-    say(f"{pack.name} {pack.version}: {done.clips} recordings, {done.frames} frames")
+    recordings = "the packaged recording" if data is None else counted(done.clips, "recording")
+    say(f"{pack.name} {pack.version} on {recordings}: {counted(done.frames, 'frame')}")
     for name, label in LABELS.items():
         reason = f": {why[name]}" if why.get(name) else ""
         text = f"{done.compared[name]:>9} frames, equal" if name in names else f"left out{reason}"
         say(f"  {label:<28}{text}")
-    say(f"compared {done.frames} frames on {len(names)} backends: every bit is the pack's")
+    backends = counted(len(names), "backend")
+    say(f"Compared with {backends} in {done.frames} frames: every bit is that of the pack.")

@@ -111,16 +111,16 @@ class NoiseStudy:
         factors = [one.factor for one in self.overall if one.factor is not None]
         shown = sum(factor >= CLAIM for factor in factors)
         if not factors:
-            return "No state differs at any level."
+            return "In this study no state differs at any level."
         if shown == len(factors):
-            return f"This model suppresses errors at least {CLAIM:g}-fold at every level."
+            return f"A suppression of at least {CLAIM:g}, as published, is shown at every level."
         if shown:
             return (
-                f"This model suppresses errors at least {CLAIM:g}-fold at {shown} of "
+                f"A suppression of at least {CLAIM:g}, as published, is shown at {shown} of "
                 f"{len(factors)} levels."
             )
         return (
-            f"Suppression by at least {CLAIM:g}, as published, is contradicted for this model: "
+            f"A suppression of at least {CLAIM:g}, as published, is contradicted for this model: "
             f"it is {min(factors):.2g} to {max(factors):.2g}."
         )
 

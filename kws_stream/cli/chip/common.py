@@ -69,7 +69,13 @@ def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Use at most so many, in equal shares of the classes.",
         ),
-        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+        click.option(
+            "--seed",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="Draws clips, chips and noise.",
+        ),
         click.option("--jobs", type=click.IntRange(1), help="Processes. Default: one a processor."),
         click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler, in place of --jobs."),
         click.option(

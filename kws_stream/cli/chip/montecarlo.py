@@ -10,7 +10,13 @@ from kws_stream.cli.progress import progress
 
 @click.command()
 @study_options
-@click.option("--chips", type=click.IntRange(1), default=1000, show_default=True)
+@click.option(
+    "--chips",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Virtual chips to draw.",
+)
 @click.option(
     "--mismatch",
     type=click.FloatRange(0, 50),

@@ -96,4 +96,6 @@ def table(result: "Conditions") -> str:
             ]
             cells = "".join(f"{100 * one.accuracy:8.2f}" for one in row)
             lines.append(f"{supply:6g} V{temperature:11g} C{cells}{row[0].core_nw:11.1f}")
-    return "\n".join([*lines, f"core: of the first chip at {corners[0]}, estimated"])
+    return "\n".join(
+        [*lines, f"Core power is estimated, of the first chip at corner {corners[0]}."]
+    )

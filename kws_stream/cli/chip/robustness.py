@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @study_options
-@click.option("--chips", type=click.IntRange(1), default=200, show_default=True)
+@click.option(
+    "--chips",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="Virtual chips to draw, of each network and mismatch.",
+)
 @click.option(
     "--mismatch",
     "percents",
@@ -61,20 +67,24 @@ def robustness(
 
 
 def table(result: "Robustness") -> str:
-    """A line a network and mismatch."""
+    """A heading a network, and a line a mismatch."""
     head = result.head
     lines = [
         heading_text(head, f", {head['chips']} chips"),
         "",
-        f"{head['headline'].replace('_', ' ')} in %",
-        f"{'network':<18}{'parameters':>10}{'mismatch':>10}{'exact':>8}{'mean':>8}{'std':>7}"
-        f"{'p5':>8}{'worst':>8}  loss",
+        f"{head['headline'].replace('_', ' ')} in %, and its mean loss with the standard error",
+        f"{'mismatch':>12}{'mean':>9}{'std':>8}{'p5':>9}{'worst':>9}   loss",
     ]
+    shown = ""
     for row in result.as_dict()["populations"]:
+        if row["network"] != shown:
+            shown = row["network"]
+            lines.append(
+                f"{shown}, {head['parameters'][shown]} parameters, exact {100 * row['exact']:.2f} %"
+            )
         lines.append(
-            f"{row['network']:<18}{head['parameters'][row['network']]:>10}"
-            f"{row['mismatch_percent']:>8g} %{100 * row['exact']:8.2f}{100 * row['mean']:8.2f}"
-            f"{100 * row['std']:7.2f}{100 * row['p5']:8.2f}{100 * row['min']:8.2f}"
-            f"  {100 * row['loss']:.2f} +- {100 * row['loss_standard_error']:.2f}"
+            f"{row['mismatch_percent']:>10g} %{100 * row['mean']:9.2f}{100 * row['std']:8.2f}"
+            f"{100 * row['p5']:9.2f}{100 * row['min']:9.2f}"
+            f"   {100 * row['loss']:.2f} +- {100 * row['loss_standard_error']:.2f}"
         )
     return "\n".join(lines)

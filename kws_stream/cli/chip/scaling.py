@@ -50,26 +50,28 @@ def table(result: "Scaling") -> str:
     """A line a size, then the exponents."""
     head = result.head
     lines = [
-        f"mean power over {head['clips']} clips ({head['data']}), a block, at 1 nA",
+        f"mean power of a block over {head['clips']} clips ({head['data']}),",
+        "at a unit current of 1 nA; d: cells of a block",
         "",
-        f"{'':<20}{'d':>6}{'blocks':>8}{'parameters':>12}{'mirrors':>10}{'cells, nW':>12}"
-        f"{'mirrors, nW':>13}  accuracy",
+        f"{'':<17}{'d':>5}{'blocks':>7}{'parameters':>11}{'mirrors':>9}{'cells, nW':>10}"
+        f"{'mirrors, nW':>12}{'accuracy':>9}",
     ]
     lines += [_line(size) for size in result.sizes if size.trained]
-    lines.append("counted: a mean cell and a mean mirror of those, times how many")
+    lines.append("counted: a mean cell and a mean mirror of those above, times their number")
     lines += [_line(size) for size in result.sizes if not size.trained]
     lines.append("")
-    for part, name in (("cells_nw", "cells"), ("feedforward_nw", "feedforward")):
+    for part, name in (("cells_nw", "cells"), ("feedforward_nw", "mirrors")):
         for kind in ("trained", "counted"):
-            lines.append(f"{name} ~ d^x, {kind}: x = {_exponent(result, f'{part}_{kind}')}")
+            exponent = _exponent(result, f"{part}_{kind}")
+            lines.append(f"power of {name} goes with d^x, {kind}: x = {exponent}")
     return "\n".join(lines)
 
 
 def _line(size: "Size") -> str:
-    accuracy = "" if size.accuracy is None else f"  {100 * size.accuracy:8.2f} %"
+    accuracy = "" if size.accuracy is None else f"{100 * size.accuracy:7.2f} %"
     return (
-        f"{size.name:<20}{size.d:>6}{size.blocks:>8}{size.parameters:>12}{size.mirrors:>10.0f}"
-        f"{size.cells_nw:>12.1f}{size.feedforward_nw:>13.1f}{accuracy}"
+        f"{size.name:<17}{size.d:>5}{size.blocks:>7}{size.parameters:>11}{size.mirrors:>9.0f}"
+        f"{size.cells_nw:>10.1f}{size.feedforward_nw:>12.1f}{accuracy}"
     )
 
 

@@ -21,12 +21,11 @@ def settings(as_json: bool, settings_file: Path | None, changes: tuple[str, ...]
     if as_json:
         print_json(chosen.as_dict())
         return
-    lines = [f"{'setting':<25}{'value':>9} {'unit':<6}{'range':<14}{'source':<16}meaning"]
+    lines = [f"{'setting':<25}{'value':>9} {'unit':<6}{'range':<14}source", "  meaning", ""]
     for row in chosen.table():
         value = getattr(chosen, row["name"])
         text = str(value).lower() if isinstance(value, bool) else f"{value}"
         span = "" if isinstance(value, bool | str) else f"{row['low']:g}..{row['high']:g}"
-        lines.append(
-            f"{row['name']:<25}{text:>9} {row['unit']:<6}{span:<14}{row['source']:<16}{row['what']}"
-        )
+        lines.append(f"{row['name']:<25}{text:>9} {row['unit']:<6}{span:<14}{row['source']}")
+        lines.append(f"  {row['what']}")
     say("\n".join(lines))
