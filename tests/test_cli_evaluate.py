@@ -112,7 +112,7 @@ def test_an_official_test_set_is_called_one_whatever_split_was_asked_for(pack, f
         assert "on task yes, the official test set: 14 clips" in result.stdout
         assert "split all" not in result.stdout
         assert ("no validation split" in result.stderr) == (split == "validation")
-    assert run(*words).stderr == ""
+    assert "split" not in run(*words).stderr
 
 
 @pytest.mark.parametrize("task", ["yes", "v2-12", "v2-35"])
