@@ -8,17 +8,20 @@ pack that is published.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 import numpy as np
+import torch
 
 from kws_stream import packs
 from kws_stream.evaluation import HALVES, read_clip, select
 from kws_stream.training.corpus import CLIP_HOPS, Corpus, envelopes_of
 from kws_stream.training.loop import new_network
+from kws_stream.training.packing import write_metrics
 from kws_stream.training.recipe import Recipe
-from kws_stream.training.validation import called, validation_clips, weigh
+from kws_stream.training.validation import Weighed, called, validation_clips, weigh
 
 PATH = click.Path(exists=True, path_type=Path)
 
@@ -29,55 +32,87 @@ PATH = click.Path(exists=True, path_type=Path)
 @click.option("--pictures", type=PATH, help="Folder or tar archive of pictures of clips.")
 @click.option("--half", type=click.Choice(HALVES), default=HALVES[0], show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--record", is_flag=True, help="Write the figures of all clips to the manifests of the packs."
+)
 def main(
-    models: tuple[str, ...], data: Path, pictures: Path | None, half: str, as_json: bool
+    models: tuple[str, ...],
+    data: Path,
+    pictures: Path | None,
+    half: str,
+    as_json: bool,
+    record: bool,
 ) -> None:
     figures = {}
     for model in models:
-        figures[model] = score(packs.load(model), data, pictures, half)
+        pack = packs.load(model)
+        found = score(pack, data, pictures, half)
+        figures[model] = {name: asdict(weighed) for name, weighed in found.items()}
+        if record:
+            write_metrics(pack.path, pack.manifest["metrics"] | metrics_of(pack, found, half))
         if not as_json:
             click.echo(f"{model}, {half} half")
-            for name, line in figures[model].items():
-                click.echo(f"  {name:<24}{line}")
+            for name, weighed in found.items():
+                low, high = (100 * share for share in weighed.interval)
+                recalls = ", ".join(f"{k} {100 * v:.1f}" for k, v in weighed.recalls.items())
+                click.echo(
+                    f"  {name:<26}{100 * weighed.accuracy:.2f} % ({low:.1f} to {high:.1f}): "
+                    f"{recalls}"
+                )
     if as_json:
         click.echo(json.dumps(figures, indent=2))
 
 
-def score(pack: packs.Pack, data: Path, pictures: Path | None, half: str) -> dict[str, str]:
+def score(pack: packs.Pack, data: Path, pictures: Path | None, half: str) -> dict[str, Weighed]:
+    """By "fresh" or "carried", and "all", "recordings" or "pictures"; silence is in each."""
     settings = pack.manifest["recipe"] | {"name": pack.name, "features": pack.features}
     recipe = Recipe.from_settings(settings)
-    cache = Path("runs") / "cache"
-    corpus = Corpus.from_folders(data, None, recipe.features, cache, 1, pictures)
+    corpus = Corpus.from_folders(data, None, recipe.features, Path("runs") / "cache", 1, pictures)
     network = new_network(recipe).eval()
     network.take(pack.network.parameters, recipe.current_scale)
     held_out = validation_clips(corpus, recipe, half)
-    clips, words, sources = held_out.clips.numpy(), held_out.words, held_out.sources
-    labels = held_out.labels.numpy()
     silence = _silence(data, recipe, half)
-    clips = np.concatenate([clips, silence])
-    quiet = "silence" if "silence" in recipe.classes else "other"
-    words = np.concatenate([words, np.full(len(silence), "silence")])
-    sources = np.concatenate([sources, np.full(len(silence), "silence")])
-    labels = np.concatenate([labels, np.full(len(silence), recipe.classes.index(quiet))])
-    import torch
-
-    fresh, order, said = called(network, torch.from_numpy(clips), recipe)
-    lines = {}
+    quiet = recipe.classes.index("silence" if "silence" in recipe.classes else "other")
+    extra = np.full(len(silence), "silence")
+    clips = torch.cat([held_out.clips, torch.from_numpy(silence)])
+    labels = np.concatenate([held_out.labels.numpy(), np.full(len(silence), quiet)])
+    words = np.concatenate([held_out.words, extra])
+    sources = np.concatenate([held_out.sources, extra])
+    fresh, order, said = called(network, clips, recipe)
+    found = {}
     for state, rows, calls in (
         ("fresh", np.arange(len(labels)), fresh),
         ("carried", order, said),
     ):
         right = calls == labels[rows]
-        for source in ("all", "speech_commands", "pictures"):
-            chosen = np.isin(sources[rows], (source, "silence")) | (source == "all")
-            found = weigh(right[chosen], words[rows][chosen], recipe.classes)
-            low, high = found.interval
-            recalls = ", ".join(f"{k} {100 * v:.1f}" for k, v in found.recalls.items())
-            lines[f"{state}, {source}"] = (
-                f"{100 * found.accuracy:.2f} % ({100 * low:.1f} to {100 * high:.1f}) of "
-                f"{chosen.sum()}: {recalls}"
+        for name, source in SOURCES.items():
+            of_source = np.isin(sources[rows], source)
+            if set(sources[rows][of_source]) == {"silence"}:
+                continue
+            found[f"{state}, {name}"] = weigh(
+                right[of_source], words[rows][of_source], recipe.classes
             )
-    return lines
+    return found
+
+
+SOURCES = {
+    "all": ("speech_commands", "pictures", "silence"),
+    "recordings": ("speech_commands", "silence"),
+    "pictures": ("pictures", "silence"),
+}
+
+
+def metrics_of(pack: packs.Pack, found: dict[str, Weighed], half: str) -> dict[str, object]:
+    command = (
+        f"python scripts/score_halves.py {pack.name} --data DATA --pictures PICTURES --half {half}"
+    )
+    return {
+        f"weighed_accuracy_{half}{end}": {
+            "value": round(found[f"{state}, all"].accuracy, 4),
+            "command": command,
+        }
+        for state, end in (("fresh", ""), ("carried", "_carried"))
+    }
 
 
 def _silence(data: Path, recipe: Recipe, half: str) -> np.ndarray:
