@@ -19,7 +19,8 @@ from firmware_sim.integers import integer_network
 from firmware_sim.model import FirmwareModel
 from kws_stream import features, packs
 from kws_stream.cli.firmware import firmware_model
-from kws_stream.detector import Detector, DetectorSettings
+from kws_stream.cli.output import event_text
+from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import FirmwareError, ParameterError
 from kws_stream.network import Network
 from kws_stream.pipeline import KeywordSpotter
@@ -356,3 +357,16 @@ def test_every_setting_of_front_end_and_detector_reaches_the_firmware() -> None:
     assert {field.name for field in dataclasses.fields(features.FeatureSettings)} == front_end
     detector = {"window_s", "threshold", "thresholds", "rearm", "refractory_s", "warmup_s"}
     assert {field.name for field in dataclasses.fields(DetectorSettings)} == detector | {"onset_s"}
+
+
+@pytest.mark.parametrize(
+    ("score", "start_s", "shown"),
+    [
+        (0.125, 0.185, ("0.13", "0.19")),
+        (0.375, 0.125, ("0.38", "0.13")),
+        (1.0, 0.0, ("1.00", "0.00")),
+    ],
+)
+def test_halves_of_a_hundredth_go_up_in_a_line_as_in_c(score, start_s, shown):
+    event = WakeEvent("yes", time_s=0.31, score=score, start_s=start_s, index=0)
+    assert event_text(event) == f"  0.31 s  yes  score {shown[0]}  (from {shown[1]} s)"

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import re
 import shutil
 import signal
@@ -74,10 +75,10 @@ def print_json(value: Any) -> None:
 
 
 def event_text(event: "WakeEvent") -> str:
-    return (
-        f"{event.time_s:6.2f} s  {event.keyword}  score {event.score:.2f}"
-        f"  (from {event.start_s:.2f} s)"
-    )
+    """The line of an event, as kws_format.c of the exported firmware writes it: halves go up."""
+    score = math.floor(event.score * 100 + 0.5) / 100  # exact, of a multiple of 2^-24
+    start_s = (round(event.start_s * 1000) + 5) // 10 / 100
+    return f"{event.time_s:6.2f} s  {event.keyword}  score {score:.2f}  (from {start_s:.2f} s)"
 
 
 def print_event(event: "WakeEvent", file: str, as_json: bool, with_name: bool = False) -> None:
