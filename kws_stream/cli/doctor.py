@@ -50,7 +50,8 @@ def doctor(
         findings.append(finding)
         if not as_json:
             mark = click.style(f"{finding.status:<4}", fg=_COLOURS[finding.status])
-            say(f"{mark}  {finding.what}: {finding.text}")
+            click.echo(f"{mark}  ", nl=False)  # `say` would show the colour as an escape
+            say(f"{finding.what}: {finding.text}")
             if finding.advice:
                 say(f"      {finding.advice}")
     if as_json:
