@@ -78,7 +78,7 @@ def _header(model: FirmwareModel, network: IntegerNetwork, front_end: FrontEndDe
         "HALF_WAVE": int(bank.half_wave),
         "LOWPASS_GAIN": bank.lowpass_gain,
         "AGC_GAIN": conditioning.agc_gain,
-        "START_LEVEL": conditioning.start_level,
+        "START_ROOT": conditioning.start_root,
         "FLOOR": f"{conditioning.floor}u",
         "OFFSET": f"UINT64_C({conditioning.offset})",
         "ROOT_OFFSET": conditioning.root_offset,

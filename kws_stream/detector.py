@@ -6,7 +6,8 @@ Per frame, with W the window in frames:
 
 A keyword fires when it is armed, leads all classes, and its smoothed score reaches its threshold.
 It is then disarmed until the score has fallen below `rearm` (below its threshold, if that is
-lower), and for `refractory_s` at least. For the first `warmup_s` after a reset nothing fires.
+lower), and for `refractory_s` at least. Nothing fires for the first `warmup_s` after a reset, nor
+for the first third of a window.
 
 It is defined in integers (docs/detector.md): logits count in units of 2^-26, their sums are exact,
 and scores are multiples of 2^-24, the same on every machine and in C.
@@ -159,6 +160,17 @@ class DetectorSettings:
             if not 0 <= value <= high:
                 raise ParameterError(f"detector {name}: need 0 to {high:g}, got {value}")
 
+    def window_frames(self, frame_s: float) -> int:
+        """W, one frame at least."""
+        return max(1, round(self.window_s / frame_s))
+
+    def warmup_frames(self, frame_s: float) -> int:
+        """Frames after a reset in which nothing fires: a third of a window at least.
+
+        The mean of a few frames is no evidence of a word yet: one click fires there.
+        """
+        return max(round(self.warmup_s / frame_s), self.window_frames(frame_s) // 3)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DetectorSettings":
         """Settings from a manifest; raises ParameterError for unknown names and wrong values."""
@@ -190,8 +202,8 @@ class Detector:
         self._settings = settings
         self._keywords = keywords
         self.set_thresholds(settings.thresholds)
-        self._window = max(1, round(settings.window_s / frame_s))
-        self._warmup = round(settings.warmup_s / frame_s)
+        self._window = settings.window_frames(frame_s)
+        self._warmup = settings.warmup_frames(frame_s)
         self._refractory = round(settings.refractory_s / frame_s)
         self.reset()
 

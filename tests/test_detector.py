@@ -198,6 +198,14 @@ def test_nothing_fires_in_the_warm_up_after_the_start_and_after_a_reset() -> Non
     assert frames_of(held) == [("yes", 4)]  # still there when the warm-up ends
 
 
+def test_nothing_fires_in_the_first_third_of_a_window() -> None:
+    """However short the warm-up is: one frame is no evidence of a word."""
+    detector = build(window_s=0.09)
+    for _ in range(2):
+        assert frames_of(detector.process(logits(*[YES] * 6))) == [("yes", 4)]
+        detector.reset()
+
+
 def test_scores_are_of_the_mean_logits_of_the_window() -> None:
     detector = build(window_s=0.03)
     rows = np.array([[0.0, 3.0, 0.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0], [0.0, 6.0, 0.0]])

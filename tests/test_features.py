@@ -113,6 +113,40 @@ def test_reset_equals_a_new_front_end(front_end: FrontEnd) -> None:
     assert front_end.process(samples).tobytes() == fresh.process(samples).tobytes()
 
 
+def test_a_stream_starts_halfway_between_the_start_level_and_its_first_sound() -> None:
+    given = FeatureSettings(hops_per_frame=2, slow_s=())
+    samples = noise(320, seed=3)
+    (first,) = envelopes_of(given, samples)[0]
+    gain = 1 - math.exp(-given.frame_s / given.agc_s)
+    settled = first / (1 - math.exp(-given.frame_s / given.lowpass_s))
+    level = np.sqrt(given.start_level * settled)
+    level += gain * (first - level)
+    wanted = np.sqrt(first / (level + given.floor) + given.offset) - math.sqrt(given.offset)
+    assert np.abs(FrontEnd(given).process(samples)[0] - wanted).max() <= given.step
+
+
+def test_silence_before_the_first_sound_changes_nothing(front_end: FrontEnd) -> None:
+    if front_end.settings.kind == "mel":
+        pytest.skip("mel bands look back over the silence")
+    samples = noise(6400, seed=3)
+    front_end.reset()
+    wanted = front_end.process(samples)
+    frames = 3 * round(front_end.frame_s * SAMPLE_RATE_HZ)
+    front_end.reset()
+    assert not front_end.process(np.zeros(frames, np.float32)).any()
+    assert front_end.process(samples).tobytes() == wanted.tobytes()
+
+
+def test_a_sound_after_a_long_digital_silence_is_a_start_again() -> None:
+    front_end = FrontEnd(FeatureSettings(slow_s=()))
+    samples = noise(6400, seed=3)
+    first = front_end.process(samples)
+    front_end.process(np.zeros(20 * SAMPLE_RATE_HZ, np.float32))
+    again = front_end.process(samples)
+    step = front_end.settings.step
+    assert np.abs(again - first).max() <= 2 * step
+
+
 def test_a_refused_block_leaves_the_stream_as_it_was(front_end: FrontEnd) -> None:
     samples = noise(1600)
     front_end.reset()

@@ -26,6 +26,7 @@ from kws_stream.network import Network
 from kws_stream.pipeline import KeywordSpotter
 from tests.pack_factory import build_pack, random_network
 from tests.reference import network as oracle
+from tests.steady_noise import steady_starts
 
 ROOT = Path(__file__).parents[1]
 RECORDING = ROOT / "kws_stream" / "_data" / "demo.flac"
@@ -191,6 +192,15 @@ def test_the_exported_library_builds_as_promised_and_its_example_finds_words(
     assert lines
     for line in lines:
         assert re.fullmatch(r" *\d+\.\d\d s  yes  score [01]\.\d\d  \(from \d+\.\d\d s\)", line)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", packs.list_packs())
+def test_a_start_in_steady_noise_fires_nothing_in_c(name: str) -> None:
+    _, model = model_of(name)
+    with toolchain.program(model, flags=QUICK) as binary:
+        for start in steady_starts():
+            assert toolchain.run_program(binary, start) == ""
 
 
 @needs_compiler

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kws_stream
-from kws_stream import KeywordSpotter, WakeEvent, features, packs, power
+from kws_stream import KeywordSpotter, WakeEvent, engine, features, packs, power
 from kws_stream.audio import FileSource, to_float32
 from kws_stream.errors import InputError, PackError, ParameterError
 from kws_stream.evaluation.streams import Word, score_stream
 from tests.pack_factory import build_pack, random_network
+from tests.steady_noise import steady_starts
 from tests.strategies import splits
 
 DATA = Path(kws_stream.__file__).parent / "_data"
@@ -194,6 +195,22 @@ def test_what_a_spotter_shows_is_the_callers_to_change(pack: packs.Pack) -> None
     for array in (spotter.scores, spotter.smoothed_scores, *spotter.bits):
         array[:] = 1
     assert everything(spotter) == everything(calm)
+
+
+@pytest.mark.parametrize("kind", ["c", "numpy"])
+@pytest.mark.parametrize("name", packs.list_packs())
+def test_a_start_in_steady_noise_fires_nothing(
+    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file, a client that comes back, `reset`: none of them is a word."""
+    if kind == "numpy":
+        monkeypatch.setattr(engine, "library", None)
+    elif engine.library is None:
+        pytest.skip("needs the engine in C")
+    spotter = KeywordSpotter(name)
+    for start in steady_starts():
+        spotter.reset()
+        assert spotter.process(start) == []
 
 
 def test_a_trace_is_the_networks_on_the_front_ends_features(pack: packs.Pack) -> None:

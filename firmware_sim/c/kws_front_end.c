@@ -249,8 +249,13 @@ static void condition(kws_front_end *front_end, unsigned c, int32_t *features)
         follow(front_end->envelope[c], (int32_t)front_end->mean[c], KWS_LOWPASS_GAIN);
     front_end->mean[c] = 0;
     int32_t envelope = (int32_t)(front_end->envelope[c] >> 31);
-    front_end->level[c] = follow(front_end->level[c], envelope, KWS_AGC_GAIN);
-    uint32_t under = (uint32_t)(front_end->level[c] >> 31) + KWS_FLOOR;
+    int64_t level = front_end->level[c];
+    if (level >> 31 == 0) { /* a stream may begin in the middle of any sound */
+        int64_t first = (int64_t)root((uint64_t)envelope << 16) * KWS_START_ROOT << 15;
+        level = first > level ? first : level;
+    }
+    front_end->level[c] = level = follow(level, envelope, KWS_AGC_GAIN);
+    uint32_t under = (uint32_t)(level >> 31) + KWS_FLOOR;
     uint64_t ratio = ((uint64_t)envelope << 24) / under;
     if (ratio >= (uint64_t)1 << 35)
         ratio = ((uint64_t)1 << 35) - 1;
@@ -268,12 +273,11 @@ static void condition(kws_front_end *front_end, unsigned c, int32_t *features)
 void kws_front_end_reset(kws_front_end *front_end)
 {
     memset(front_end->envelope, 0, KWS_CHANNELS * sizeof *front_end->envelope);
+    memset(front_end->level, 0, KWS_CHANNELS * sizeof *front_end->level);
     memset(front_end->slow, 0, KWS_CHANNELS * KWS_SLOW_COPIES * sizeof *front_end->slow);
     memset(front_end->re, 0, KWS_CHANNELS * sizeof *front_end->re);
     memset(front_end->im, 0, KWS_CHANNELS * sizeof *front_end->im);
     memset(front_end->mean, 0, KWS_CHANNELS * sizeof *front_end->mean);
-    for (unsigned c = 0; c < KWS_CHANNELS; c++)
-        front_end->level[c] = (int64_t)KWS_START_LEVEL << 31;
     front_end->last = 0;
     front_end->filled = 0;
 }

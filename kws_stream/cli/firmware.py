@@ -39,8 +39,8 @@ def _detector(spotter: "KeywordSpotter") -> "DetectorDesign":
     frame_s, infinity = spotter.frame_s, float("inf")
     thresholds = tuple(spotter.thresholds.get(name, infinity) for name in spotter.classes)
     return DetectorDesign(
-        window=max(1, round(settings.window_s / frame_s)),
-        warmup=round(settings.warmup_s / frame_s),
+        window=settings.window_frames(frame_s),
+        warmup=settings.warmup_frames(frame_s),
         refractory=round(settings.refractory_s / frame_s),
         frame_ms=round(1000 * frame_s),
         onset_ms=round(1000 * settings.onset_s),

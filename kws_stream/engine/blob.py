@@ -12,7 +12,7 @@ from firmware_sim.integers import INT32, IntegerLayer, IntegerNetwork
 from kws_stream.errors import ParameterError
 from kws_stream.features.fixed_point import BLOCK, FixedBank, FixedConditioning
 
-MAGIC = 0x3153574B
+MAGIC = 0x3253574B
 HEAD = 32
 MOST_WINDOW = 2**15 - 1  # frames, of the detector's counters
 ROW = 32  # rows of weights are as long as a multiple of this
@@ -127,7 +127,7 @@ def model_blob(
         *(MAGIC, 0, n_features, width, len(cells), sum(cells), classes, bank.channels),
         *(len(conditioning.slow_gains), bank.frame_samples, widest, network.logit_fraction),
         *(int(bank.half_wave), bank.lowpass_gain, conditioning.agc_gain),
-        *(conditioning.start_level, conditioning.root_offset, conditioning.step_shift),
+        *(conditioning.start_root, conditioning.root_offset, conditioning.step_shift),
         *(conditioning.feature_max, conditioning.floor, conditioning.offset),
         *(detector.window, detector.warmup, detector.refractory),
         *(0, 0, _BAND.itemsize),

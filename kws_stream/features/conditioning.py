@@ -3,6 +3,7 @@
 Per channel and frame, E the envelope, M its own recent level:
 
     M_t = M_{t-1} + k · (E_t - M_{t-1}),          k = 1 - exp(-frame_s / agc_s)
+                                                  M_{t-1} = sqrt(start_level · E_t) where it is 0
     y_t = sqrt(E_t / (M_t + floor) + offset) - sqrt(offset)
     s_t = s_{t-1} + k_s · (y_t - s_{t-1})         one slow copy for each time constant in slow_s
 
@@ -33,7 +34,8 @@ class ConditioningSettings:
     """hops_per_frame: frame period in hops of 10 ms. agc_s, slow_s: time constants in seconds.
 
     floor: envelope (1.0 is full scale) under which the gain stops rising. start_level: the level
-    assumed before the first frame. offset: where compression turns from linear to square root.
+    that training
+    data had before its first frame. offset: where compression turns from linear to square root.
     step (a power of two) and high: the input grid, in unit currents.
     """
 
@@ -72,6 +74,7 @@ class Conditioning:
         self.n_features = channels * (1 + len(settings.slow_s))
         self._agc_gain = -np.expm1(-settings.frame_s / settings.agc_s)
         self._slow_gain = -np.expm1(-settings.frame_s / np.array(settings.slow_s))[:, None]
+        self._start_level = np.float64(settings.start_level)
         self._floor = np.float64(settings.floor)
         self._offset = np.float64(settings.offset)
         self._root_offset = np.sqrt(self._offset)
@@ -81,7 +84,7 @@ class Conditioning:
 
     def start(self) -> ConditioningState:
         return ConditioningState(
-            np.full(self.channels, self.settings.start_level),
+            np.zeros(self.channels),
             np.zeros((len(self.settings.slow_s), self.channels)),
         )
 
@@ -90,9 +93,12 @@ class Conditioning:
 
         They are the channels, then each slow copy of them.
         """
-        level = envelope - state.level
+        before = state.level
+        if not before.all():  # a stream may begin in the middle of any sound
+            before = np.where(before, before, np.sqrt(self._start_level * envelope))
+        level = envelope - before
         level *= self._agc_gain
-        level += state.level
+        level += before
         values = np.empty((1 + len(state.slow), self.channels))
         fast, slow = values[0], values[1:]
         np.add(level, self._floor, out=fast)

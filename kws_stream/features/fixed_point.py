@@ -23,6 +23,7 @@ TAP_BITS = 15  # of the taps and the turns of a mode: they fit 16-bit integers
 POLE_BITS = 22  # after the binary point of a mode's step
 GAIN_BITS = 31  # after the binary point of the gains of one-pole low-passes
 WEIGHT_BITS = 32  # the weights of a frame's half blocks add up to 2^32
+ROOT_BITS = 8  # after the binary point of the roots of envelopes
 RATIO_BITS = 24  # after the binary point of an envelope over its level
 VALUE_BITS = 20  # of a compressed envelope
 MAX_RATIO = 1 << (35 - RATIO_BITS)  # where ratios are cut, and the end of the offsets
@@ -85,11 +86,14 @@ class FixedBank:
 
 @dataclass(frozen=True)
 class FixedConditioning:
-    """Constants of what follows the bank: levels in the envelope's unit, values in 2^-20."""
+    """Constants of what follows the bank: levels in the envelope's unit, values in 2^-20.
+
+    start_root: 2^8 times the root of the level that a stream is assumed to start from.
+    """
 
     agc_gain: int
     slow_gains: tuple[int, ...]
-    start_level: int
+    start_root: int
     floor: int
     offset: int
     root_offset: int
@@ -243,7 +247,7 @@ def fixed_conditioning(
     return FixedConditioning(
         agc_gain=gain_code(agc_s, frame_s),
         slow_gains=tuple(gain_code(tau, frame_s) for tau in slow_s),
-        start_level=round(start_level / unit),
+        start_root=round(2**ROOT_BITS * math.sqrt(start_level / unit)),
         floor=max(round(floor / unit), 1),
         offset=offset_code,
         root_offset=math.isqrt(offset_code << 2 * VALUE_BITS - RATIO_BITS),

@@ -111,6 +111,16 @@ class FeatureSettings(ConditioningSettings):
         return self.channels * (1 + len(self.slow_s))
 
     @property
+    def start_gain(self) -> float:
+        """Envelope of a steady sound over what its first frame shows of it, cut to 1 to 2.
+
+        The bank's low-pass has not settled by then.
+        """
+        if self.kind == "mel":
+            return 1.0
+        return min(2.0, float(-1 / np.expm1(-self.frame_s / self.lowpass_s)))
+
+    @property
     def input_grid(self) -> tuple[float, float, float]:
         """(step, low, high) of what the front end gives."""
         return self.step, 0.0, self.high
@@ -177,7 +187,7 @@ def _fixed_conditioning(settings: FeatureSettings, bank: FixedBank) -> FixedCond
         frame_s=settings.frame_s,
         agc_s=settings.agc_s,
         slow_s=settings.slow_s,
-        start_level=settings.start_level,
+        start_level=settings.start_gain * settings.start_level,
         floor=settings.floor,
         offset=settings.offset,
         step=settings.step,

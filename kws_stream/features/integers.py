@@ -14,6 +14,7 @@ from kws_stream.features.fixed_point import (
     GAIN_BITS,
     MAX_RATIO,
     RATIO_BITS,
+    ROOT_BITS,
     VALUE_BITS,
     FixedConditioning,
 )
@@ -22,6 +23,7 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 CUT = np.int64((MAX_RATIO << RATIO_BITS) - 1)
+LEVEL_SHIFT = np.int64(GAIN_BITS - 2 * ROOT_BITS)
 ROOT_SHIFT = np.float64(2.0 ** (2 * VALUE_BITS - RATIO_BITS))
 
 
@@ -46,16 +48,29 @@ class IntegerConditioning:
 
     def start(self) -> IntegerLevels:
         return IntegerLevels(
-            np.full(self.channels, self.fixed.start_level << GAIN_BITS, np.int64),
+            np.zeros(self.channels, np.int64),
             np.zeros((len(self.fixed.slow_gains), self.channels), np.int64),
         )
+
+    def _first_level(self, envelope: Integers) -> Integers:
+        """Levels where there is none yet: a stream may begin in the middle of any sound."""
+        # below 2^52, as in `step`
+        root: Integers = np.sqrt(envelope * 4.0**ROOT_BITS).astype(np.int64)
+        root *= self.fixed.start_root
+        root <<= LEVEL_SHIFT
+        return root
 
     def step(self, envelope: Integers, state: IntegerLevels, out: Array) -> IntegerLevels:
         """New state; writes the features (n_features,) of one frame to `out`."""
         fixed = self.fixed
-        level = envelope - (state.level >> GAIN_BITS)
+        before = state.level
+        at = before >> GAIN_BITS
+        if not at.all():
+            before = np.where(at, before, np.maximum(before, self._first_level(envelope)))
+            at = before >> GAIN_BITS
+        level = envelope - at
         level *= self._agc_gain
-        level += state.level
+        level += before
         under = level >> GAIN_BITS
         under += fixed.floor
         ratio = envelope << RATIO_BITS

@@ -102,8 +102,11 @@ def condition(envelopes: Tensor, settings: FeatureSettings) -> Tensor:
     """
     hops = settings.hops_per_frame
     frames = envelopes[:, hops - 1 :: hops].transpose(0, 1).contiguous()
-    start = torch.full_like(frames[0], settings.start_level)
-    level = _low_pass(frames, settings.frame_s / settings.agc_s, start)
+    silent = frames.cumsum(0) == 0  # before its first sound a stream has no level
+    first = frames.gather(0, silent.sum(0, keepdim=True).clamp(max=len(frames) - 1))
+    start = (settings.start_gain * settings.start_level * first).sqrt()
+    heard = torch.where(silent, start, frames)
+    level = _low_pass(heard, settings.frame_s / settings.agc_s, start[0])
     fast = (frames / (level + settings.floor) + settings.offset).sqrt() - math.sqrt(settings.offset)
     copies = [
         _low_pass(fast, settings.frame_s / slow_s, torch.zeros_like(fast[0]))

@@ -20,7 +20,7 @@ def run(
 ) -> tuple[list[dict[str, Any]], list[list[float]]]:
     """Events as dicts, and the smoothed scores of every frame."""
     window = max(1, round(settings.window_s / frame_s))
-    warmup = round(settings.warmup_s / frame_s)
+    warmup = max(round(settings.warmup_s / frame_s), window // 3)
     refractory = round(settings.refractory_s / frame_s)
     threshold = {name: settings.thresholds.get(name, settings.threshold) for name in keywords}
     last_low = dict.fromkeys(classes, 0)  # frame of the last score under the re-arming level

@@ -67,12 +67,14 @@ def condition(
     """Features of envelopes (frames, channels): the channels, then each slow copy of them all."""
     gain = float(-np.expm1(-frame_s / agc_s))  # NumPy's, since libraries differ in the last bit
     slow_gains = (-np.expm1(-frame_s / np.array(slow_s))).tolist()
-    levels = [start_level] * envelope.shape[1]
+    levels = [0.0] * envelope.shape[1]
     slow = [[0.0] * envelope.shape[1] for _ in slow_s]
     frames = []
     for row in envelope.tolist():
         fast = []
         for c, e in enumerate(row):
+            if levels[c] == 0:
+                levels[c] = math.sqrt(start_level * e)
             levels[c] = levels[c] + gain * (e - levels[c])
             fast.append(math.sqrt(e / (levels[c] + floor) + offset) - math.sqrt(offset))
             for copy, slow_gain in zip(slow, slow_gains, strict=True):

@@ -24,7 +24,7 @@ class Channel:
         self.fixed = conditioning
         self.re = self.im = 0
         self.envelope = 0
-        self.level = conditioning.start_level << 31
+        self.level = 0
         self.slow = [0] * len(conditioning.slow_gains)
 
     def output(self, x: Sequence[int], n: int, last: int) -> int:
@@ -63,6 +63,8 @@ class Channel:
 
     def condition(self, envelope: int) -> list[int]:
         fixed = self.fixed
+        if self.level >> 31 == 0:
+            self.level = max(self.level, fixed.start_root * isqrt(envelope << 16) << 15)
         self.level += fixed.agc_gain * (envelope - (self.level >> 31))
         ratio = (envelope << 24) // ((self.level >> 31) + fixed.floor)
         ratio = min(ratio, 2**35 - 1)

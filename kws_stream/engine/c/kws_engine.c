@@ -66,7 +66,7 @@ static void read_rows(reader *blob, kws_rows *rows)
 enum {
     HEAD_MAGIC, HEAD_SIZE, HEAD_FEATURES, HEAD_WIDTH, HEAD_BLOCKS, HEAD_CELLS, HEAD_CLASSES,
     HEAD_CHANNELS, HEAD_SLOW_COPIES, HEAD_FRAME_SAMPLES, HEAD_WIDEST, HEAD_LOGIT_FRACTION,
-    HEAD_HALF_WAVE, HEAD_LOWPASS_GAIN, HEAD_AGC_GAIN, HEAD_START_LEVEL, HEAD_ROOT_OFFSET,
+    HEAD_HALF_WAVE, HEAD_LOWPASS_GAIN, HEAD_AGC_GAIN, HEAD_START_ROOT, HEAD_ROOT_OFFSET,
     HEAD_STEP_SHIFT, HEAD_FEATURE_MAX, HEAD_FLOOR, HEAD_OFFSET, HEAD_WINDOW, HEAD_WARMUP,
     HEAD_REFRACTORY, HEAD_FRAME_MS, HEAD_ONSET_MS, HEAD_BAND_BYTES, HEAD_COUNT = 32
 };
@@ -132,7 +132,7 @@ static size_t lay_out(char *memory, const void *blob, engine **made)
         m->half_wave = (int32_t)head[HEAD_HALF_WAVE];
         m->lowpass_gain = (int32_t)head[HEAD_LOWPASS_GAIN];
         m->agc_gain = (int32_t)head[HEAD_AGC_GAIN];
-        m->start_level = (int32_t)head[HEAD_START_LEVEL];
+        m->start_root = (int32_t)head[HEAD_START_ROOT];
         m->root_offset = (int32_t)head[HEAD_ROOT_OFFSET];
         m->step_shift = (int32_t)head[HEAD_STEP_SHIFT];
         m->half_step = (int32_t)(((int64_t)1 << m->step_shift) / 2);

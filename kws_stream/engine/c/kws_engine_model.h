@@ -5,7 +5,7 @@
 #include "kws.h"
 #include "kws_engine.h"
 
-#define KWS_BLOB_MAGIC 0x3153574b /* KWS1, little-endian */
+#define KWS_BLOB_MAGIC 0x3253574b /* KWS2, little-endian */
 
 /* out = (in . weight) 2^shift + bias. Rows of weights are n_out wide and `stride` apart. */
 typedef struct {
@@ -30,7 +30,7 @@ void kws_filter_best(kws_front_end *front_end, const int16_t *x, unsigned blocks
 struct kws_runtime {
     uint32_t features, width, blocks, cells, classes, channels, slow_copies, frame_samples;
     uint32_t widest;
-    int32_t logit_fraction, half_wave, lowpass_gain, agc_gain, start_level, root_offset;
+    int32_t logit_fraction, half_wave, lowpass_gain, agc_gain, start_root, root_offset;
     int32_t step_shift, half_step, feature_max;
     uint32_t floor;
     uint64_t offset;

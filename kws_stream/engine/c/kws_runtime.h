@@ -48,7 +48,7 @@ extern KWS_THREAD const struct kws_runtime *kws_now;
 #define KWS_HALF_WAVE (kws_now->half_wave)
 #define KWS_LOWPASS_GAIN (kws_now->lowpass_gain)
 #define KWS_AGC_GAIN (kws_now->agc_gain)
-#define KWS_START_LEVEL (kws_now->start_level)
+#define KWS_START_ROOT (kws_now->start_root)
 #define KWS_FLOOR (kws_now->floor)
 #define KWS_OFFSET (kws_now->offset)
 #define KWS_ROOT_OFFSET (kws_now->root_offset)
