@@ -6,8 +6,8 @@ Per frame, with W the window in frames:
 
 A keyword fires when it is armed, leads all classes, and its smoothed score reaches its threshold.
 It is then disarmed until the score has fallen below `rearm` (below its threshold, if that is
-lower), and for `refractory_s` at least. Nothing fires for the first `warmup_s` after a reset, nor
-for the first third of a window.
+lower, but not below 1 / classes, which every leader has), and for `refractory_s` at least. Nothing
+fires for the first `warmup_s` after a reset, nor for the first third of a window.
 
 It is defined in integers (docs/detector.md): logits count in units of 2^-26, their sums are exact,
 and scores are multiples of 2^-24, the same on every machine and in C.
@@ -171,6 +171,16 @@ class DetectorSettings:
         """
         return max(round(self.warmup_s / frame_s), self.window_frames(frame_s) // 3)
 
+    def rearm_level(self, threshold: float, classes: int) -> float:
+        """The score below which a keyword of this threshold may fire again.
+
+        Above its threshold a held score would fire again and again. A leader's score is 1 / classes
+        at least, so that is how low a threshold acts: below it a keyword leads no longer.
+        """
+        if self.rearm == 1:
+            return math.inf
+        return min(self.rearm, max(threshold, 1 / classes))
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DetectorSettings":
         """Settings from a manifest; raises ParameterError for unknown names and wrong values."""
@@ -228,9 +238,8 @@ class Detector:
         for name in self._keywords:
             value = settings.thresholds.get(name, settings.threshold)
             self._thresholds[self._classes.index(name)] = value
-        # Above its threshold a held score would fire again and again.
         self._rearm = [
-            (index, math.inf if settings.rearm == 1 else min(settings.rearm, threshold))
+            (index, settings.rearm_level(threshold, len(self._classes)))
             for index, threshold in enumerate(self._thresholds)
             if threshold <= 1
         ]

@@ -198,6 +198,16 @@ def test_nothing_fires_in_the_warm_up_after_the_start_and_after_a_reset() -> Non
     assert frames_of(held) == [("yes", 4)]  # still there when the warm-up ends
 
 
+@pytest.mark.parametrize("threshold", [0.0, 1e-9, 0.2])
+def test_a_threshold_that_is_always_reached_fires_once_each_time_a_keyword_leads(
+    threshold: float,
+) -> None:
+    """A re-arming level cut to 0 would never be undercut: one event, and then none for ever."""
+    detector = build(window_s=0, threshold=threshold, rearm=0.3, refractory_s=0)
+    rows = logits(YES, YES, QUIET, YES, YES, QUIET, YES)
+    assert frames_of(detector.process(rows)) == [("yes", 1), ("yes", 4), ("yes", 7)]
+
+
 def test_nothing_fires_in_the_first_third_of_a_window() -> None:
     """However short the warm-up is: one frame is no evidence of a word."""
     detector = build(window_s=0.09)

@@ -45,10 +45,7 @@ def _detector(spotter: "KeywordSpotter") -> "DetectorDesign":
         frame_ms=round(1000 * frame_s),
         onset_ms=round(1000 * settings.onset_s),
         thresholds=thresholds,
-        rearms=tuple(
-            infinity if settings.rearm == 1 else min(settings.rearm, threshold)
-            for threshold in thresholds
-        ),
+        rearms=tuple(settings.rearm_level(value, len(thresholds)) for value in thresholds),
     )
 
 

@@ -142,7 +142,7 @@ export class KeywordSpotter {
     }
     const { rearm } = this.#model, code = (score) => Math.ceil(score / SCORE_UNIT);
     for (const [keyword, value] of entries) {
-      const level = rearm === 1 ? 2 / SCORE_UNIT : code(Math.min(rearm, value));
+      const level = rearm === 1 ? 2 / SCORE_UNIT : code(Math.min(rearm, Math.max(value, 1 / this.classes.length)));
       this.#exports.kws_engine_threshold(this.#engine, this.classes.indexOf(keyword), code(value), level);
       this.#thresholds[keyword] = value;
     }

@@ -35,7 +35,7 @@ def run(
         scores = [code / 2**24 for code in score_codes(sums, len(last))]
         smoothed.append(scores)
         for name, score in zip(classes, scores, strict=True):
-            level = min(settings.rearm, threshold.get(name, 1.0))
+            level = min(settings.rearm, max(threshold.get(name, 1.0), 1 / len(classes)))
             if settings.rearm == 1 or score < level:
                 last_low[name] = frame
         leader = max(range(len(classes)), key=lambda k: (scores[k], -k))  # a tie: the first
