@@ -26,6 +26,7 @@ from kws_stream.names import by_known_name
 
 Array = NDArray[np.float64]
 
+FINISH_S = (0.5, 2.0)  # of silence, in which the end of a stream is heard out
 NEVER = -(2**62)  # a frame before every stream
 
 
@@ -249,6 +250,15 @@ class Detector:
         """The threshold of every keyword."""
         pairs = zip(self._classes, self._thresholds, strict=True)
         return {name: float(value) for name, value in pairs if value <= 1}
+
+    @property
+    def finish_frames(self) -> int:
+        """Frames of silence behind the end of a stream in which its last word may still fire.
+
+        A window, half a second at least and two seconds at most, and one for the unfinished frame.
+        """
+        least, most = (math.ceil(seconds / self._frame_s) for seconds in FINISH_S)
+        return min(max(self._window, least), most) + 1
 
     @property
     def frames_of_settings(self) -> tuple[int, int, int]:

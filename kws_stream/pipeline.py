@@ -21,7 +21,7 @@ from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.engine.compiled import CompiledStages, compiled_stages
 from kws_stream.engine.stages import NumpyStages, Observation
-from kws_stream.errors import PackError, ParameterError
+from kws_stream.errors import AudioError, PackError, ParameterError
 from kws_stream.events import EventStream, Listener
 from kws_stream.network import Trace
 from kws_stream.parameters import BoolArray
@@ -178,18 +178,36 @@ class KeywordSpotter:
         heard = self.frames * round(self.frame_s * SAMPLE_RATE_HZ)
         return self._cascade.process(samples, triggers, heard)
 
-    def finish(self) -> list[WakeEvent]:
-        """The stream is over: the events that a verifier would have waited for more sound with.
-
-        Silence is taken to follow. Without a verifier there are none; `reset` comes next.
-        """
-        return [] if self._cascade is None else self._cascade.finish()
-
     def nothing_seen(self, events: list[WakeEvent]) -> Observation:
         """An observation of no frames, with events that came of `finish`."""
         features, classes = self.pack.network.parameters.n_features, len(self.classes)
         trace = self.pack.network.run(np.zeros((0, features)))
         return Observation(np.zeros((0, features)), trace, np.zeros((0, classes)), events)
+
+    def finish(self) -> list[WakeEvent]:
+        """Events of words that end with the stream, which some silence behind it completes.
+
+        For the end of a file or pipe, once; `reset` comes next. The silence is the detector's
+        window, half a second at least, and what a verifier would have waited for; an event's time_s
+        may lie so far behind the end. A copy hears it: power and time are of real sound alone.
+        """
+        seen = self.observe_end()
+        triggers = seen.events
+        self.triggers += len(triggers)
+        if self._cascade is None:
+            return triggers
+        size = round(self.frame_s * SAMPLE_RATE_HZ)
+        silence = np.zeros(size * self._detector.finish_frames, np.int16)
+        heard = (self.frames + len(seen.smoothed)) * size
+        return self._cascade.process(silence, triggers, heard) + self._cascade.finish()
+
+    def observe_end(self) -> Observation:
+        """What the network makes of that silence; its events are triggers, not verified."""
+        size = round(self.frame_s * SAMPLE_RATE_HZ)
+        silence = np.zeros(size * self._detector.finish_frames, np.int16)
+        seen = self._stages.twin().observe(silence)
+        assert seen is not None  # it is many frames
+        return seen
 
     def events(self, source: Source | AsyncIterable[ArrayLike] = None) -> EventStream[WakeEvent]:
         """Events of a source as they come, for `for` and for `async for`.
@@ -198,7 +216,8 @@ class KeywordSpotter:
         with `async for`, which reads and computes in a thread of its own, also an asynchronous
         iterable of blocks, which is computed in the event loop.
 
-        Goes on from the current state; call `reset` first for a stream of its own.
+        Goes on from the current state; call `reset` first for a stream of its own. The end of the
+        source is heard out, see `finish`.
         """
         if isinstance(source, AsyncIterable):
             return EventStream(None, self._heard_later(source))
@@ -213,8 +232,12 @@ class KeywordSpotter:
         return Listener(self._heard(source), callback)
 
     def _heard(self, source: Source) -> Generator[list[WakeEvent], None, None]:
-        for pcm in blocks_of(source):
-            yield self.process(pcm)
+        try:
+            for pcm in blocks_of(source):
+                yield self.process(pcm)
+        except AudioError:  # a file that was cut short
+            yield self.finish()
+            raise
         yield self.finish()
 
     async def _heard_later(

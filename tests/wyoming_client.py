@@ -12,7 +12,6 @@ from wyoming.wake import Detect, Detection
 from kws_stream import KeywordSpotter
 from kws_stream.integrations.wyoming.messages import Limits
 from kws_stream.integrations.wyoming.server import Address, WyomingServer
-from kws_stream.integrations.wyoming.session import HEAR_OUT_S
 from tests.test_cli import noise
 
 QUICK = Limits(message_s=0.3, idle_s=5.0, write_s=0.3)
@@ -66,9 +65,9 @@ def detections(told):
 
 
 def events_of(pack, pcm):
-    """Of a spotter that hears the pcm and the silence after an audio-stop."""
-    silence = np.zeros(round(HEAR_OUT_S * 16_000), pcm.dtype)
-    return KeywordSpotter(pack).process(np.concatenate([pcm, silence]))
+    """Of a spotter that hears the pcm, and out its end as after an audio-stop."""
+    spotter = KeywordSpotter(pack)
+    return spotter.process(pcm) + spotter.finish()
 
 
 def detections_of(pack, pcm):

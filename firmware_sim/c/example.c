@@ -9,6 +9,7 @@ int main(void)
     unsigned char bytes[2];
     char line[KWS_LINE];
     kws_event event;
+    size_t left = KWS_FINISH;
 
     kws_init(&spotter);
     while (fread(bytes, 1, 2, stdin) == 2) {
@@ -17,5 +18,8 @@ int main(void)
         if (event.keyword != KWS_NONE && kws_format(&event, line) > 0)
             fputs(line, stdout);
     }
+    while (kws_finish(&spotter, &left, &event))
+        if (kws_format(&event, line) > 0)
+            fputs(line, stdout);
     return 0;
 }

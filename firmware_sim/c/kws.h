@@ -148,6 +148,11 @@ void kws_init(kws_spotter *spotter);
  * which *event then describes. event->keyword is KWS_NONE if nothing fired. */
 size_t kws_process(kws_spotter *spotter, const int16_t *pcm, size_t n, kws_event *event);
 
+/* The end of a recording, which a live stream never has: silence for a word that ends with it.
+ * *left: samples of it that are to come, KWS_FINISH at first. Returns 1 for an event, which *event
+ * then describes, and wants to be called again; 0 when all is heard. Then kws_init, to go on. */
+int kws_finish(kws_spotter *spotter, size_t *left, kws_event *event);
+
 /* A sample from two bytes of little-endian 16-bit PCM. */
 int16_t kws_sample(const unsigned char bytes[2]);
 

@@ -26,6 +26,17 @@ size_t kws_process(kws_spotter *spotter, const int16_t *pcm, size_t n, kws_event
     return used;
 }
 
+int kws_finish(kws_spotter *spotter, size_t *left, kws_event *event)
+{
+    static const int16_t silence[32];
+    while (*left > 0) {
+        *left -= kws_process(spotter, silence, *left < 32 ? *left : 32, event);
+        if (event->keyword != KWS_NONE)
+            return 1;
+    }
+    return 0;
+}
+
 int16_t kws_sample(const unsigned char bytes[2])
 {
     int32_t value = bytes[0] + 256 * bytes[1];

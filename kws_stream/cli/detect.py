@@ -27,7 +27,10 @@ from kws_stream.cli.session_report import make_log, report_option, write_report
 from kws_stream.errors import AudioError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kws_stream.audio import AudioSource
+    from kws_stream.detector import WakeEvent
     from kws_stream.live import Hearing
 
 
@@ -139,6 +142,19 @@ def _open(path: str, rate: int, channels: int, channel: int | None) -> "AudioSou
     )
 
 
+def _heard(hearing: "Hearing", source: "AudioSource") -> "Iterator[list[WakeEvent]]":
+    """Events of a source, block by block, and of its end, also where that is a cut."""
+    try:
+        for block in source.blocks():
+            with uninterrupted():
+                events = hearing.hear(block)
+            yield events
+    except AudioError:
+        yield hearing.finish()
+        raise
+    yield hearing.finish()
+
+
 def _print_events(
     hearing: "Hearing", source: "AudioSource", as_json: bool, with_name: bool
 ) -> None:
@@ -149,9 +165,7 @@ def _print_events(
         contextlib.nullcontext() if long is None else progress(f"{name}: heard", "s", lines=True)
     )
     with shown as heard:
-        for block in source.blocks():
-            with uninterrupted():
-                events = hearing.hear(block)
+        for events in _heard(hearing, source):
             for event in events:
                 print_event(event, source.name, as_json, with_name)
             count += len(events)

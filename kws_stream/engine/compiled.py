@@ -1,5 +1,6 @@
 """All stages of a stream in C, one call a block (c/kws_engine.h): the bits of `NumpyStages`."""
 
+import copy
 from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from typing import Any
@@ -133,6 +134,10 @@ class CompiledStages:
         blob, self._blob = self._blob, _aligned(len(self._blob))
         self._blob[:] = blob
         self._begin(self._memory)
+
+    def twin(self) -> "CompiledStages":
+        """Another stream that goes on from where this one is."""
+        return copy.copy(self)
 
     def reset(self, *, keep_power: bool = False) -> None:
         self._lib.kws_engine_reset(self._at, keep_power)

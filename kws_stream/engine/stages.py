@@ -1,5 +1,6 @@
 """All stages of a stream in NumPy, one after the other: the form that runs everywhere."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -37,6 +38,11 @@ class NumpyStages:
         self._stream = network.stream()
         self._activity = Activity(network.parameters)
         self.reset()
+
+    def twin(self) -> "NumpyStages":
+        """Another stream that goes on from where this one is."""
+        kept = (self._network, self._network.parameters)
+        return copy.deepcopy(self, {id(each): each for each in kept})
 
     def reset(self, *, keep_power: bool = False) -> None:
         self._front_end.reset()

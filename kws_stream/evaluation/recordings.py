@@ -218,8 +218,11 @@ class Hearing:
                 check.add(piece.pcm)
             if sum(map(len, waiting)) >= JUDGED_FRAMES:
                 judge()
-        if waiting:
-            judge()
+        end = spotter.observe_end()
+        waiting.append(end.smoothed)
+        if check is not None:
+            check.add(np.zeros(round(len(end.smoothed) * spotter.frame_s * SAMPLE_RATE_HZ), np.int16))
+        judge()
         events = triggers
         if check is not None:
             spotter.finish()

@@ -11,6 +11,7 @@ from kws_stream.audio import to_float32
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.live.ring import Samples
+from kws_stream.network import Trace
 from kws_stream.pipeline import KeywordSpotter, Observation
 
 
@@ -18,7 +19,11 @@ class Watcher(Protocol):
     """Somebody who follows a stream; what it does must be quick, for the audio waits."""
 
     def hear(self, samples: Samples, seen: Sequence[Observation]) -> None:
-        """The next samples (n,), a second at most, and what the spotter made of them."""
+        """The next samples (n,), a second at most, and what the spotter made of them.
+
+        At the end of a stream come no samples, and an observation without frames that has the
+        events of words that end with it.
+        """
         ...
 
     def reset(self) -> None:
@@ -28,6 +33,18 @@ class Watcher(Protocol):
     def finish(self) -> None:
         """The stream is over; nothing more will come."""
         ...
+
+
+def ended(seen: Observation) -> Observation:
+    """An observation without frames and events, of the same widths."""
+    trace = seen.trace
+    none = Trace(
+        trace.logits[:0],
+        *([wires[:0] for wires in part] for part in (trace.inputs, trace.candidates)),
+        [states[:0] for states in trace.states],
+        [bits[:0] for bits in trace.bits],
+    )
+    return Observation(seen.features[:0], none, seen.smoothed[:0], [])
 
 
 def later(event: WakeEvent, seconds: float) -> WakeEvent:
@@ -64,6 +81,20 @@ class Hearing:
         for watcher in self.watchers:
             watcher.reset()
         self.from_s = 0.0
+
+    def finish(self) -> list[WakeEvent]:
+        """The stream has come to its end: the events of its last word (see the spotter's method).
+
+        Watchers are told; `close` is still to be called.
+        """
+        seen = self.spotter.observe_end()
+        events = self._wanted([event for piece in seen for event in piece.events])
+        if events:
+            nothing = [ended(piece) for piece in seen]
+            nothing[-1].events = events
+            for watcher in self.watchers:
+                watcher.hear(np.empty(0, np.float32), nothing[-1:])
+        return events
 
     def close(self) -> None:
         """The stream is over."""

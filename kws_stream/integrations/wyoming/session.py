@@ -25,10 +25,6 @@ from kws_stream.packs import Pack
 # Work done at once for one client: a tenth of a second of audio, then the others have their turn.
 PIECE_SAMPLES = SAMPLE_RATE_HZ // 10
 
-# Silence that is heard after the last sound of a stream: a word that ends there fires up to so much
-# later, when its end has passed the detector's window.
-HEAR_OUT_S = 0.5
-
 MakeHearing = Callable[[Pack, frozenset[str]], Hearing]
 MOST_NAMES = 1000
 
@@ -107,10 +103,9 @@ class Session:
             async for reply in self._hear(self._decoder.pieces(audio, *form)):
                 yield reply
         elif AudioStop.is_type(kind):
-            silence = np.zeros(
-                round(HEAR_OUT_S * SAMPLE_RATE_HZ) if self._running else 0, np.float32
-            )
-            async for reply in self._hear([self._decoder.finish(), silence]):
+            async for reply in self._hear([self._decoder.finish()]):
+                yield reply
+            for reply in self._hear_end() if self._running else ():
                 yield reply
             for number, hearing in self._hearings.items():
                 for event in hearing.end():
@@ -172,6 +167,13 @@ class Session:
                 await asyncio.sleep(0)
             for reply in self._hear_piece(piece):
                 yield reply
+
+    def _hear_end(self) -> Iterator[Event]:
+        """The last word of a stream, which may end with it."""
+        for number, hearing in self._hearings.items():
+            for event in hearing.finish():
+                self._detected = True
+                yield self._detection(number, later(event, hearing.from_s))
 
     def _hear_piece(self, piece: Samples) -> Iterator[Event]:
         assert self._choice is not None
