@@ -88,6 +88,7 @@ def _header(model: FirmwareModel, network: IntegerNetwork, front_end: FrontEndDe
         "WINDOW": detector.window,
         "WARMUP": detector.warmup,
         "REFRACTORY": detector.refractory,
+        "FINISH": f"{detector.finish * bank.frame_samples}u",
         "ONSET_MS": detector.onset_ms,
         "RING_SAMPLES": f"{1 << (3 * bank.frame_samples - 1).bit_length()}u",
         "LINE": longest + 80,

@@ -20,6 +20,7 @@ class DetectorDesign:
     window: int
     warmup: int
     refractory: int
+    finish: int
     frame_ms: int
     onset_ms: int
     thresholds: tuple[float, ...]

@@ -182,6 +182,14 @@ class DetectorSettings:
             return math.inf
         return min(self.rearm, max(threshold, 1 / classes))
 
+    def finish_frames(self, frame_s: float) -> int:
+        """Frames of silence behind the end of a stream in which its last word may still fire.
+
+        A window, half a second at least and two seconds at most, and one for the unfinished frame.
+        """
+        least, most = (round(seconds / frame_s) for seconds in FINISH_S)
+        return min(max(self.window_frames(frame_s), least), most) + 1
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DetectorSettings":
         """Settings from a manifest; raises ParameterError for unknown names and wrong values."""
@@ -253,12 +261,8 @@ class Detector:
 
     @property
     def finish_frames(self) -> int:
-        """Frames of silence behind the end of a stream in which its last word may still fire.
-
-        A window, half a second at least and two seconds at most, and one for the unfinished frame.
-        """
-        least, most = (math.ceil(seconds / self._frame_s) for seconds in FINISH_S)
-        return min(max(self._window, least), most) + 1
+        """As of the settings."""
+        return self._settings.finish_frames(self._frame_s)
 
     @property
     def frames_of_settings(self) -> tuple[int, int, int]:

@@ -42,6 +42,7 @@ def _detector(spotter: "KeywordSpotter") -> "DetectorDesign":
         window=settings.window_frames(frame_s),
         warmup=settings.warmup_frames(frame_s),
         refractory=round(settings.refractory_s / frame_s),
+        finish=settings.finish_frames(frame_s),
         frame_ms=round(1000 * frame_s),
         onset_ms=round(1000 * settings.onset_s),
         thresholds=thresholds,

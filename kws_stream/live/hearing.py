@@ -38,12 +38,11 @@ class Watcher(Protocol):
 def ended(seen: Observation) -> Observation:
     """An observation without frames and events, of the same widths."""
     trace = seen.trace
-    none = Trace(
-        trace.logits[:0],
-        *([wires[:0] for wires in part] for part in (trace.inputs, trace.candidates)),
-        [states[:0] for states in trace.states],
-        [bits[:0] for bits in trace.bits],
+    inputs, candidates, states = (
+        [wires[:0] for wires in part] for part in (trace.inputs, trace.candidates, trace.states)
     )
+    bits = [each[:0] for each in trace.bits]
+    none = Trace(trace.logits[:0], inputs, candidates, states, bits)
     return Observation(seen.features[:0], none, seen.smoothed[:0], [])
 
 
