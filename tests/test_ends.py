@@ -106,7 +106,7 @@ def test_reports_and_power_are_of_real_sound_alone(cut, expected, tmp_path):
     meter = PowerMeter(KeywordSpotter(MODEL))
     hearing = Hearing(meter.spotter, [meter])
     assert hearing.hear(cut) == []
-    assert hearing.finish() == expected
+    assert hearing.end() == expected
     assert meter.time_s == alone.time_s
 
 
@@ -114,7 +114,8 @@ def test_a_word_at_the_end_of_a_labelled_recording_counts_as_found(cut, tmp_path
     path = tmp_path / "cut.wav"
     soundfile.write(path, cut, 16_000)
     end = len(cut) / 16_000
-    (tmp_path / "cut.txt").write_text(f"0.45\t{end:.3f}\tup\n", "utf-8")
+    label = {"word": "up", "start_s": 0.45, "end_s": end}
+    (tmp_path / "cut.json").write_text(json.dumps({"words": [label]}), "utf-8")
     result = evaluate_recordings([path], MODEL)
     assert (result.point.words, result.point.hits) == (1, 1)
     assert result.hours == pytest.approx((len(cut) // 320) * 0.02 / 3600)

@@ -36,7 +36,8 @@ def pcm():
 
 @pytest.fixture(scope="module")
 def expected(pack, pcm):
-    events = KeywordSpotter(pack).process(pcm)
+    spotter = KeywordSpotter(pack)
+    events = spotter.process(pcm) + spotter.finish()
     assert len(events) > 3
     return events
 

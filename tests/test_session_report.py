@@ -66,7 +66,8 @@ def test_detect_writes_a_page_with_every_event_and_no_links_out(pack, pcm, tmp_p
     assert result.exit_code == 0
     assert "wrote" in result.stderr
     page = Page(out)
-    events = KeywordSpotter(pack).process(pcm)
+    spotter = KeywordSpotter(pack)
+    events = spotter.process(pcm) + spotter.finish()
     assert f"{len(events)} events" in page.text
     for event in events:
         assert f"{event.time_s:.2f}" in page.words

@@ -150,9 +150,9 @@ def _heard(hearing: "Hearing", source: "AudioSource") -> "Iterator[list[WakeEven
                 events = hearing.hear(block)
             yield events
     except AudioError:
-        yield hearing.finish()
+        yield hearing.end()
         raise
-    yield hearing.finish()
+    yield hearing.end()
 
 
 def _print_events(
@@ -171,8 +171,5 @@ def _print_events(
             count += len(events)
             if heard is not None:
                 heard(hearing.spotter.time_s, long)
-    for event in hearing.end():
-        print_event(event, source.name, as_json, with_name)
-        count += 1
     if not count:
         complain(f"{name}: no keyword in {hearing.spotter.time_s:.2f} s")

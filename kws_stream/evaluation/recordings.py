@@ -221,7 +221,9 @@ class Hearing:
         end = spotter.observe_end()
         waiting.append(end.smoothed)
         if check is not None:
-            check.add(np.zeros(round(len(end.smoothed) * spotter.frame_s * SAMPLE_RATE_HZ), np.int16))
+            check.add(
+                np.zeros(round(len(end.smoothed) * spotter.frame_s * SAMPLE_RATE_HZ), np.int16)
+            )
         judge()
         events = triggers
         if check is not None:

@@ -11,7 +11,6 @@ from kws_stream.audio import to_float32
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.live.ring import Samples
-from kws_stream.network import Trace
 from kws_stream.pipeline import KeywordSpotter, Observation
 
 
@@ -33,17 +32,6 @@ class Watcher(Protocol):
     def finish(self) -> None:
         """The stream is over; nothing more will come."""
         ...
-
-
-def ended(seen: Observation) -> Observation:
-    """An observation without frames and events, of the same widths."""
-    trace = seen.trace
-    inputs, candidates, states = (
-        [wires[:0] for wires in part] for part in (trace.inputs, trace.candidates, trace.states)
-    )
-    bits = [each[:0] for each in trace.bits]
-    none = Trace(trace.logits[:0], inputs, candidates, states, bits)
-    return Observation(seen.features[:0], none, seen.smoothed[:0], [])
 
 
 def later(event: WakeEvent, seconds: float) -> WakeEvent:
@@ -81,20 +69,6 @@ class Hearing:
             watcher.reset()
         self.from_s = 0.0
 
-    def finish(self) -> list[WakeEvent]:
-        """The stream has come to its end: the events of its last word (see the spotter's method).
-
-        Watchers are told; `close` is still to be called.
-        """
-        seen = self.spotter.observe_end()
-        events = self._wanted([event for piece in seen for event in piece.events])
-        if events:
-            nothing = [ended(piece) for piece in seen]
-            nothing[-1].events = events
-            for watcher in self.watchers:
-                watcher.hear(np.empty(0, np.float32), nothing[-1:])
-        return events
-
     def close(self) -> None:
         """The stream is over."""
         for watcher in self.watchers:
@@ -117,7 +91,10 @@ class Hearing:
         return events
 
     def end(self) -> list[WakeEvent]:
-        """No more sound will come: the events that a verifier would have waited for it with."""
+        """The sound has come to its end: the events of its last word, as of the spotter's `finish`.
+
+        Watchers hear of them; `close` is still to be called.
+        """
         events = self._wanted(self.spotter.finish())
         if events:
             seen = [self.spotter.nothing_seen(events)]

@@ -106,10 +106,6 @@ class Session:
                 yield reply
             for reply in self._hear_end() if self._running else ():
                 yield reply
-            for number, hearing in self._hearings.items():
-                for event in hearing.end():
-                    self._detected = True
-                    yield self._detection(number, later(event, hearing.from_s))
             if not self._detected:
                 yield NotDetected().event()
             self._running = False
@@ -170,7 +166,7 @@ class Session:
     def _hear_end(self) -> Iterator[Event]:
         """The last word of a stream, which may end with it."""
         for number, hearing in self._hearings.items():
-            for event in hearing.finish():
+            for event in hearing.end():
                 self._detected = True
                 yield self._detection(number, later(event, hearing.from_s))
 
