@@ -185,29 +185,38 @@ class KeywordSpotter:
         return Observation(np.zeros((0, features)), trace, np.zeros((0, classes)), events)
 
     def finish(self) -> list[WakeEvent]:
-        """Events of words that end with the stream, which some silence behind it completes.
+        """Events of words that end with the stream, which silence after it completes.
 
-        For the end of a file or pipe, once; `reset` comes next. The silence is the detector's
-        window, half a second at least, and what a verifier would have waited for; an event's time_s
-        may lie so far behind the end. A copy hears it: power and time are of real sound alone.
+        For the end of a file or a pipe. The silence is as long as the detector's window, but 0.5 s
+        at least and 2 s at most, after the rest of an unfinished frame; the `time_s` of an event
+        may lie so far behind the end. With a verifier, what waits for more sound is judged too.
+
+        A copy hears the silence: the stream, its time, scores and power stay as they were, so a
+        second call gives the same events, and the stream may go on. Only `triggers`, `decisions`
+        and `verifier_cpu_s` count what every call has done. Less than a frame has no events.
         """
-        seen = self.observe_end()
-        triggers = seen.events
-        self.triggers += len(triggers)
-        if self._cascade is None:
-            return triggers
-        size = round(self.frame_s * SAMPLE_RATE_HZ)
-        silence = np.zeros(size * self._detector.finish_frames, np.int16)
-        heard = (self.frames + len(seen.smoothed)) * size
-        return self._cascade.process(silence, triggers, heard) + self._cascade.finish()
+        return self.observe_end().events
 
     def observe_end(self) -> Observation:
-        """What the network makes of that silence; its events are triggers, not verified."""
-        size = round(self.frame_s * SAMPLE_RATE_HZ)
-        silence = np.zeros(size * self._detector.finish_frames, np.int16)
-        seen = self._stages.twin().observe(silence)
-        assert seen is not None  # it is many frames
+        """As `finish`, but gives all that can be seen in the silence."""
+        if not self.frames:
+            return self.nothing_seen([])
+        silence = np.zeros(self.finish_samples, np.int16)
+        stages = self._stages.twin()
+        seen = stages.observe(silence)
+        assert seen is not None, "the silence is longer than a frame"
+        self.triggers += len(seen.events)
+        if self._cascade is not None:
+            heard = stages.frames * round(self.frame_s * SAMPLE_RATE_HZ)
+            cascade = self._cascade.twin()
+            seen.events = cascade.process(silence, seen.events, heard) + cascade.finish()
+            self._cascade.decisions, self._cascade.cpu_s = cascade.decisions, cascade.cpu_s
         return seen
+
+    @property
+    def finish_samples(self) -> int:
+        """Samples of silence in which `finish` listens for a word that has just ended."""
+        return round(self.frame_s * SAMPLE_RATE_HZ) * self._detector.finish_frames
 
     def events(self, source: Source | AsyncIterable[ArrayLike] = None) -> EventStream[WakeEvent]:
         """Events of a source as they come, for `for` and for `async for`.

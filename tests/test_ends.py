@@ -19,6 +19,8 @@ from kws_stream.cli.firmware import load_model
 from kws_stream.evaluation.recordings import evaluate_recordings
 from kws_stream.live import Hearing, PowerMeter
 from kws_stream.live.passages import passages
+from kws_stream.packs import load
+from tests import wyoming_client
 
 RECORDING = Path(__file__).parents[1] / "kws_stream" / "_data" / "demo.flac"
 MODEL = "commands-12"
@@ -114,11 +116,28 @@ def test_a_word_at_the_end_of_a_labelled_recording_counts_as_found(cut, tmp_path
     path = tmp_path / "cut.wav"
     soundfile.write(path, cut, 16_000)
     end = len(cut) / 16_000
-    label = {"word": "up", "start_s": 0.45, "end_s": end}
-    (tmp_path / "cut.json").write_text(json.dumps({"words": [label]}), "utf-8")
+    alone = KeywordSpotter(MODEL)
+    alone.process(cut)
+    labels = {"words": [{"word": "up", "start_s": 0.45, "end_s": end}]}
+    (tmp_path / "cut.json").write_text(json.dumps(labels), "utf-8")
     result = evaluate_recordings([path], MODEL)
-    assert (result.point.words, result.point.hits) == (1, 1)
-    assert result.hours == pytest.approx((len(cut) // 320) * 0.02 / 3600)
+    assert (result.point.words, result.point.hits, result.point.false_accepts) == (1, 1, 0)
+    assert result.hours == pytest.approx(alone.time_s / 3600)
+
+
+def test_a_wyoming_client_is_told_the_word_before_its_stream_is_over(cut, expected):
+    async def test():
+        async with wyoming_client.serving(load(MODEL)) as (_, port):
+            return await wyoming_client.listen(port, cut, names=["up"])
+
+    told = asyncio.run(test())
+    (event,) = expected
+    assert wyoming_client.detections(told) == [("up", round(event.time_s * 1000))]
+    assert [message.type for message in told] == ["detection"]
+
+
+def test_a_stream_without_sound_has_no_end_to_hear():
+    assert KeywordSpotter(MODEL, 0.0).finish() == []
 
 
 @pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")

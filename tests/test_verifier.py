@@ -99,7 +99,7 @@ def test_an_event_is_what_the_scores_of_its_own_steps_say(
     assert spotter.verifier is not None
     for trigger in heard(KeywordSpotter(pack, verify=False), pcm, [1000]):
         track = spotter.verifier.track(seconds=20)
-        track.add(np.concatenate([pcm, np.zeros(STEP * 8, np.int16)]))
+        track.add(np.concatenate([pcm, np.zeros(STEP * 20, np.int16)]))
         scores = {step: track.score(step) for step in steps_of(trigger)}
         passing = [step for step, score in scores.items() if score >= THRESHOLD]
         assert (trigger.time_s in events) == bool(passing)
@@ -164,8 +164,10 @@ def test_the_end_of_a_stream_is_judged_as_if_silence_followed(
     for end in range(30_000, 60_000, 5_000):
         cut = pcm[:end]
         short = heard(spotter, cut, [500])
+        assert spotter.finish() == spotter.finish() == short[len(short) - len(spotter.finish()) :]
+        until = spotter.time_s + spotter.finish_samples / 16_000
         quiet = heard(spotter, np.concatenate([cut, np.zeros(16_000, np.int16)]), [500])
-        assert short == [event for event in quiet if event.time_s <= end / 16_000]
+        assert short == [event for event in quiet if event.time_s <= until]
         late += sum(event.known_s > end / 16_000 for event in short)
     assert late
 

@@ -218,16 +218,10 @@ class Hearing:
                 check.add(piece.pcm)
             if sum(map(len, waiting)) >= JUDGED_FRAMES:
                 judge()
-        end = spotter.observe_end()
-        waiting.append(end.smoothed)
-        if check is not None:
-            check.add(
-                np.zeros(round(len(end.smoothed) * spotter.frame_s * SAMPLE_RATE_HZ), np.int16)
-            )
+        waiting.append(spotter.observe_end().smoothed)
         judge()
         events = triggers
         if check is not None:
-            spotter.finish()
             events = check.finish()
         words = as_keywords(words, self.pack.keywords)
         return Heard(

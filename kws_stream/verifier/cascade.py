@@ -5,6 +5,7 @@ each with the last 2 s of sound, and is confirmed at the first whose score reach
 an event comes up to 0.5 s after its trigger, and what it says depends on the stream alone.
 """
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -65,6 +66,13 @@ class Cascade:
         self._track = track
         self.threshold = threshold
         self.reset()
+
+    def twin(self) -> "Cascade":
+        """Another stream that goes on from where this one is, with its counts."""
+        other = copy.copy(self)
+        other._track = self._track.twin()
+        other._waiting = [_Waiting(one.trigger, [*one.steps]) for one in self._waiting]
+        return other
 
     def reset(self, keep_counts: bool = False) -> None:
         """A new stream begins; keep_counts: but `decisions` and `cpu_s` go on."""

@@ -1,5 +1,7 @@
 """How much a stream sounds like the phrase, at every step of its grid, computed when asked."""
 
+import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,13 @@ class Track:
         self._spectra: dict[int, Floats] = {}
         self._embeddings: dict[int, Floats] = {}
         self._scores: dict[int, float] = {}
+
+    def twin(self) -> "Track":
+        """Another stream that goes on from where this one is; what is computed stays so."""
+        other = copy.copy(self)
+        other._spectra, other._embeddings = self._spectra.copy(), self._embeddings.copy()
+        other._scores = self._scores.copy()
+        return other
 
     @property
     def step(self) -> int:
