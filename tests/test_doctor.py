@@ -68,7 +68,7 @@ def test_lost_sound_is_bad(pack, monkeypatch):
         (0.1, 7, "bad", "level down"),
         (0.1, 0, "note", "noise"),
         (1e-5, 0, "note", "very quiet"),
-        (3e-3, 0, "good", ""),
+        (1e-2, 0, "good", ""),
     ],
 )
 def test_each_fault_of_a_recording_has_its_advice(level, clipped, status, words):

@@ -26,7 +26,7 @@ EXTRAS = {
     **{"wyoming": "wyoming", "web": "starlette", "report": "matplotlib", "train": "torch"},
     "formats": "av",
 }
-QUIET_DBFS = -60.0  # speech that never gets louder than this is lost in the grid's smallest steps
+QUIET_DBFS = -45.0  # loudest 20 ms; models lose words under this (docs/sound.md)
 LOUD_FLOOR_DBFS = -35.0
 _LEVEL_SAMPLES = SAMPLE_RATE_HZ // 50
 _ENOUGH_SPEED = 3.0  # times real time: with less, a busy moment of the machine loses audio
@@ -136,7 +136,10 @@ def judge_recording(pcm: NDArray[np.float32], name: str, clipped: int) -> Iterat
         advice = "There is much noise: turn the input level down, or move the microphone."
         yield Finding("recording", "note", text, advice)
     elif loudest < QUIET_DBFS:
-        advice = "It is very quiet: speak while it records, or turn the input level up."
+        advice = (
+            "It is very quiet, and models lose words below -45 dBFS: speak while it records, or "
+            "turn the input level up."
+        )
         yield Finding("recording", "note", text, advice)
     else:
         yield Finding("recording", "good", text)
