@@ -288,6 +288,7 @@ def test_the_environment_forces_numpy_and_a_wrong_word_is_refused() -> None:
     assert "KWS_STREAM_ENGINE: need numpy, c or nothing, got 'fast'" in wrong.stderr
 
 
+@needs_engine  # long blocks in NumPy are for ONNX Runtime
 def test_detection_from_a_pipe_loads_no_heavy_package() -> None:
     code = (
         "import io, sys; from kws_stream.pipeline import KeywordSpotter; import numpy\n"
