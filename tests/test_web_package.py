@@ -47,6 +47,7 @@ for (let at = 0, turn = 0; at < pcm.length; turn++) {
     for (const name in rows) rows[name].push(Array.from(frame[name]));
   }
 }
+events.push(...spotter.finish());
 const { frames } = spotter;
 console.log(JSON.stringify({ events, power: spotter.power(), frames, ...rows }));
 """
@@ -80,7 +81,7 @@ def folder(tmp_path_factory):
 def test_events_and_power_are_those_of_python_for_any_split(folder):
     pcm = recording()
     spotter = KeywordSpotter("commands-12")
-    events = [event.as_dict() for event in spotter.process(pcm)]
+    events = [event.as_dict() for event in spotter.process(pcm) + spotter.finish()]
     assert len(events) >= 10
     for lengths in ((len(pcm),), (1, 319, 0, 777), (160,)):
         heard = hear(folder, pcm, *lengths)
@@ -90,6 +91,18 @@ def test_events_and_power_are_those_of_python_for_any_split(folder):
     for name in ("core_nw", "cells_nw", "feedforward_nw", "classifier_nw"):
         # sums of floats in another order: the last digits may differ
         assert heard["power"][name] == pytest.approx(getattr(power, name), rel=1e-9)
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node.js")
+def test_a_word_at_the_very_end_is_found_as_in_python(folder):
+    pcm = recording(10)
+    last = KeywordSpotter("commands-12").process(pcm)[-1]
+    pcm = pcm[: round(16_000 * (last.time_s - 0.1)) + 77]
+    spotter = KeywordSpotter("commands-12")
+    before = spotter.process(pcm)
+    end = spotter.finish()
+    assert [event.keyword for event in end] == [last.keyword]
+    assert hear(folder, pcm, 400)["events"] == [event.as_dict() for event in before + end]
 
 
 @pytest.mark.skipif(NODE is None, reason="needs Node.js")
@@ -115,7 +128,7 @@ def test_float_samples_are_rounded_to_the_same_grid(folder):
     pcm += (rng.integers(-2, 3, len(pcm)) / 4 / 32768).astype(np.float32)  # halves among them
     pcm[1000:1010] = 1.5
     spotter = KeywordSpotter("commands-12")
-    events = [event.as_dict() for event in spotter.process(pcm)]
+    events = [event.as_dict() for event in spotter.process(pcm) + spotter.finish()]
     assert events
     assert hear(folder, pcm, 333, how="float")["events"] == events
 
@@ -248,8 +261,8 @@ OFFLINE = """async () => {
   const events = [];
   const done = new Promise((resolve) => {
     node.port.onmessage = ({ data }) => {
+      events.push(...data.events);
       if (data.finished) resolve(events);
-      else events.push(...data.events);
     };
   });
   await context.startRendering();

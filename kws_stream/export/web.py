@@ -18,6 +18,7 @@ import numpy as np
 
 from firmware_sim.integers import integer_network
 from kws_stream import __version__, files
+from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings
 from kws_stream.engine.blob import DetectorFrames, check_room, model_blob
 from kws_stream.errors import FirmwareError, ParameterError
@@ -84,7 +85,9 @@ def web_model(pack: Pack) -> bytes:
         "rearm": detecting.rearm,
         "onset_s": detecting.onset_s,
         "frame_s": settings.frame_s,
-        "frame_samples": round(settings.frame_s * 16_000),
+        "finish_samples": detecting.finish_frames(settings.frame_s)
+        * round(settings.frame_s * SAMPLE_RATE_HZ),
+        "frame_samples": round(settings.frame_s * SAMPLE_RATE_HZ),
         "step": settings.step,
         "high": settings.high,
         "channels": settings.channels,

@@ -72,6 +72,8 @@ export class KeywordSpotter {
   readonly timeS: number;
   /** Events that these samples complete: 16 kHz, mono; any length and any split give the same events. */
   process(pcm: Int16Array | Float32Array): WakeEvent[];
+  /** Events of words that end with the sound: some silence is heard behind it, and nothing else changes. */
+  finish(): WakeEvent[];
   /** As `process`, but every complete frame with all that happened in it. */
   observe(pcm: Int16Array | Float32Array): Frame[];
   /** Back to the start. */

@@ -59,7 +59,7 @@ async function bytesOf(url) {
 }
 
 export class KeywordSpotter {
-  #exports; #engine; #pcm; #counts; #events; #rows; #noRows; #sums; #model; #weights; #thresholds; #filled; #at;
+  #exports; #engine; #size; #pcm; #counts; #events; #rows; #noRows; #sums; #model; #weights; #thresholds; #filled; #at;
   #columns; // where each kind of sum lies: inputs, candidates, on, above, below
 
   /** A model file and, beside this module, the engine. Both may come from other addresses. */
@@ -88,6 +88,7 @@ export class KeywordSpotter {
     const size = this.#exports.kws_engine_bytes(at, blob.length);
     if (!size) throw new Error("kws-stream: need a model file and a kws.wasm of one version, got two; export both again");
     this.#engine = take(size);
+    this.#size = size;
     this.#pcm = take(2 * PIECE_SAMPLES);
     this.#counts = take(8);
     this.#events = take(EVENT_BYTES * MOST_EVENTS);
@@ -155,6 +156,16 @@ export class KeywordSpotter {
       this.#hear(codes.subarray(at, at + PIECE_SAMPLES), this.#noRows, found);
     }
     return found;
+  }
+
+  /** Events of words that end with the sound, which some silence behind it completes; nothing else changes. */
+  finish() {
+    if (!this.#at) return [];
+    const before = [this.#filled, this.#at], image = this.#view(Uint8Array, this.#engine, this.#size).slice();
+    const events = this.process(new Int16Array(this.#model.finish_samples));
+    this.#view(Uint8Array, this.#engine, this.#size).set(image);
+    [this.#filled, this.#at] = before;
+    return events;
   }
 
   /** As `process`, but gives every frame that is complete, with what happened in it. */

@@ -18,7 +18,10 @@ class Listener extends AudioWorkletProcessor {
     this.filled = 0;
     this.port.onmessage = ({ data }) => {
       if (data.thresholds) this.spotter.setThresholds(data.thresholds);
-      if (data.finish) { this.hear(); this.port.postMessage({ finished: true }); }
+      if (data.finish) {
+        this.hear();
+        this.port.postMessage({ frames: [], events: this.spotter.finish(), peak: 0, energy: 0, clipped: 0, count: 0, finished: true });
+      }
     };
   }
 
