@@ -172,7 +172,7 @@ def test_a_larger_network_goes_on_where_a_smaller_one_was_and_uses_its_new_cells
     step = larger.current_step * second.network.classifier.weight.abs().sum(0).max()
     assert change.abs().max() <= (step if blocks == 3 else 0)
     assert [block.cells for block in pack_of(second).blocks[:2]] == [5, 3]
-    for _ in range(3):
+    for _ in range(6):
         second.advance()
     assert [block.cells for block in pack_of(second).blocks] == [8] * blocks
 
