@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,10 @@ from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.speech_commands import NOISE, WORDS, split_of
 from kws_stream.features import FeatureSettings, build_bank
 from kws_stream.files import replacing
-from kws_stream.training.pictures import PictureMap, Pictures, fit_map
 from kws_stream.workers import Progress, Workers
+
+if TYPE_CHECKING:  # it loads PyTorch, which recordings do without
+    from kws_stream.training.pictures import PictureMap, Pictures
 
 CLIP_HOPS = SAMPLE_RATE_HZ // HOP_SAMPLES
 FILES_AT_ONCE = 256
@@ -164,6 +167,8 @@ def clips_of_pictures(
     otherwise have few pictures, and coming from a picture speak against them. Validation clips
     are left out where there is a recording. Raises DataError if there are too few to fit a map.
     """
+    from kws_stream.training.pictures import Pictures
+
     pictures = Pictures.load(path)
     picture_map = fitted_map(pictures, recordings, settings, cache)
     known = set(recordings.keys)
@@ -172,7 +177,7 @@ def clips_of_pictures(
     return Clips(picture_map.envelopes(used.pixels), used.words, used.splits, used.names)
 
 
-def pairs_of(pictures: Pictures, recordings: Clips, split: str) -> tuple[Pictures, Envelopes]:
+def pairs_of(pictures: "Pictures", recordings: Clips, split: str) -> tuple["Pictures", Envelopes]:
     """Pictures and envelopes of the clips of a split of which both exist."""
     row_of = {key: row for row, key in enumerate(recordings.keys)}
     rows = np.array([row_of.get(key, -1) for key in pictures.keys])
@@ -181,8 +186,8 @@ def pairs_of(pictures: Pictures, recordings: Clips, split: str) -> tuple[Picture
 
 
 def fitted_map(
-    pictures: Pictures, recordings: Clips, settings: FeatureSettings, cache: Path
-) -> PictureMap:
+    pictures: "Pictures", recordings: Clips, settings: FeatureSettings, cache: Path
+) -> "PictureMap":
     """The map fitted on training speakers, from the cache if it was fitted on the same before.
 
     Raises DataError if there are too few pictures of clips of the recordings.
@@ -197,6 +202,8 @@ def fitted_map(
     for array in (paired.pixels, envelopes):
         digest.update(np.ascontiguousarray(array).data)
     path = cache / f"pictures-{digest.hexdigest()[:24]}.safetensors"
+    from kws_stream.training.pictures import PictureMap, fit_map
+
     kept = PictureMap.read(path)
     if kept is not None:
         return kept

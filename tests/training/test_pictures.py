@@ -17,7 +17,7 @@ from kws_stream import packs  # noqa: E402
 from kws_stream.cli import main  # noqa: E402
 from kws_stream.errors import DataError  # noqa: E402
 from kws_stream.features import FeatureSettings  # noqa: E402
-from kws_stream.training import corpus as corpus_module  # noqa: E402
+from kws_stream.training import pictures as pictures_module  # noqa: E402
 from kws_stream.training.corpus import Corpus, pairs_of  # noqa: E402
 from kws_stream.training.pictures import Pictures, fit_map, same_recording  # noqa: E402
 from kws_stream.training.sampling import Sampler  # noqa: E402
@@ -54,7 +54,7 @@ def pictures(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _quick_map() -> Iterator[None]:
     """A map of few steps: what is heard does not depend on how good it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus_module, "fit_map", partial(fit_map, steps=20))
+        patch.setattr(pictures_module, "fit_map", partial(fit_map, steps=20))
         yield
 
 
@@ -175,7 +175,7 @@ def test_a_fitted_map_is_kept_and_fitted_anew_for_another_filterbank(
     def never(*_: object) -> None:
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(corpus_module, "fit_map", never)
+    monkeypatch.setattr(pictures_module, "fit_map", never)
     again = Corpus.from_folders(data, None, FeatureSettings(), data / "cache", 1, pictures)
     assert np.array_equal(
         again.clips["pictures"].envelopes, with_pictures.clips["pictures"].envelopes
