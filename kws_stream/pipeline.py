@@ -21,7 +21,7 @@ from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.engine.compiled import CompiledStages, compiled_stages
 from kws_stream.engine.stages import NumpyStages, Observation
-from kws_stream.errors import AudioError, PackError, ParameterError
+from kws_stream.errors import PackError, ParameterError
 from kws_stream.events import EventStream, Listener
 from kws_stream.network import Trace
 from kws_stream.parameters import BoolArray
@@ -241,12 +241,8 @@ class KeywordSpotter:
         return Listener(self._heard(source), callback)
 
     def _heard(self, source: Source) -> Generator[list[WakeEvent], None, None]:
-        try:
-            for pcm in blocks_of(source):
-                yield self.process(pcm)
-        except AudioError:  # a file that was cut short
-            yield self.finish()
-            raise
+        for pcm in blocks_of(source):
+            yield self.process(pcm)
         yield self.finish()
 
     async def _heard_later(

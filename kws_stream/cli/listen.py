@@ -134,8 +134,8 @@ def _hear_all(source: "MicrophoneSource", hearing: "Hearing", display: "Picture 
         display.spent(len(block) / SAMPLE_RATE_HZ, time.perf_counter() - began)
         if not display.show(source, events):
             return
-    if events := hearing.end():
-        display.show(source, events)
+    if hearing.spotter.verifier is not None:  # triggers may wait for more sound
+        display.show(source, hearing.end())
 
 
 def _is_terminal() -> bool:
