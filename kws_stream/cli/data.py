@@ -10,7 +10,7 @@ from kws_stream.cli.progress import progress
 
 @click.group(cls=Group)
 def data() -> None:
-    """Fetch data sets, and fit the map from pictures of clips."""
+    """Fetch data sets, fit the map from pictures of clips, ask a teacher about clips."""
 
 
 @data.command()
@@ -106,3 +106,51 @@ def fit_pictures(recipe: Path, pictures: Path, folder: Path, threads: int | None
     )
     by_channel = " ".join(f"{error:.2f}" for error in errors[same].mean(0))
     click.echo(f"mean error of their envelopes in neper, channel by channel: {by_channel}")
+
+
+@data.command("ask-teacher")
+@click.argument("model", metavar="MODEL.tflite", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder that holds speech_commands.",
+)
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path),
+    help="Log-mel pictures of clips, a folder or tar archive: asked about as sound made from them.",
+)
+@click.option(
+    "--classes",
+    metavar="NAME,NAME,...",
+    help="The model's classes in its own order. Default: those of Speech Commands' own tools, "
+    "silence,unknown,yes,no,up,down,left,right,on,off,stop,go.",
+)
+@click.option(
+    *("-o", "--output"),
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="File of the posteriors, for --teacher of `kws-stream train`.",
+)
+def ask_teacher(
+    model: Path, folder: Path, pictures: Path | None, classes: str | None, output: Path
+) -> None:
+    """Ask a classifier of whole clips what it hears in each, once.
+
+    MODEL.tflite takes a second at 16 kHz and gives logits, as the published Keyword Transformers
+    do. Needs the extras train and teacher."""
+    from kws_stream.training import training_extra
+
+    with training_extra():
+        from kws_stream.training import posteriors
+    names: tuple[str, ...] = posteriors.SPEECH_COMMANDS_CLASSES
+    if classes is not None:
+        names = tuple(name.strip() for name in classes.split(","))
+    ask = posteriors.tflite(model)
+    with progress("asking the teacher", "clips") as shown:
+        found = posteriors.ask_about(ask, names, folder, pictures, shown)
+    found.save(output)
+    for source, keys in found.keys.items():
+        click.echo(f"{len(keys)} {source}")

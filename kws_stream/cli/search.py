@@ -12,7 +12,7 @@ from kws_stream.cli.files import write_file
 from kws_stream.cli.options import check_workers, workers_options
 from kws_stream.cli.output import complain, say
 from kws_stream.cli.progress import progress
-from kws_stream.cli.train import CACHE, FOLDER, pictures_option
+from kws_stream.cli.train import CACHE, FOLDER, pictures_option, teacher_option
 
 if TYPE_CHECKING:
     from kws_stream.training.space import Space
@@ -27,7 +27,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--data", type=FOLDER, required=True, help="Folder that holds speech_commands.")
 @click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
 @pictures_option
-@click.option("--teacher", type=FOLDER, help="Teacher made by `kws-stream teach`.")
+@teacher_option
 @click.option("--trials", type=click.IntRange(1), required=True, help="Trainings in all.")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the table and best recipes.")
 @click.option(

@@ -26,6 +26,13 @@ pictures_option = click.option(
     help="Log-mel pictures of Speech Commands clips, a folder or tar archive, to train on too.",
 )
 
+teacher_option = click.option(
+    "--teacher",
+    type=click.Path(path_type=Path),
+    help="Whom to learn from: a folder made by `kws-stream teach`, or a file made by `kws-stream "
+    "data ask-teacher`.",
+)
+
 
 @click.command()
 @click.argument("recipe", metavar="[CONFIG.toml]", required=False, type=click.Path(path_type=Path))
@@ -74,7 +81,7 @@ pictures_option = click.option(
     help="Run or model pack whose network to begin with; of several, with their mean. "
     "Default: the runs that the recipe names, beside --run.",
 )
-@click.option("--teacher", type=FOLDER, help="Teacher made by `kws-stream teach`.")
+@teacher_option
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
 def train(
     recipe: Path | None,
@@ -130,7 +137,7 @@ def train(
         import torch
 
         import kws_stream.training.loop  # noqa: F401
-        from kws_stream.training.teacher import load_teacher
+        from kws_stream.training.posteriors import taught_by
     if device == "cuda" and not torch.cuda.is_available():
         raise ParameterError(
             "need a GPU and a build of PyTorch for it with --device cuda, found none; "
@@ -168,8 +175,8 @@ def train(
     run = run or Path("runs") / settings.name
     starts = folders_to_start_from(settings, run, start_from)
     corpus = read_corpus(data, synthetic, settings, pictures)
-    taught_by = load_teacher(teacher, settings) if teacher is not None else None
-    training = run_training(settings, corpus, run, starts, resume, taught_by, device)
+    corpus, network_teacher = taught_by(teacher, settings, corpus)
+    training = run_training(settings, corpus, run, starts, resume, network_teacher, device)
     write_pack(training.network, settings, corpus, out)
     with progress("measuring on validation clips") as measured:
         metrics = record_metrics(out, folder_of(data, "speech_commands"), measured)

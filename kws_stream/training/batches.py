@@ -1,5 +1,7 @@
 """What one training step hears: sequences of joined clips, changed at random, as features."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,17 @@ from kws_stream.training.augment import NOISY, add_noise, change_clips, conditio
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.sampling import Sampler
+
+
+class Batch(NamedTuple):
+    """Features (T, sequences, n_features), labels (sequences, joined), and a teacher's logits.
+
+    taught: (sequences, joined, K), NaN where no teacher says anything (see `sampling.Drawn`).
+    """
+
+    features: Tensor
+    labels: Tensor
+    taught: Tensor
 
 
 class Batches:
@@ -21,15 +34,16 @@ class Batches:
         """How often each class is heard, (K,), adding up to 1."""
         return self._sampler.class_shares(self._recipe.background_share)
 
-    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Features (T, sequences, n_features) and labels (sequences, joined)."""
+    def draw(self, generator: torch.Generator) -> Batch:
+        """One batch."""
         recipe = self._recipe
-        clips, labels = self._sampler.draw(recipe.sequences * recipe.joined, generator)
+        clips, labels, taught = self._sampler.draw(recipe.sequences * recipe.joined, generator)
         clips = change_clips(clips, recipe.augment, generator)
         if recipe.masks:
             clips = mask(clips, recipe.masks, generator)
         sequences = clips.view(recipe.sequences, -1, clips.shape[-1])
         labels = labels.view(recipe.sequences, recipe.joined)
+        taught = taught.view(recipe.sequences, recipe.joined, -1)
         count = round(recipe.background_share * recipe.sequences)
         if count:
             background, background_labels = self._sampler.background(
@@ -37,6 +51,7 @@ class Batches:
             )
             sequences = torch.cat([background, sequences[len(background) :]])
             labels = torch.cat([background_labels, labels[len(background) :]])
+            taught[: len(background)] = torch.nan
         noisy = NOISY * recipe.augment * recipe.noise
         sequences = add_noise(sequences, self._noise, noisy, generator)
-        return condition(sequences, recipe.features), labels
+        return Batch(condition(sequences, recipe.features), labels, taught)

@@ -45,13 +45,15 @@ Envelopes = NDArray[np.float32]
 class Clips:
     """Clips of one length: envelopes (n, hops, channels), their words, their official splits.
 
-    names: of their files, without suffix, where they tell a speaker; otherwise none.
+    names: of their files, without suffix, where they tell a speaker; otherwise none. logits: what a
+    teacher says of each, (n, K), NaN where it was not asked (see `posteriors`); without one none.
     """
 
     envelopes: Envelopes
     words: NDArray[np.str_]
     splits: NDArray[np.str_]
     names: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, str))
+    logits: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     @property
     def keys(self) -> list[str]:
@@ -130,6 +132,15 @@ def recordings_of(data: Path, settings: FeatureSettings, cache: Path, jobs: int)
     """Those of data/speech_commands; raises DataError if there is no such folder, or no clip."""
     load = partial(load_envelopes, settings=settings, cache=cache, jobs=jobs)
     return _clips_of_words(_words_folder(data), load, Skipped(), [])
+
+
+def clip_files(data: Path) -> dict[str, Path]:
+    """Files of the clips of data/speech_commands by word/name, as `Clips.keys` has them.
+
+    Raises DataError if there is no such folder.
+    """
+    by_word, _ = by_known_word(words_in(_words_folder(data), Skipped()), WORDS)
+    return {f"{word}/{file.stem}": file for word, files in by_word.items() for file in files}
 
 
 def _words_folder(data: Path) -> Path:

@@ -38,7 +38,6 @@ from kws_stream.training.validation import (
 )
 
 CHECK_EVERY = 250  # steps between validations and checkpoints
-TEMPERATURE = 2.0  # of distillation
 
 
 @dataclass(frozen=True)
@@ -132,14 +131,15 @@ def optimisers(network: SpottingNetwork, recipe: Recipe) -> list[torch.optim.Opt
     ]
 
 
-def distilled(decisions: Tensor, taught: Tensor) -> Tensor:
-    """Divergence of a network's decisions from its teacher's logits, (joined, batch, K) each.
+def distilled(decisions: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """Divergence (joined, batch) of decisions from a teacher's logits, (joined, batch, K) each.
 
-    Both softened by TEMPERATURE, times its square to keep the gradient's size (arXiv:1503.02531).
+    Both softened by the temperature, times its square to keep the gradient's size
+    (arXiv:1503.02531).
     """
-    own, other = ((x / TEMPERATURE).log_softmax(-1).flatten(0, 1) for x in (decisions, taught))
-    divergence = functional.kl_div(own, other, reduction="batchmean", log_target=True)
-    return TEMPERATURE**2 * divergence
+    own, other = ((x / temperature).log_softmax(-1) for x in (decisions, taught))
+    divergence = functional.kl_div(own, other, reduction="none", log_target=True)
+    return temperature**2 * divergence.sum(-1)
 
 
 def adjusted(logits: Tensor, class_shares: Tensor, balance: float) -> Tensor:
@@ -158,7 +158,8 @@ def sequence_loss(
     """Loss of logits (T, batch, K) of joined clips with labels (batch, joined).
 
     The decision's own loss: cross-entropy of the mean logits over decision_s of each clip; with a
-    teacher's logits `taught` (joined, batch, K), `distilled` takes a share of it. And for
+    teacher's logits `taught` (joined, batch, K), `distilled` takes a share of it, where they are
+    not NaN. And for
     windows of the same length that end between decisions: minus the log of the probability that is
     left to the clip's class, the class before it, and the classes that are no keyword.
     """
@@ -167,12 +168,17 @@ def sequence_loss(
     per_clip = len(logits) // joined
     start, stop = (round(s / recipe.clip_s * per_clip) for s in recipe.decision_s)
     decisions = logits.view(joined, per_clip, batch, classes)[:, start:stop].mean(1)
-    loss = functional.cross_entropy(
-        decisions.flatten(0, 1), labels.t().flatten(), label_smoothing=recipe.label_smoothing
+    of_clips = functional.cross_entropy(
+        decisions.permute(0, 2, 1),
+        labels.t(),
+        label_smoothing=recipe.label_smoothing,
+        reduction="none",
     )
     if taught is not None:
-        share = recipe.teacher_weight
-        loss = (1 - share) * loss + share * distilled(decisions, taught)
+        share = recipe.teacher_weight * (~taught[..., 0].isnan()).float()
+        divergence = distilled(decisions, taught.nan_to_num(), recipe.temperature)
+        of_clips = (1 - share) * of_clips + share * divergence
+    loss = of_clips.mean()
     if not recipe.between_weight:
         return loss
     window = stop - start
@@ -211,15 +217,18 @@ class Training:
         teacher: Teacher | None = None,
         device: str = "cpu",
     ) -> None:
-        """teacher: needed where the recipe has a teacher_weight; raises DataError without it.
+        """teacher: needed where the recipe has a teacher_weight and the corpus no teacher's logits.
 
         device: where the network is trained, as PyTorch names it. Batches are drawn on the
-        processor, so that a seed draws the same ones for every device.
+        processor, so that a seed draws the same ones for every device. Raises DataError where a
+        recipe has nobody to learn from.
         """
-        if recipe.teacher_weight and teacher is None:
+        asked = any(len(clips.logits) for clips in corpus.clips.values())
+        if recipe.teacher_weight and teacher is None and not asked:
             raise DataError(
                 f"the recipe {recipe.name} learns from a teacher: need one, got none; "
-                "make it with `kws-stream teach` and name it with --teacher"
+                "make it with `kws-stream teach` or `kws-stream data ask-teacher`, and name it "
+                "with --teacher"
             )
         self.recipe = recipe
         self._device = torch.device(device)
@@ -285,7 +294,8 @@ class Training:
         """One step of the optimiser; its randomness depends on seed and step alone."""
         recipe = self.recipe
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step + 1)
-        features, labels = (t.to(self._device) for t in self._batches.draw(generator))
+        batch = self._batches.draw(generator)
+        features, labels, taught = (t.to(self._device) for t in batch)
         eps = recipe.eps_start * max(0.0, 1 - self.step / (recipe.eps_share * recipe.steps))
         logits, power_nw, classifier_nw = self.network.with_power(
             features,
@@ -298,13 +308,14 @@ class Training:
             current_scale=recipe.current_scale,
             half=recipe.half,
         )
-        taught = None
+        logits = adjusted(logits, self._class_shares, recipe.balance)
         if self._teacher is not None:
             with torch.no_grad():
                 said = self._teacher(features, recipe.joined)
             taught = in_classes(said, self._teacher.classes, recipe.classes)
-        logits = adjusted(logits, self._class_shares, recipe.balance)
-        loss = sequence_loss(logits, labels, recipe, taught)
+        else:  # one that knows nothing of how often a class is heard here
+            taught = adjusted(taught.permute(1, 0, 2), self._class_shares, recipe.balance)
+        loss = sequence_loss(logits, labels, recipe, taught if recipe.teacher_weight else None)
         # with eps the states pile up, and with them a power that no chip will have
         counted_nw = power_nw + recipe.classifier_power * classifier_nw
         loss = loss + (1 - eps) * recipe.power_weight * counted_nw / 1000

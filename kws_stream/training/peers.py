@@ -162,7 +162,7 @@ def train_peer(
     )
     for step in range(1, steps + 1):
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-        features, labels = batches.draw(generator)
+        features, labels, _ = batches.draw(generator)
         loss = sequence_loss(network(features), labels, recipe)
         optimiser.zero_grad()
         torch.autograd.backward(loss)

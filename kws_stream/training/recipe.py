@@ -34,7 +34,8 @@ class Recipe:
     (see `augment.mask`). decision_s: the part of each clip
     whose mean logits decide. between_weight: weight of the loss on windows between decisions.
     background_share: share of sequences that are unbroken stretches of noise or running speech.
-    teacher_weight: share of the decisions' loss that a teacher's posteriors take (see `teacher`).
+    teacher_weight: share of the decisions' loss that a teacher's posteriors take (see `teacher`
+    and `posteriors`), softened by temperature.
     power_weight: loss per uW of core power at 1 nA, times 1 - eps. classifier_power: how much a nW
     of the classifier counts there beside one of the core. mismatch: every step trains another
     virtual chip whose parameters are off by up to this fraction (three standard deviations).
@@ -89,6 +90,7 @@ class Recipe:
     between_weight: float = 0.1
     background_share: float = 0.0
     teacher_weight: float = 0.0
+    temperature: float = 2.0
     power_weight: float = 0.0
     classifier_power: float = 0.0
     mismatch: float = 0.0

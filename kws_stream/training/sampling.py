@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -69,6 +70,19 @@ class _Group:
     share: float
     envelopes: Tensor  # clips (n, hops, channels), or one long recording (hops, channels)
     members: Tensor | None  # rows of `envelopes`; None: draw a second from the recording
+    logits: Tensor | None = None  # a teacher's, of each row of `envelopes`
+
+
+class Drawn(NamedTuple):
+    """Clips (n, hops, channels), labels (n,), and what a teacher says of them (n, K).
+
+    taught: logits, NaN where no teacher was asked, or where it calls the clip something else than
+    its label.
+    """
+
+    clips: Tensor
+    labels: Tensor
+    taught: Tensor
 
 
 _Add = Callable[[int, float, str, np.ndarray], None]
@@ -145,12 +159,15 @@ class Sampler:
         self._hops = recipe.clip_hops
         shares = SHARES[recipe.task] | recipe.shares
         tensors = {name: torch.from_numpy(c.envelopes) for name, c in corpus.clips.items()}
+        logits = {n: torch.from_numpy(c.logits) for n, c in corpus.clips.items() if len(c.logits)}
         self._groups: list[_Group] = []
 
         def add(label: int, share: float, source: str, mask: np.ndarray) -> None:
             rows = np.flatnonzero(mask)
             if len(rows) and share > 0:
-                self._groups.append(_Group(label, share, tensors[source], torch.from_numpy(rows)))
+                members = torch.from_numpy(rows)
+                group = _Group(label, share, tensors[source], members, logits.get(source))
+                self._groups.append(group)
 
         if recipe.task == WAKE_PHRASE:
             self._add_phrase(corpus, shares, add)
@@ -228,12 +245,13 @@ class Sampler:
         behind = torch.bincount(streams, minlength=len(self.classes)) / len(streams)
         return (1 - background_share) * heard + background_share * behind
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Clips (count, hops, channels) and labels (count,)."""
+    def draw(self, count: int, generator: torch.Generator) -> Drawn:
+        """Clips with their labels, and a teacher's logits where the corpus has them."""
         chosen = torch.multinomial(self._shares, count, True, generator=generator)
         channels = self._groups[0].envelopes.shape[-1]
         clips = torch.empty(count, self._hops, channels)
         labels = torch.empty(count, dtype=torch.long)
+        taught = torch.full((count, len(self.classes)), torch.nan)
         for index, group in enumerate(self._groups):
             rows = torch.nonzero(chosen == index).flatten()
             if not len(rows):
@@ -241,7 +259,10 @@ class Sampler:
             labels[rows] = group.label
             if group.members is not None:
                 picked = torch.randint(0, len(group.members), (len(rows),), generator=generator)
-                clips[rows] = group.envelopes[group.members[picked]]
+                members = group.members[picked]
+                clips[rows] = group.envelopes[members]
+                if group.logits is not None:
+                    taught[rows] = group.logits[members]
                 continue
             last = len(group.envelopes) - self._hops
             starts = torch.randint(0, last, (len(rows),), generator=generator)
@@ -250,7 +271,8 @@ class Sampler:
                 level_db = 60 * torch.rand(len(rows), 1, 1, generator=generator) - 50
                 second = second * 10 ** (level_db / 20)
             clips[rows] = second
-        return clips, labels
+        taught[taught.argmax(-1) != labels] = torch.nan
+        return Drawn(clips, labels, taught)
 
     def background(
         self, count: int, clips: int, generator: torch.Generator

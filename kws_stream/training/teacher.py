@@ -96,7 +96,7 @@ def train_teacher(
     for step in range(1, steps + 1):
         # other batches than those that the recipe's own network will hear
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 - step)
-        features, labels = batches.draw(generator)
+        features, labels, _ = batches.draw(generator)
         logits = teacher(features, recipe.joined)
         loss = functional.cross_entropy(
             logits.flatten(0, 1), labels.t().flatten(), label_smoothing=recipe.label_smoothing

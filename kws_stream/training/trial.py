@@ -41,7 +41,8 @@ class Train:
     """Trains a recipe on the recordings of these folders; the same outcome wherever it is called.
 
     data, synthetic, pictures: as of `Corpus.from_folders`; cache: where envelopes are kept;
-    teacher: the folder of one, for recipes that learn from it. Accuracy is that on recordings.
+    teacher: the folder or file of one, for recipes that learn from it. Accuracy is that on
+    recordings.
     Each trial has one thread, since the order of PyTorch's sums depends on their number.
 
     Raises MissingExtraError without PyTorch, DataError where recordings are missing: no other
@@ -110,12 +111,12 @@ def _sentence(error: Exception) -> str:
 def _train(recipe: Recipe, corpus: Corpus, teacher: Path | None) -> tuple[float, float, float]:
     """Accuracy fresh and carried, and core power in nW, of a network trained to the end."""
     from kws_stream.training.loop import Training, validate
-    from kws_stream.training.teacher import load_teacher
+    from kws_stream.training.posteriors import taught_by
     from kws_stream.training.validation import validation_clips
 
-    taught_by = load_teacher(teacher, recipe) if teacher and recipe.teacher_weight else None
+    corpus, network_teacher = taught_by(teacher if recipe.teacher_weight else None, recipe, corpus)
     with TemporaryDirectory() as folder:
-        training = Training(recipe, corpus, Path(folder), taught_by)
+        training = Training(recipe, corpus, Path(folder), network_teacher)
         for _ in range(recipe.steps):
             training.advance()
     network = training.network.eval()

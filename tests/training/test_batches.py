@@ -48,7 +48,7 @@ def test_sampler_draws_no_clip_of_validation_and_testing_speakers(corpus: Corpus
     clips = corpus.clips["speech_commands"]
     training = {e.tobytes() for e in clips.envelopes[clips.splits == "training"]}
     sampler = Sampler(corpus, small_recipe(shares={"noise": 0.0, "running_speech": 0.0}))
-    drawn, labels = sampler.draw(300, torch.Generator().manual_seed(0))
+    drawn, labels, _ = sampler.draw(300, torch.Generator().manual_seed(0))
     assert {e.tobytes() for e in drawn.numpy()} <= training
     assert set(labels.tolist()) == {0, 1, 2, 10}  # yes, no, up, unknown
 
@@ -58,7 +58,7 @@ def test_a_limited_word_is_heard_that_often_and_a_word_left_out_never(corpus: Co
     word_of = {e.tobytes(): w for e, w in zip(clips.envelopes, clips.words, strict=True)}
     limits = {"yes": 3, "cat": 0}
     recipe = small_recipe(limits=limits, shares={"noise": 0.0, "running_speech": 0.0})
-    drawn, _ = Sampler(corpus, recipe).draw(300, torch.Generator().manual_seed(0))
+    drawn, *_ = Sampler(corpus, recipe).draw(300, torch.Generator().manual_seed(0))
     heard = {e.tobytes() for e in drawn.numpy()}
     counts = {word: sum(word_of[e] == word for e in heard) for word in ("yes", "no", "cat")}
     assert counts["yes"] == 3
@@ -109,7 +109,7 @@ def test_all_words_are_trained_and_validated_on_words_alone(corpus: Corpus) -> N
     recipe = small_recipe(task="v2-35")
     words = {recipe.classes.index(word) for word in ("yes", "no", "up", "cat")}
     sampler = Sampler(corpus, recipe)
-    drawn, labels = sampler.draw(300, torch.Generator().manual_seed(0))
+    drawn, labels, _ = sampler.draw(300, torch.Generator().manual_seed(0))
     assert set(labels.tolist()) == words
     clips = corpus.clips["speech_commands"]
     training = {e.tobytes() for e in clips.envelopes[clips.splits == "training"]}

@@ -136,7 +136,7 @@ def test_every_word_is_heard_from_pictures_and_none_of_held_out_speakers(
 ) -> None:
     recipe = small_recipe(shares={"noise": 0.0, "running_speech": 0.0})
     sampler = Sampler(with_pictures, recipe)
-    drawn, labels = sampler.draw(3000, torch.Generator().manual_seed(0))
+    drawn, labels, _ = sampler.draw(3000, torch.Generator().manual_seed(0))
     heard = [e.tobytes() for e in drawn.numpy()]
     held_out: set[bytes] = set()
     for clips in with_pictures.clips.values():
