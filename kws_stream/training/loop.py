@@ -80,6 +80,20 @@ def centre_candidates(network: SpottingNetwork, features: Tensor) -> None:
     for block in network.typed_blocks:
         candidate = _centre(block, torch.relu(x), torch.ones_like(block.alpha, dtype=torch.bool))
         x = x + torch.relu(block.post(state_currents(candidate, block), False))
+    _scale_logits(network, x)
+
+
+@torch.no_grad()
+def scale_classifier(network: SpottingNetwork, features: Tensor) -> None:
+    """Scale an untrained classifier behind a trained network: logits' standard deviation 0.5."""
+    x = network.pre(features, True)
+    for block in network.typed_blocks:
+        candidate = block.candidate(torch.relu(x), True)
+        x = x + torch.relu(block.post(state_currents(candidate, block), True))
+    _scale_logits(network, x)
+
+
+def _scale_logits(network: SpottingNetwork, x: Tensor) -> None:
     network.classifier.weight.mul_(0.5 / network.classifier(x, False).std())
 
 
@@ -431,6 +445,8 @@ class Training:
         self.network.load_state_dict(mean)
         if self.recipe.wake:
             wake_idle_cells(self.network, self._first_features().to(self._device))
+        if self.recipe.new_classifier:
+            scale_classifier(self.network, self._first_features().to(self._device))
 
     def _start_from_one(self, folder: Path) -> None:
         if (folder / MANIFEST).exists():
@@ -443,8 +459,11 @@ class Training:
                 "found neither"
             )
         tensors, _ = read_tensors(path)
+        state = _within(tensors, "network.")
+        if self.recipe.new_classifier:
+            state |= {k: v for k, v in self.network.state_dict().items() if "classifier" in k}
         try:
-            self.network.load_larger(_within(tensors, "network."))
+            self.network.load_larger(state)
         except RuntimeError as error:
             raise DataError(
                 f"{folder}: need a network of the recipe's size, got one of another"
@@ -461,13 +480,14 @@ class Training:
                 f"{folder}: need a pack with the recipe's front end, got one with another; "
                 "give the recipe its [features]"
             )
-        if pack.classes != recipe.classes:
+        anew = recipe.new_classifier
+        if pack.classes != recipe.classes and not anew:
             raise DataError(
                 f"{folder}: need a pack with the recipe's classes, {', '.join(recipe.classes)}, "
-                f"got {', '.join(pack.classes)}"
+                f"got {', '.join(pack.classes)}; new_classifier = true takes all but them"
             )
         try:
-            self.network.take(pack.network.parameters, recipe.current_scale)
+            self.network.take(pack.network.parameters, recipe.current_scale, classifier=not anew)
         except ParameterError as error:
             raise DataError(f"{folder}: need a network of the recipe's size: {error}") from error
 

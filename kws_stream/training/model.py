@@ -334,11 +334,18 @@ class SpottingNetwork(nn.Module):
         self.load_state_dict(padded)
 
     @torch.no_grad()
-    def take(self, parameters: NetworkParameters, current_scale: float = 1.0) -> None:
+    def take(
+        self,
+        parameters: NetworkParameters,
+        current_scale: float = 1.0,
+        *,
+        classifier: bool = True,
+    ) -> None:
         """Begin with the arrays of a written network: what `parameters_on_grid` gives, undone.
 
-        Cells and blocks that were left out of it come back as idle ones (see `pruning`). Raises
-        ParameterError if the arrays have other shapes then.
+        classifier: False leaves the classifier as it is. Cells and blocks that were left out of the
+        written network come back as idle ones (see `pruning`). Raises ParameterError if the arrays
+        have other shapes then.
         """
         parameters = with_idle_cells(parameters, len(self.typed_blocks), self.cells)
 
@@ -363,7 +370,8 @@ class SpottingNetwork(nn.Module):
             copy(block.beta1, written.beta1, 1 / s)
             copy(block.delta, written.delta, 1 / s)
             copy(block.alpha, written.alpha, 1 / s)
-        layer(self.classifier, parameters.classifier, s, 1.0)
+        if classifier:
+            layer(self.classifier, parameters.classifier, s, 1.0)
 
     @torch.no_grad()
     def parameters_on_grid(

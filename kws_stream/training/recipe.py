@@ -9,11 +9,12 @@ from typing import Any
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.detector import DetectorSettings
 from kws_stream.errors import ParameterError, did_you_mean
-from kws_stream.evaluation.speech_commands import TASKS
+from kws_stream.evaluation.speech_commands import TASKS, WORDS
 from kws_stream.features import FeatureSettings
 from kws_stream.training.phrase import OTHER, Phrase
 
-CLASSES = TASKS  # a model's classes are those of the task that it is trained for
+# a model's classes: those of its task; one of all words knows silence too, for streams
+CLASSES = TASKS | {"v2-35": (*WORDS, "silence")}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 WAKE_PHRASE = "wake-phrase"  # the task of a phrase of one's own: its classes are it and the rest
 
@@ -48,8 +49,9 @@ class Recipe:
     or a list of recipes, to start with the mean of their networks (see `Training.start_from`), and
     with steps = 0 to end with it. It may have more cells or blocks than they; wake: cells that
     change nothing there begin anew (see `loop.wake_idle_cells`).
-    classifier_alone: everything before the classifier stays as it is there, the same bits for the
-    same core power.
+    new_classifier: of what it begins with it takes everything but the classifier, whatever classes
+    that has; the classifier begins untrained. classifier_alone: everything before the classifier
+    stays as it is there, the same bits for the same core power.
     limits: word = how many real clips of it training hears at most; with 0 it is left out whole, to
     see what becomes of words never heard. shares: how often each kind of clip is drawn (see
     `Sampler`).
@@ -98,6 +100,7 @@ class Recipe:
     half: bool = False
     begins_with: str | list[str] = ""
     wake: bool = False
+    new_classifier: bool = False
     classifier_alone: bool = False
     limits: dict[str, int] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)

@@ -45,6 +45,7 @@ SHARES = {
         "keyword_synthetic": 0.07,
         "rare_keyword_synthetic": 0.65,
         "of_pictures": OF_PICTURES,
+        "noise": 1.0,
     },
     WAKE_PHRASE: {
         "phrase": 1.0,
@@ -151,7 +152,7 @@ class Sampler:
 
     Noise becomes "silence" where the task has that class, at levels from -50 to +10 dB of the
     recording's. Every other sound without a keyword is the task's "unknown" or "other"; v2-35 has
-    no such class and hears its words alone.
+    no such class and hears its words and noise alone.
     """
 
     def __init__(self, corpus: Corpus, recipe: Recipe) -> None:
@@ -203,6 +204,15 @@ class Sampler:
                 add(label, weight * made, "synthetic", synthetic.words == word)
         if recipe.task != "v2-35":
             self._add_others(corpus, recipe, shares, words, add)
+        silence = next((n for n in ("silence", "other") if n in self.classes), "unknown")
+        self._add_stream(corpus, "noise", shares, self.classes.index(silence))
+
+    def _add_stream(
+        self, corpus: Corpus, source: str, shares: dict[str, float], label: int
+    ) -> None:
+        if source in corpus.streams:
+            stream = torch.from_numpy(corpus.streams[source])
+            self._groups.append(_Group(label, shares[source], stream, None))
 
     def _add_others(
         self,
@@ -212,9 +222,8 @@ class Sampler:
         words: "_Words",
         add: _Add,
     ) -> None:
-        """Sounds without a keyword."""
+        """Speech without a keyword."""
         rest = self.classes.index("other" if "other" in self.classes else "unknown")
-        silence = self.classes.index("silence") if "silence" in self.classes else rest
         heard = words.names
         left_out = [known_name(word, heard) for word, limit in recipe.limits.items() if limit == 0]
         known = [*recipe.keywords, *left_out]
@@ -229,10 +238,7 @@ class Sampler:
             if source != "synthetic":
                 others &= clips.splits == "training"
             add(rest, shares[source], source, others)
-        for source, label in (("running_speech", rest), ("noise", silence)):
-            if source in corpus.streams:
-                stream = torch.from_numpy(corpus.streams[source])
-                self._groups.append(_Group(label, shares[source], stream, None))
+        self._add_stream(corpus, "running_speech", shares, rest)
 
     def class_shares(self, background_share: float) -> Tensor:
         """How often each class is heard, (K,), adding up to 1, with that share of `background`."""

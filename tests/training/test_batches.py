@@ -105,16 +105,17 @@ def test_one_half_of_the_validation_speakers_chooses_and_the_other_is_never_hear
     assert torch.equal(chosen.clips, validation_clips(corpus, small_recipe(), "choosing").clips)
 
 
-def test_all_words_are_trained_and_validated_on_words_alone(corpus: Corpus) -> None:
+def test_all_words_are_trained_on_words_and_silence_and_validated_on_words(corpus: Corpus) -> None:
     recipe = small_recipe(task="v2-35")
     words = {recipe.classes.index(word) for word in ("yes", "no", "up", "cat")}
     sampler = Sampler(corpus, recipe)
     drawn, labels, _ = sampler.draw(300, torch.Generator().manual_seed(0))
-    assert set(labels.tolist()) == words
+    silence = recipe.classes.index("silence")
+    assert set(labels.tolist()) == {*words, silence}
     clips = corpus.clips["speech_commands"]
     training = {e.tobytes() for e in clips.envelopes[clips.splits == "training"]}
-    assert {e.tobytes() for e in drawn.numpy()} <= training
-    assert len(sampler.background(2, 2, torch.Generator())[0]) == 0
+    assert {e.tobytes() for e in drawn[labels != silence].numpy()} <= training
+    assert set(sampler.background(2, 2, torch.Generator())[1].flatten().tolist()) == {silence}
     labels = validation_clips(corpus, recipe, None).labels
     assert len(labels) == (clips.splits == "validation").sum()
     assert set(labels.tolist()) == words

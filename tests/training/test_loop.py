@@ -204,7 +204,7 @@ def pack_of(training: Training) -> NetworkParameters:
     [
         ({"width": 8}, "size"),
         ({"blocks": 1}, "size"),
-        ({"task": "v2-35"}, "classes"),
+        ({"task": "v2-35"}, "new_classifier"),
         ({"features": FeatureSettings(agc_s=0.5)}, "front end"),
     ],
 )
@@ -217,6 +217,28 @@ def test_a_pack_of_another_kind_is_no_start(
     other = Training(replace(recipe, **changed), corpus, tmp_path / "other")
     with pytest.raises(DataError, match=message):
         other.start_from(pack)
+
+
+@pytest.mark.parametrize("from_pack", [True, False])
+def test_a_new_classifier_is_all_that_begins_untrained(
+    corpus: Corpus, tmp_path: Path, from_pack: bool
+) -> None:
+    recipe = small_recipe(sequences=4, steps=4, current_scale=0.25)
+    first = Training(recipe, corpus, tmp_path / "first")
+    first.advance()
+    first.save()
+    start = write_pack(first.network, recipe, corpus, tmp_path / "pack")
+    wanted = replace(recipe, task="v2-35", new_classifier=True)
+    second = Training(wanted, corpus, tmp_path / "second")
+    second.start_from(start if from_pack else tmp_path / "first")
+    assert second.network.classifier.bias.shape == (36,)
+    assert second.recipe.classes[-1] == "silence"
+    for name, value in second.network.state_dict().items():
+        if "classifier" not in name:
+            torch.testing.assert_close(value, first.network.state_dict()[name], atol=8e-3, rtol=0)
+    second.advance()
+    pack = packs.load(write_pack(second.network, wanted, corpus, tmp_path / "all"))
+    assert set(pack.keywords) == set(wanted.classes[:-1])
 
 
 def test_a_step_keeps_all_its_tensors_on_the_device_of_the_network(
