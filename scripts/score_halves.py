@@ -66,6 +66,7 @@ def main(
 def score(pack: packs.Pack, data: Path, pictures: Path | None, half: str) -> dict[str, Weighed]:
     """By "fresh" or "carried", and "all", "recordings" or "pictures"; silence is in each."""
     settings = pack.manifest["recipe"] | {"name": pack.name, "features": pack.features}
+    settings.pop("begins_with", None)  # of packs of before recipes had stages
     recipe = Recipe.from_settings(settings)
     corpus = Corpus.from_folders(data, None, recipe.features, Path("runs") / "cache", 1, pictures)
     network = new_network(recipe).eval()

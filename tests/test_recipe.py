@@ -1,14 +1,22 @@
 """Recipes: each packaged one reads, a wrong one is refused, and one may be like another."""
 
+import json
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kws_stream import packs
 from kws_stream.errors import ParameterError
 from kws_stream.training.recipe import Recipe
+from kws_stream.training.stages import shown, stages_from_toml
 
+SEVERAL = st.lists(st.floats() | st.text(), max_size=3) | st.dictionaries(
+    st.text(), st.floats() | st.text(), max_size=2
+)
 RECIPES = Path(__file__).parent.parent / "recipes"
 
 
@@ -42,8 +50,26 @@ def test_the_recipe_of_a_phrase_is_what_its_pack_was_trained_with(path: Path) ->
         ('name = "x"\ntask = "yes"\nwidht = 4', "widht"),
         ('name = "x"\ntask = "yes"\n[features]\nchannels = "16"', "channels"),
         ('name = "x"\ntask = "yes"\ndecision_s = [0.9, 0.4]', "decision_s"),
-        ('name = "x"\ntask = "yes"\nbegins_with = 4', "begins_with"),
-        ('name = "x"\ntask = "yes"\nbegins_with = ["y", "../z"]', "begins_with"),
+        ('name = "x"\ntask = "yes"\nbegins_with = "y"', "begins_with"),
+        ('task = "yes"', "name"),
+        ('name = "../x"\ntask = "yes"', "name"),
+        ('name = "x"\ntask = "yes"\nsteps = "abc"', "steps: need a whole number"),
+        ('name = "x"\ntask = "yes"\nsteps = 2.5', "steps"),
+        ('name = "x"\ntask = "yes"\ndropout = -3', "dropout: need a number >= 0"),
+        ('name = "x"\ntask = "yes"\nlearning_rate = nan', "learning_rate"),
+        ('name = "x"\ntask = "yes"\npower_weight = inf', "power_weight"),
+        ('name = "x"\ntask = "yes"\ncurrent_scale = 0.3', "power of two"),
+        ('name = "x"\ntask = "yes"\nhalf = 1', "half: need true or false"),
+        ('name = "x"\ntask = "yes"\nfeatures = 1', "features: need a table"),
+        ('name = "x"\ntask = "yes"\n[shares]\nnoize = 1', "noise"),
+        ('name = "x"\ntask = "yes"\n[shares]\nnoise = -1', "shares"),
+        ('name = "x"\ntask = "yes"\nwithout = ["noise"]', "without"),
+        ('name = "x"\ntask = "yes"\nstage = 3', r"\[\[stage\]\]"),
+        ('name = "x"\ntask = "yes"\n[[stage]]\nsteps = 3', "name of its own"),
+        ('name = "x"\ntask = "yes"\n[[stage]]\nname = "a"\nlike = "b"', "stage before it"),
+        ('name = "x"\ntask = "yes"\n[[stage]]\nname = "a"\nbegins_with = "a"', "before it"),
+        ('name = "x"\ntask = "yes"\n[[stage]]\nname = "a"\ntask = "v2-12"', "whole file"),
+        ('name = "x"\ntask = "yes"\n[[stage]]\nname = "a"\nstep = 3', "stage a: .*steps"),
         ('like = "recipe"', "in turn"),
         ('like = "other"', "in turn"),
         ('like = "../recipe"', "like"),
@@ -57,6 +83,92 @@ def test_a_wrong_recipe_is_refused_with_its_setting(text: str, says: str, tmp_pa
     (tmp_path / "other.toml").write_text('like = "recipe"')
     with pytest.raises(ParameterError, match=says):
         Recipe.from_toml(path)
+
+
+@pytest.mark.parametrize("name", sorted(f.name for f in fields(Recipe)))
+@given(value=st.one_of(st.none(), st.text(), st.booleans(), st.floats(), st.integers(), SEVERAL))
+def test_any_value_of_any_setting_is_taken_or_refused_in_a_sentence(
+    name: str, value: object
+) -> None:
+    refused = ""
+    try:
+        recipe = Recipe.from_settings({"name": "x", "task": "yes"} | {name: value})
+        assert Recipe.from_settings(recipe.as_settings()) == recipe
+    except ParameterError as error:
+        refused = str(error)
+    assert not refused or name in refused
+    assert "\n" not in refused
+
+
+STAGES = """
+name = "x"
+task = "yes"
+width = 6
+[features]
+agc_s = 0.5
+[[stage]]
+name = "first"
+steps = 9
+[stage.shares]
+noise = 0.5
+[[stage]]
+name = "second"
+steps = 4
+[stage.detector]
+threshold = 0.7
+[[stage]]
+name = "other"
+like = "first"
+begins_with = "first"
+seed = 3
+[[stage]]
+name = "mean"
+like = "second"
+begins_with = ["second", "other"]
+steps = 0
+"""
+
+
+def test_a_stage_takes_from_the_one_before_and_begins_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(STAGES)
+    stages = stages_from_toml(path)
+    assert [stage.name for stage in stages] == ["first", "second", "other", "mean"]
+    begins = [stage.begins_with for stage in stages]
+    assert begins == [(), ("first",), ("first",), ("second", "other")]
+    recipes = [stage.recipe for stage in stages]
+    assert [recipe.steps for recipe in recipes] == [9, 4, 9, 0]
+    assert [recipe.seed for recipe in recipes] == [0, 0, 3, 0]
+    assert {recipe.width for recipe in recipes} == {6}
+    assert {recipe.features.agc_s for recipe in recipes} == {0.5}
+    assert [recipe.detector.threshold == 0.7 for recipe in recipes] == [False, True, False, True]
+    assert all(recipe.shares == {"noise": 0.5} for recipe in recipes)
+    assert Recipe.from_toml(path) == recipes[-1]
+
+
+def test_what_show_prints_is_a_recipe_of_the_same_stages(tmp_path: Path) -> None:
+    for path in [*sorted(RECIPES.glob("commands-12*.toml")), RECIPES / "yes-32.toml"]:
+        stages = stages_from_toml(path)
+        (tmp_path / "shown.toml").write_text(shown(stages))
+        again = stages_from_toml(tmp_path / "shown.toml")
+        assert [stage.recipe for stage in again] == [stage.recipe for stage in stages]
+        assert [stage.begins_with for stage in again] == [stage.begins_with for stage in stages]
+
+
+def test_stages_with_several_front_ends_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(STAGES + "[stage.features]\nchannels = 12\n")
+    with pytest.raises(ParameterError, match="stage mean: need one front end"):
+        stages_from_toml(path)
+
+
+@pytest.mark.parametrize("name", [name for name in packs.list_packs() if name != "hey-computer"])
+def test_a_packaged_model_was_trained_with_the_last_stage_of_its_recipe(name: str) -> None:
+    trained = packs.load(name).manifest["recipe"]
+    settings = json.loads(json.dumps(Recipe.from_toml(RECIPES / f"{name}.toml").as_settings()))
+    both = set(trained) & set(settings)
+    assert len(both) > 30
+    assert {key: settings[key] for key in both} == {key: trained[key] for key in both}
 
 
 def test_a_recipe_like_another_sets_what_it_names(tmp_path: Path) -> None:

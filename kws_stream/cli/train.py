@@ -7,13 +7,14 @@ import click
 
 from kws_stream.cli.output import complain, say
 from kws_stream.cli.progress import IMPORT_S, progress
-from kws_stream.errors import DataError, MissingExtraError, ParameterError
+from kws_stream.errors import DataError, MissingExtraError, ParameterError, did_you_mean
 from kws_stream.training import training_extra
 
 if TYPE_CHECKING:
     from kws_stream.training.corpus import Corpus
     from kws_stream.training.loop import Check, Training
     from kws_stream.training.recipe import Recipe
+    from kws_stream.training.stages import Stage
     from kws_stream.training.teacher import Teacher
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -64,7 +65,7 @@ teacher_option = click.option(
 )
 @click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
 @pictures_option
-@click.option("--out", type=FOLDER, required=True, help="Folder of the new model pack.")
+@click.option("--out", type=FOLDER, help="Folder of the new model pack.")
 @click.option("--run", type=FOLDER, help="Folder of log and checkpoint. Default: runs/NAME.")
 @click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
 @click.option(
@@ -79,8 +80,12 @@ teacher_option = click.option(
     type=FOLDER,
     multiple=True,
     help="Run or model pack whose network to begin with; of several, with their mean. "
-    "Default: the runs that the recipe names, beside --run.",
+    "Trains the recipe's last stage alone, or those from --from-stage on.",
 )
+@click.option(
+    "--from-stage", metavar="NAME", help="Train the stages of the recipe from this one on."
+)
+@click.option("--show", is_flag=True, help="Print every setting of every stage, and train nothing.")
 @teacher_option
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
 def train(
@@ -93,11 +98,13 @@ def train(
     verifier: str | None,
     synthetic: Path | None,
     pictures: Path | None,
-    out: Path,
+    out: Path | None,
     run: Path | None,
     threads: int | None,
     device: str,
     start_from: tuple[Path, ...],
+    from_stage: str | None,
+    show: bool,
     teacher: Path | None,
     resume: bool,
 ) -> None:
@@ -106,6 +113,15 @@ def train(
     Ctrl-C loses the steps since the last checkpoint alone: --resume goes on from it."""
     from kws_stream import packs
 
+    if show:
+        if recipe is None or wake_phrase is not None:
+            raise click.UsageError("--show is for a recipe: need CONFIG.toml alone.")
+        from kws_stream.training import stages as of_file
+
+        click.echo(of_file.shown(of_file.stages_from_toml(recipe)), nl=False)
+        return
+    if out is None:
+        raise click.UsageError("need --out, the folder of the new model pack.")
     if wake_phrase is None:
         if recipe is None or data is None:
             raise click.UsageError("need CONFIG.toml and --data, or --wake-phrase.")
@@ -165,24 +181,79 @@ def train(
         return
     from kws_stream.evaluation import folder_of
     from kws_stream.training.packing import record_metrics, write_pack
-    from kws_stream.training.recipe import WAKE_PHRASE, Recipe
+    from kws_stream.training.recipe import WAKE_PHRASE
+    from kws_stream.training.stages import stages_from_toml
 
     assert recipe is not None
     assert data is not None
-    settings = Recipe.from_toml(recipe)
-    if settings.task == WAKE_PHRASE:
+    stages = stages_from_toml(recipe)
+    last = stages[-1].recipe
+    if last.task == WAKE_PHRASE:
         raise click.UsageError(f"{recipe} is for a wake phrase: add --wake-phrase WORDS.")
-    run = run or Path("runs") / settings.name
-    starts = folders_to_start_from(settings, run, start_from)
-    corpus = read_corpus(data, synthetic, settings, pictures)
-    corpus, network_teacher = taught_by(teacher, settings, corpus)
-    training = run_training(settings, corpus, run, starts, resume, network_teacher, device)
-    write_pack(training.network, settings, corpus, out)
+    run = run or Path("runs") / last.name
+    wanted = stages_to_train(stages, from_stage, start_from, teacher, run)
+    corpus = read_corpus(data, synthetic, last, pictures)
+    corpus, network_teacher = taught_by(teacher, last, corpus)
+    for stage, folders in wanted:
+        training = run_training(
+            stage.recipe,
+            corpus.without(*stage.recipe.without),
+            run / stage.name,
+            folders,
+            resume,
+            network_teacher,
+            device,
+            f"{last.name} {stage.name}".rstrip(),
+        )
+    write_pack(training.network, last, corpus.without(*last.without), out)
     with progress("measuring on validation clips") as measured:
         metrics = record_metrics(out, folder_of(data, "speech_commands"), measured)
     for name, metric in metrics.items():
         say(f"{name}: {metric['value']}")
     complain(f"wrote {out}")
+
+
+def stages_to_train(
+    stages: "tuple[Stage, ...]",
+    from_stage: str | None,
+    start_from: tuple[Path, ...],
+    teacher: Path | None,
+    run: Path,
+) -> "list[tuple[Stage, tuple[Path, ...]]]":
+    """The stages that are trained, each with the folders of what it begins with.
+
+    With --start-from the last one alone, or those from --from-stage on. Raises ParameterError where
+    a stage has nothing to begin with or nobody to learn from, before anything is read.
+    """
+    names = [stage.name for stage in stages]
+    first = len(stages) - 1 if start_from else 0
+    if from_stage is not None:
+        if from_stage not in names:
+            raise ParameterError(
+                f"--from-stage: know {', '.join(filter(None, names)) or 'no stage'}, got "
+                f"{from_stage}{did_you_mean(from_stage, names)}"
+            )
+        first = names.index(from_stage)
+    wanted = []
+    for number, stage in enumerate(stages[first:]):
+        folders = tuple(run / name for name in stage.begins_with)
+        if number == 0 and start_from:
+            folders = start_from
+        recipe = stage.recipe
+        where = f"stage {stage.name} of {recipe.name}" if stage.name else recipe.name
+        if not folders and (recipe.classifier_alone or recipe.new_classifier):
+            setting = "classifier_alone" if recipe.classifier_alone else "new_classifier"
+            raise ParameterError(
+                f"{where}: {setting} needs a trained network to begin with, got none; "
+                "name it with --start-from"
+            )
+        if recipe.teacher_weight and teacher is None:
+            raise ParameterError(
+                f"{where} learns from a teacher: need one, got none; make it with `kws-stream "
+                "teach` or `kws-stream data ask-teacher`, and name it with --teacher"
+            )
+        wanted.append((stage, folders))
+    return wanted
 
 
 def read_corpus(
@@ -205,22 +276,6 @@ def read_corpus(
     return corpus
 
 
-def folders_to_start_from(
-    settings: "Recipe", run: Path, given: tuple[Path, ...]
-) -> tuple[Path, ...]:
-    """Those of --start-from, or the runs beside this one that the recipe names.
-
-    Raises ParameterError where there are none and the recipe needs a trained network.
-    """
-    folders = given or tuple(run.parent / name for name in settings.starts)
-    if settings.classifier_alone and not folders:
-        raise ParameterError(
-            f"{settings.name}: classifier_alone needs a trained network to begin with, got none; "
-            "name it in begins_with or with --start-from"
-        )
-    return folders
-
-
 def run_training(
     settings: "Recipe",
     corpus: "Corpus",
@@ -229,8 +284,9 @@ def run_training(
     resume: bool,
     teacher: "Teacher | None" = None,
     device: str = "cpu",
+    title: str | None = None,
 ) -> "Training":
-    """Train to the end, telling of each validation."""
+    """Train to the end, telling of each validation; title: what the lines of progress call it."""
     from kws_stream.cli.curves import draw_curves
     from kws_stream.training.loop import Training
 
@@ -241,7 +297,7 @@ def run_training(
     if resume:
         found = training.resume()
         complain(f"resumed at step {training.step}" if found else "no checkpoint: from step 0")
-    with progress(f"training {settings.name}", "steps") as trained:
+    with progress(f"training {title or settings.name}", "steps") as trained:
 
         def report(check: "Check") -> None:
             of_pictures = ""

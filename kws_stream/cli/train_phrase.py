@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from kws_stream.cli.output import complain, say
 from kws_stream.cli.progress import progress
-from kws_stream.cli.train import CACHE, folders_to_start_from, run_training
+from kws_stream.cli.train import CACHE, run_training
 
 if TYPE_CHECKING:
     from kws_stream.training.phrase import Phrase
@@ -39,7 +39,6 @@ def train_phrase(
     with progress("looking for what sounds like the phrase"):
         recipe = wake_phrase.recipe_for(phrase, config)
         run = run or Path("runs") / recipe.name
-        starts = folders_to_start_from(recipe, run, start_from)
         amounts = Amounts.from_dict(recipe.speech)
         speech = Speech(
             phrase, recipe.clip_s, amounts, recipe.seed, run / "speech", positives, kokoro
@@ -55,7 +54,7 @@ def train_phrase(
         )
     for note in notes:
         complain(note)
-    training = run_training(recipe, corpus, run, starts, resume, device=device)
+    training = run_training(recipe, corpus, run, start_from, resume, device=device)
     taught = None
     if verified:
         with progress("embedding speech", "recordings") as embedded:

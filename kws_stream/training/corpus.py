@@ -127,6 +127,10 @@ class Corpus:
             notes += [*said, *skipped.notes]
         return cls(clips, streams)
 
+    def without(self, *kinds: str) -> "Corpus":
+        """The corpus without those kinds of clips."""
+        return Corpus({k: c for k, c in self.clips.items() if k not in kinds}, self.streams)
+
 
 def recordings_of(data: Path, settings: FeatureSettings, cache: Path, jobs: int) -> Clips:
     """Those of data/speech_commands; raises DataError if there is no such folder, or no clip."""

@@ -16,7 +16,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 
 from kws_stream.constants import SAMPLE_RATE_HZ
-from kws_stream.errors import DataError, ParameterError, did_you_mean
+from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.files import replacing, write
 from kws_stream.training.phrase import NearMisses, Phrase, sentences
 from kws_stream.training.phrase_recordings import read_recordings
+from kws_stream.training.settings import Count, Part, Positive, checked
 from kws_stream.training.surroundings import KINDS, Samples, noise, recorded
 from kws_stream.training.synthesis import (
     TRACT,
@@ -63,32 +64,19 @@ class Amounts:
     kokoro: share of the clips that Kokoro speaks, where its files are given.
     """
 
-    phrase: int = 3000
-    near: int = 1200
-    words: int = 400
-    recordings: int = 600
-    running_min: float = 30.0
-    held_out_min: float = 30.0
-    noise_min: float = 8.0
-    kokoro: float = 0.3
+    phrase: Count = 3000
+    near: Count = 1200
+    words: Count = 400
+    recordings: Count = 600
+    running_min: Positive = 30.0
+    held_out_min: Positive = 30.0
+    noise_min: Positive = 8.0
+    kokoro: Part = 0.3
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Amounts":
         """Raises ParameterError for unknown names and for numbers that are not above 0."""
-        known = [f.name for f in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ParameterError(
-                f"recipe speech: unknown settings {unknown}{did_you_mean(str(unknown[0]), known)}"
-            )
-        for name, value in values.items():
-            kind = int if name in ("phrase", "near", "words", "recordings") else int | float
-            high = 1 if name == "kokoro" else 100_000
-            if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value <= high:
-                raise ParameterError(
-                    f"recipe speech {name}: need a number above 0, {high} at most, got {value!r}"
-                )
-        return cls(**values)
+        return checked(cls, values, "recipe speech")
 
 
 def usual_length_s(phrase: Phrase) -> float:

@@ -1,8 +1,8 @@
 """A training recipe: everything that makes a model, in one TOML file, checked before it is used."""
 
+import math
 import re
-import tomllib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,21 @@ from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.evaluation.speech_commands import TASKS, WORDS
 from kws_stream.features import FeatureSettings
 from kws_stream.training.phrase import OTHER, Phrase
+from kws_stream.training.settings import (
+    Bits,
+    Count,
+    NotNegative,
+    Positive,
+    Share,
+    Whole,
+    checked,
+)
+from kws_stream.training.shares import known_shares
 
 # a model's classes: those of its task; one of all words knows silence too, for streams
 CLASSES = TASKS | {"v2-35": (*WORDS, "silence")}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LEFT_OUT = ("synthetic", "pictures")  # kinds of clips that `without` may name
 WAKE_PHRASE = "wake-phrase"  # the task of a phrase of one's own: its classes are it and the rest
 
 
@@ -45,13 +56,13 @@ class Recipe:
     training. balance: 1 decides as if all classes were equally likely, 0 as if each were as likely
     as training hears it (see `loop.adjusted`).
 
-    begins_with: the recipe whose trained network is the start, for a second stage at lower rates;
-    or a list of recipes, to start with the mean of their networks (see `Training.start_from`), and
-    with steps = 0 to end with it. It may have more cells or blocks than they; wake: cells that
-    change nothing there begin anew (see `loop.wake_idle_cells`).
+    What it begins with (see `stages.Stage`) may have fewer cells or blocks; wake: cells that change
+    nothing there begin anew (see `loop.wake_idle_cells`). A second stage has lower rates; one of
+    steps = 0 ends with what it begins with, such as the mean of several networks.
     new_classifier: of what it begins with it takes everything but the classifier, whatever classes
     that has; the classifier begins untrained. classifier_alone: everything before the classifier
     stays as it is there, the same bits for the same core power.
+    without: kinds of clips that it does not hear though they are there, "synthetic" or "pictures".
     limits: word = how many real clips of it training hears at most; with 0 it is left out whole, to
     see what becomes of words never heard. shares: how often each kind of clip is drawn (see
     `Sampler`).
@@ -64,49 +75,49 @@ class Recipe:
     task: str
     description: str = ""
     version: str = "1.0.0"
-    seed: int = 0
-    width: int = 4
-    cells: int = 4
-    blocks: int = 2
-    weight_bits: int = 8
-    weight_step: float = 2.0**-6
-    current_bits: int = 10
-    current_step: float = 2.0**-6
-    current_scale: float = 1.0
-    steps: int = 5000
-    sequences: int = 96
-    joined: int = 2
-    learning_rate: float = 3e-3
-    matrix_rate: float = 0.02
-    weight_decay: float = 1e-3
-    dropout: float = 0.0
-    label_smoothing: float = 0.05
-    eps_start: float = 1.0
-    eps_share: float = 0.6
-    slope: float = 1.0
-    augment: float = 0.3
-    noise: float = 1.0
-    masks: float = 0.0
+    seed: Whole = 0
+    width: Count = 4
+    cells: Count = 4
+    blocks: Count = 2
+    weight_bits: Bits = 8
+    weight_step: Positive = 2.0**-6
+    current_bits: Bits = 10
+    current_step: Positive = 2.0**-6
+    current_scale: Positive = 1.0
+    steps: Whole = 5000
+    sequences: Count = 96
+    joined: Count = 2
+    learning_rate: NotNegative = 3e-3
+    matrix_rate: NotNegative = 0.02
+    weight_decay: NotNegative = 1e-3
+    dropout: Share = 0.0
+    label_smoothing: Share = 0.05
+    eps_start: Share = 1.0
+    eps_share: Share = 0.6
+    slope: Positive = 1.0
+    augment: NotNegative = 0.3
+    noise: NotNegative = 1.0
+    masks: Share = 0.0
     decision_s: tuple[float, float] = (0.4, 1.0)
-    balance: float = 0.0
-    between_weight: float = 0.1
-    background_share: float = 0.0
-    teacher_weight: float = 0.0
-    temperature: float = 2.0
-    power_weight: float = 0.0
-    classifier_power: float = 0.0
-    mismatch: float = 0.0
-    chip_unit_na: float = 0.0
+    balance: NotNegative = 0.0
+    between_weight: NotNegative = 0.1
+    background_share: Share = 0.0
+    teacher_weight: Share = 0.0
+    temperature: Positive = 2.0
+    power_weight: NotNegative = 0.0
+    classifier_power: NotNegative = 0.0
+    mismatch: Share = 0.0
+    chip_unit_na: NotNegative = 0.0
     half: bool = False
-    begins_with: str | list[str] = ""
     wake: bool = False
     new_classifier: bool = False
     classifier_alone: bool = False
-    limits: dict[str, int] = field(default_factory=dict)
-    shares: dict[str, float] = field(default_factory=dict)
+    without: list[str] = field(default_factory=list)
+    limits: dict[str, Whole] = field(default_factory=dict)
+    shares: dict[str, NotNegative] = field(default_factory=dict)
     clip_s: float = 1.0
     phrase: str = ""
-    speech: dict[str, float] = field(default_factory=dict)
+    speech: dict[str, int | float] = field(default_factory=dict)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
 
@@ -115,18 +126,30 @@ class Recipe:
             raise ParameterError(
                 f"recipe task: need one of {', '.join(CLASSES)}, got {self.task!r}"
             )
+        if not NAME.fullmatch(self.name):
+            raise ParameterError(
+                f"recipe name: need letters, digits, '.', '_' and '-', got {self.name!r:.80}"
+            )
+        if math.frexp(self.current_scale)[0] != 0.5:
+            raise ParameterError(
+                f"recipe current_scale: need a power of two, got {self.current_scale}"
+            )
+        for setting, given, known in (
+            ("shares", self.shares, known_shares(self.task)),
+            ("without", self.without, LEFT_OUT),
+        ):
+            unknown = sorted(set(given) - set(known))
+            if unknown:
+                raise ParameterError(
+                    f"recipe {setting}: know {', '.join(known)}, got {unknown[0]}"
+                    f"{did_you_mean(unknown[0], known)}"
+                )
         if self.task == WAKE_PHRASE:
             Phrase.parse(self.phrase)
         elif self.clip_s != 1:
             raise ParameterError(
                 f"recipe clip_s: need 1 for the task {self.task}, got {self.clip_s}; a recipe for "
                 "--wake-phrase leaves the task out"
-            )
-        named = isinstance(self.begins_with, str | list)
-        if not named or not all(isinstance(n, str) and NAME.fullmatch(n) for n in self.starts):
-            raise ParameterError(
-                "recipe begins_with: need the name of a recipe, or a list of names, got "
-                f"{self.begins_with!r:.80}"
             )
         hops = 100 * self.clip_s
         if not 0.5 <= self.clip_s <= 5 or abs(hops - 10 * round(hops / 10)) > 1e-6:
@@ -146,35 +169,27 @@ class Recipe:
 
     @classmethod
     def from_toml(cls, path: str | Path, **defaults: Any) -> "Recipe":
-        """Recipe of a file; raises ParameterError that names the file and the setting.
+        """The settings of the last stage of a file (see `stages.stages_from_toml`)."""
+        from kws_stream.training.stages import stages_from_toml
 
-        A file with `like = "NAME"` takes what it does not set from NAME.toml beside it. defaults:
-        what neither sets, tables as dicts.
-        """
-        settings = _over(defaults, _settings_in(Path(path)))
-        try:
-            return cls.from_settings(settings)
-        except (TypeError, ValueError) as error:
-            raise ParameterError(f"{path}: {error}") from error
+        return stages_from_toml(path, **defaults)[-1].recipe
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> "Recipe":
         """Recipe of settings with plain tables; raises ParameterError, also for unknown names."""
         values = dict(settings)
-        known = [f.name for f in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ParameterError(
-                f"unknown settings {unknown}{did_you_mean(str(unknown[0]), known)}"
-            )
+        for name in ("features", "detector"):
+            if not isinstance(values.get(name, {}), dict):
+                raise ParameterError(f"recipe {name}: need a table, got {values[name]!r:.80}")
         try:
-            values["features"] = FeatureSettings.from_dict(values.get("features", {}))
-            values["detector"] = DetectorSettings.from_dict(values.get("detector", {}))
-            if "decision_s" in values:
-                values["decision_s"] = tuple(values["decision_s"])
-            return cls(**values)
+            features = FeatureSettings.from_dict(values.pop("features", {}))
+            detector = DetectorSettings.from_dict(values.pop("detector", {}))
         except TypeError as error:
-            raise ParameterError(str(error)) from error
+            raise ParameterError(f"recipe: {error}") from error
+        for name in ("name", "task"):
+            if name not in values:
+                raise ParameterError(f"recipe: need a {name}, got none")
+        return replace(checked(cls, values, "recipe"), features=features, detector=detector)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -192,11 +207,12 @@ class Recipe:
             return self.classes[:1]
         return tuple(c for c in self.classes if c not in ("unknown", "silence", "other"))
 
-    @property
-    def starts(self) -> tuple[str, ...]:
-        """Names of the recipes that it begins with; none for an untrained network."""
-        names = [self.begins_with] if isinstance(self.begins_with, str) else self.begins_with
-        return tuple(name for name in names if name)
+    def as_settings(self) -> dict[str, Any]:
+        """What `from_settings` takes: plain tables."""
+        return asdict(self) | {
+            "features": self.features.as_dict(),
+            "detector": self.detector.as_dict(),
+        }
 
     def training_settings(self) -> dict[str, Any]:
         """What a manifest tells of the recipe: all but what stands elsewhere in it."""
@@ -204,34 +220,3 @@ class Recipe:
         if self.task != WAKE_PHRASE:
             elsewhere += ["phrase", "speech", "clip_s"]
         return {key: value for key, value in asdict(self).items() if key not in elsewhere}
-
-
-def _settings_in(path: Path, users: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Settings of a recipe file over those of the one that it is like. users: who asks for it."""
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ParameterError(f"{path}: need a recipe in TOML, got: {reason}") from error
-    like = values.pop("like", None)
-    if like is None:
-        return values
-    if not isinstance(like, str) or not NAME.fullmatch(like):
-        raise ParameterError(
-            f"{path}: like: need the name of a recipe beside this one, got {like!r}"
-        )
-    base = path.with_name(f"{like}.toml")
-    if base in (*users, path):
-        raise ParameterError(
-            f"{path}: like: need a recipe that is not like this one in turn, got {like!r}"
-        )
-    return _over(_settings_in(base, (*users, path)), values)
-
-
-def _over(defaults: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Values in place of defaults, table by table."""
-    merged = defaults | values
-    for name, default in defaults.items():
-        if isinstance(default, dict) and isinstance(values.get(name), dict):
-            merged[name] = default | values[name]
-    return merged

@@ -11,54 +11,8 @@ from torch import Tensor
 from kws_stream.names import known_name
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import WAKE_PHRASE, Recipe
+from kws_stream.training.shares import SHARES
 
-OF_PICTURES = 0.5
-# How often each kind of clip is drawn where a recipe does not say; keywords have 1.0 each,
-# rare ones `rare_keyword` times that, and the two `_synthetic` lines tell what part of it is made.
-# speech_commands: the words that are no keywords; with pictures each as often as any other.
-# of_pictures: the least part of a word's clips that comes from pictures; where there are more
-# pictures than recordings, their part of the clips.
-SHARES = {
-    "v2-12": {
-        "keyword_synthetic": 0.07,
-        "rare_keyword_synthetic": 0.65,  # words with fewer than RARE real clips
-        "of_pictures": OF_PICTURES,
-        "speech_commands": 0.8,
-        "other_words": 0.5,
-        "synthetic": 0.4,
-        "running_speech": 0.3,
-        "noise": 1.0,
-    },
-    "yes": {
-        "keyword": 2.5,
-        "keyword_synthetic": 0.12,
-        "rare_keyword_synthetic": 0.65,
-        "of_pictures": OF_PICTURES,
-        "task_words": 2.0,  # no, up, down, left, right
-        "speech_commands": 0.3,
-        "other_words": 0.2,
-        "synthetic": 0.2,
-        "running_speech": 0.15,
-        "noise": 0.4,
-    },
-    "v2-35": {
-        "keyword_synthetic": 0.07,
-        "rare_keyword_synthetic": 0.65,
-        "of_pictures": OF_PICTURES,
-        "noise": 1.0,
-    },
-    WAKE_PHRASE: {
-        "phrase": 1.0,
-        "recordings": 1.0,  # a person's own, of the phrase
-        "near": 0.2,
-        "words": 0.4,
-        "running": 1.0,
-        "noise": 0.3,
-        "speech_commands": 0.4,  # the rest are real recordings, where there are any
-        "other_words": 0.3,
-        "running_speech": 1.0,
-    },
-}
 OF_PHRASE = ("phrase", "recordings")
 OF_WORDS = ("speech_commands", "pictures")
 RARE = 100

@@ -4,13 +4,14 @@ import json
 import math
 import tomllib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.features import FeatureSettings
 from kws_stream.training.recipe import Recipe
+from kws_stream.training.stages import changed, over
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -22,7 +23,7 @@ FIXED = (
     "description",
     "version",
     "seed",
-    "begins_with",
+    "without",
     "limits",
     "detector",
     *SECTIONS,
@@ -121,9 +122,7 @@ class Space:
             if "." in name:
                 section, _, key = name.partition(".")
                 tables[section][key] = value
-        features = FeatureSettings.from_dict(self.base.features.as_dict() | tables["features"])
-        shares = self.base.shares | tables["shares"]
-        return replace(self.base, features=features, shares=shares, **changes)
+        return Recipe.from_settings(over(self.base.as_settings(), changes | tables))
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -136,17 +135,8 @@ class Space:
 
 def recipe_toml(recipe: Recipe) -> str:
     """A file that `Recipe.from_toml` reads as `recipe`: all settings that are not the default."""
-    usual = asdict(Recipe(name="", task=recipe.task)) | {"task": ""}
-    lines, tables = [], []
-    for name, value in asdict(recipe).items():
-        if not isinstance(value, dict):
-            if value != usual[name]:
-                lines.append(f"{name} = {json.dumps(value)}")
-            continue
-        inner = [f"{k} = {json.dumps(v)}" for k, v in value.items() if v != usual[name].get(k)]
-        if inner:
-            tables += ["", f"[{name}]", *inner]
-    return "\n".join([*lines, *tables]) + "\n"
+    task = f"task = {json.dumps(recipe.task)}\n"
+    return task + changed(recipe, Recipe(name="default", task=recipe.task))
 
 
 def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -18,6 +18,7 @@ from kws_stream.errors import DataError  # noqa: E402
 from kws_stream.evaluation.speech_commands import split_of  # noqa: E402
 from kws_stream.features import FeatureSettings  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
+from kws_stream.training.stages import stages_from_toml  # noqa: E402
 
 TINY_RECIPE = """
 name = "tiny"
@@ -49,51 +50,102 @@ def test_the_command_trains_a_pack_that_hears_and_resumes(
     assert Path("pack/network.npz").read_bytes() == first
 
 
-def test_a_recipe_of_no_steps_writes_the_mean_of_the_runs_that_it_names(
+STAGES = """
+[[stage]]
+name = "first"
+[[stage]]
+name = "other"
+like = "first"
+begins_with = "first"
+seed = 5
+learning_rate = 0.0
+[[stage]]
+name = "mean"
+begins_with = ["first", "other"]
+steps = 0
+"""
+
+
+def test_one_command_trains_all_stages_each_from_what_it_begins_with(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["--data", str(data), "--threads", "1"]
-    first = TINY_RECIPE.replace("TASK", "yes")
-    recipes = {
-        "tiny": first,
-        "other": "seed = 5\n" + first.replace('"tiny"', '"other"'),
-        "mean": 'begins_with = ["tiny", "other"]\n'
-        + first.replace('"tiny"', '"mean"').replace("steps = 4", "steps = 0"),
-    }
-    for name, text in recipes.items():
-        Path(f"{name}.toml").write_text(text)
-        done = CliRunner().invoke(main, ["train", f"{name}.toml", *words, "--out", name])
-        assert done.exit_code == 0, done.output
-    tiny, other, mean = (load_file(f"runs/{name}/checkpoint.safetensors") for name in recipes)
+    Path("tiny.toml").write_text(TINY_RECIPE.replace("TASK", "yes") + STAGES)
+    words = ["train", "tiny.toml", "--data", str(data), "--threads", "1", "--out", "pack"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    names = ("first", "other", "mean")
+    first, other, mean = (load_file(f"runs/tiny/{n}/checkpoint.safetensors") for n in names)
+    # AdamW has no rate in the second: what it holds is the first one's
     name = "network.classifier.weight"
-    torch.testing.assert_close(mean[name], (tiny[name] + other[name]) / 2)
-    assert not torch.equal(mean[name], tiny[name])
-    assert packs.load("./mean").manifest["recipe"]["begins_with"] == ["tiny", "other"]
+    assert torch.equal(first[name], other[name])
+    name = "network.pre.weight"
+    assert not torch.equal(first[name], other[name])
+    torch.testing.assert_close(mean[name], (first[name] + other[name]) / 2)
+    written = Path("pack/network.npz").read_bytes()
+    Path("runs/tiny/mean/checkpoint.safetensors").unlink()
+    again = CliRunner().invoke(main, [*words, "--resume"])
+    assert again.exit_code == 0, again.output
+    assert again.stderr.count("resumed at step 4") == 2
+    assert Path("pack/network.npz").read_bytes() == written
 
 
-@pytest.mark.parametrize("starts", ['"tiny"', '["tiny", "tiny"]'])
-def test_a_second_stage_begins_with_the_runs_that_its_recipe_names(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: str
+def test_start_from_trains_the_last_stage_alone_and_from_stage_those_that_follow(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    first = TINY_RECIPE.replace("TASK", "yes")
-    Path("tiny.toml").write_text(first)
-    second = first.replace('"tiny"', '"second"').replace("steps = 4", "steps = 1")
-    Path("second.toml").write_text(f"begins_with = {starts}\nlearning_rate = 0.0\n{second}")
-    words = ["--data", str(data), "--out", "pack", "--threads", "1"]
-    missing = CliRunner().invoke(main, ["train", "second.toml", *words])
-    assert missing.exit_code == 1
-    assert "runs/tiny: need the folder of a model pack, or of a run" in missing.stderr
-    for name in ("tiny", "second"):
-        done = CliRunner().invoke(main, ["train", f"{name}.toml", *words])
-        assert done.exit_code == 0, done.output
-    before, after = (
-        load_file(f"runs/{name}/checkpoint.safetensors") for name in ("tiny", "second")
-    )
-    # AdamW has no rate: what it holds is the first run's
-    name = "network.classifier.weight"
-    assert torch.equal(before[name], after[name])
+    Path("tiny.toml").write_text(TINY_RECIPE.replace("TASK", "yes") + STAGES)
+    words = ["train", "tiny.toml", "--data", str(data), "--threads", "1", "--out", "pack"]
+    early = CliRunner().invoke(main, [*words, "--from-stage", "other"])
+    assert early.exit_code == 1
+    assert "first: need the folder of a model pack, or of a run" in early.stderr
+    unknown = CliRunner().invoke(main, [*words, "--from-stage", "othr"])
+    assert unknown.exit_code == 1
+    assert "first, other, mean" in unknown.stderr
+    assert CliRunner().invoke(main, words).exit_code == 0
+    for stage in ("other", "mean"):
+        Path(f"runs/tiny/{stage}/checkpoint.safetensors").unlink()
+    on = CliRunner().invoke(main, [*words, "--from-stage", "other"])
+    assert on.exit_code == 0, on.output
+    alone = ["--start-from", "runs/tiny/first", "--run", "runs/alone"]
+    last = CliRunner().invoke(main, [*words, *alone])
+    assert last.exit_code == 0, last.output
+    assert [path.name for path in Path("runs/alone").iterdir()] == ["mean"]
+    name = "network.pre.weight"
+    runs = [
+        load_file(f"runs/{n}/checkpoint.safetensors")[name] for n in ("tiny/first", "alone/mean")
+    ]
+    assert torch.equal(*runs)
+
+
+def test_show_prints_the_stages_and_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(TINY_RECIPE.replace("TASK", "yes") + STAGES)
+    done = CliRunner().invoke(main, ["train", "tiny.toml", "--show"])
+    assert done.exit_code == 0, done.output
+    Path("shown.toml").write_text(done.stdout)
+    assert stages_from_toml("shown.toml") == stages_from_toml("tiny.toml")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shown.toml", "tiny.toml"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('steps = "abc"', "steps: need a whole number"),
+        ("dropout = -3", "dropout: need a number >= 0"),
+        ("learning_rate = nan", "learning_rate"),
+        ("teacher_weight = 0.5", "learns from a teacher"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_read(tmp_path: Path, line: str, says: str) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f'name = "x"\ntask = "yes"\n{line}')
+    words = ["--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "pack")]
+    done = CliRunner().invoke(main, ["train", str(recipe), *words])
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert says in done.stderr
 
 
 def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
@@ -117,7 +169,7 @@ def test_a_classifier_alone_needs_a_network_to_begin_with(data: Path, tmp_path: 
         main, ["train", str(recipe), "--data", str(data), "--out", out, "--run", run]
     )
     assert done.exit_code == 1
-    assert "begins_with" in done.output
+    assert "--start-from" in done.output
 
 
 def test_a_gpu_that_is_not_there_is_refused(
