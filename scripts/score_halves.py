@@ -110,6 +110,7 @@ def metrics_of(pack: packs.Pack, found: dict[str, Weighed], half: str) -> dict[s
     return {
         f"weighed_accuracy_{half}{end}": {
             "value": round(found[f"{state}, all"].accuracy, 4),
+            "interval": [round(end, 4) for end in found[f"{state}, all"].interval],
             "command": command,
         }
         for state, end in (("fresh", ""), ("carried", "_carried"))
