@@ -9,6 +9,7 @@ from kws_stream.errors import FirmwareError, ParameterError
 from kws_stream.features.fixed_point import BLOCK, FixedBank
 from kws_stream.files import replacing_folder
 
+from . import export_verifier
 from .detector import check_detector, score_code
 from .integers import INT32, IntegerLayer, IntegerNetwork, integer_network
 from .model import FirmwareModel, FrontEndDesign
@@ -62,7 +63,8 @@ def _header(model: FirmwareModel, network: IntegerNetwork, front_end: FrontEndDe
     widths = [layer.weight.shape for layer in (network.pre, network.classifier)]
     widths += [b.candidate.weight.shape for b in network.blocks]
     longest = max(len(name.encode()) for name in model.classes)
-    constants = {
+    wait = 0 if model.verifier is None else model.verifier.looks[-1]
+    constants: dict[str, object] = {
         "FEATURES": network.pre.weight.shape[0],
         "WIDTH": network.pre.weight.shape[1],
         "BLOCKS": len(network.blocks),
@@ -88,11 +90,13 @@ def _header(model: FirmwareModel, network: IntegerNetwork, front_end: FrontEndDe
         "WINDOW": detector.window,
         "WARMUP": detector.warmup,
         "REFRACTORY": detector.refractory,
-        "FINISH": f"{detector.finish * bank.frame_samples}u",
+        "FINISH": f"{(detector.finish + wait) * bank.frame_samples}u",
         "ONSET_MS": detector.onset_ms,
         "RING_SAMPLES": f"{1 << (3 * bank.frame_samples - 1).bit_length()}u",
         "LINE": longest + 80,
     }
+    if model.verifier is not None:
+        constants |= export_verifier.constants(model.verifier)
     comment = re.sub(r"[^\w. -]", "_", f"{model.name} {model.version}", flags=re.ASCII)
     return "\n".join(
         [
@@ -174,6 +178,11 @@ def _definitions(model: FirmwareModel, network: IntegerNetwork, front_end: Front
             _array("const char *const", "kws_class_names", map(_text, model.classes), 6),
             _array("const uint32_t", "kws_thresholds", map(score_code, detector.thresholds), 8),
             _array("const uint32_t", "kws_rearms", map(score_code, detector.rearms), 8),
+            *(
+                []
+                if model.verifier is None
+                else export_verifier.definitions(model.verifier, model.classes, _array)
+            ),
         ]
     )
 
@@ -192,6 +201,7 @@ def library(model: FirmwareModel) -> dict[str, str]:
         path.name: path.read_text("ascii")
         for path in sorted(SOURCES.iterdir())
         if path.suffix in (".c", ".h")
+        and (model.verifier is not None or path.name not in export_verifier.FILES)
     }
     files["kws_model.h"] = _header(model, network, front_end)
     files["kws_registers.h"] = c_header()

@@ -125,3 +125,31 @@ def run_program(binary: Path, pcm: NDArray[np.int16] | bytes, *arguments: str) -
     """What the example or the device prints for little-endian 16-bit PCM."""
     data = pcm if isinstance(pcm, bytes) else pcm.astype("<i2").tobytes()
     return _run([binary, *arguments], data).decode()
+
+
+def run_verifier(binary: Path, windows: NDArray[np.uint8], keywords: int) -> NDArray[np.int32]:
+    """host/verifier_main.c over windows (n, frames, channels): scores (n, keywords) in 2^-16."""
+    got = np.frombuffer(_run([binary], np.ascontiguousarray(windows).tobytes()), np.int32)
+    return got.reshape(-1, keywords)
+
+
+CONFIRMED = np.dtype(
+    [
+        ("keyword", np.int32),
+        ("score", np.uint32),
+        ("index", np.uint32),
+        ("verifier_score", np.uint32),
+        ("time_ms", np.uint64),
+        ("start_ms", np.uint64),
+        ("confirmed_ms", np.uint64),
+    ]
+)
+"""An event of a cascade; scores in units of 2^-24, and the verifier's of 2^-16."""
+
+
+def run_cascade(
+    command: Sequence[str | Path], pcm: NDArray[np.int16], samples_a_call: int = 4096
+) -> NDArray[np.void]:
+    """host/cascade_main.c over a stream (n,), heard to its end: its events, of CONFIRMED."""
+    sent = np.ascontiguousarray(pcm, np.int16).tobytes()
+    return np.frombuffer(_run([*command, str(samples_a_call)], sent), CONFIRMED)

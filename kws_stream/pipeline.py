@@ -27,7 +27,8 @@ from kws_stream.network import Trace
 from kws_stream.parameters import BoolArray
 from kws_stream.power import PowerEstimate
 from kws_stream.power.activity import GROUP_FRAMES
-from kws_stream.verifier import load_verifier
+from kws_stream.verifier import McuVerifier, load_verifier
+from kws_stream.verifier.cascade import WAIT_S
 
 __all__ = ["KeywordSpotter", "Observation", "Source", "blocks_of"]
 
@@ -36,6 +37,8 @@ Array = NDArray[np.float64]
 # Longer input is worked through in pieces of this many samples, so that an hour at once needs no
 # more memory than a second; where the pieces end changes no bit.
 PIECE_SAMPLES = 32_000
+
+NO_FRAMES = np.zeros((0, 0))
 
 Source = AudioSource | str | Path | Iterable[ArrayLike] | None
 """What can be listened to: a source, the path of a file, blocks of pcm; None: the microphone."""
@@ -140,7 +143,11 @@ class KeywordSpotter:
         events: list[WakeEvent] = []
         for at in range(0, len(samples), PIECE_SAMPLES):
             piece = samples[at : at + PIECE_SAMPLES]
-            events += self._verified(piece, self._stages.process(piece))
+            if isinstance(self.verifier, McuVerifier):  # it hears the features
+                seen = self._stages.observe(piece)
+                events += [] if seen is None else self._verified(piece, seen.events, seen.features)
+            else:
+                events += self._verified(piece, self._stages.process(piece))
         return events
 
     def trace(self, pcm: ArrayLike) -> list[Trace]:
@@ -164,19 +171,23 @@ class KeywordSpotter:
         for at in range(0, len(samples), PIECE_SAMPLES):
             piece = samples[at : at + PIECE_SAMPLES]
             observation = self._stages.observe(piece)
-            events = self._verified(piece, [] if observation is None else observation.events)
-            if observation is not None:
+            if observation is None:
+                events = self._verified(piece, [])
+            else:
+                events = self._verified(piece, observation.events, observation.features)
                 observation.events = events
                 seen.append(observation)
         return seen
 
-    def _verified(self, samples: NDArray[np.int16], triggers: list[WakeEvent]) -> list[WakeEvent]:
+    def _verified(
+        self, samples: NDArray[np.int16], triggers: list[WakeEvent], frames: Array = NO_FRAMES
+    ) -> list[WakeEvent]:
         """The events of these samples, of what the network triggered on in them."""
         self.triggers += len(triggers)
         if self._cascade is None:
             return triggers
         heard = self.frames * round(self.frame_s * SAMPLE_RATE_HZ)
-        return self._cascade.process(samples, triggers, heard)
+        return self._cascade.process(samples, frames, triggers, heard)
 
     def nothing_seen(self, events: list[WakeEvent]) -> Observation:
         """An observation of no frames, with events that came of `finish`."""
@@ -201,17 +212,37 @@ class KeywordSpotter:
         """As `finish`, but gives all that can be seen in the silence."""
         if not self.frames:
             return self.nothing_seen([])
-        silence = np.zeros(self.finish_samples, np.int16)
         stages = self._stages.twin()
+        silence = np.zeros(self.finish_samples, np.int16)
         seen = stages.observe(silence)
         assert seen is not None, "the silence is longer than a frame"
         self.triggers += len(seen.events)
         if self._cascade is not None:
-            heard = stages.frames * round(self.frame_s * SAMPLE_RATE_HZ)
             cascade = self._cascade.twin()
-            seen.events = cascade.process(silence, seen.events, heard) + cascade.finish()
+            frame_samples = round(self.frame_s * SAMPLE_RATE_HZ)
+            heard = stages.frames * frame_samples
+            events = cascade.process(silence, seen.features, seen.events, heard)
+            wait, features = self._wait(stages)
+            heard = stages.frames * frame_samples
+            seen.events = events + cascade.process(wait, features, [], heard)
             self._cascade.decisions, self._cascade.cpu_s = cascade.decisions, cascade.cpu_s
         return seen
+
+    def _wait(self, stages: CompiledStages | NumpyStages) -> tuple[NDArray[np.int16], Array]:
+        """The silence in which a verifier still judges, and its features (t, n)."""
+        frame_samples = round(self.frame_s * SAMPLE_RATE_HZ)
+        wait = np.zeros((round(WAIT_S / self.frame_s) + 1) * frame_samples, np.int16)
+        seen = stages.observe(wait)
+        return wait, NO_FRAMES if seen is None else seen.features
+
+    def silence_behind(self) -> tuple[NDArray[np.int16], Array]:
+        """All the silence that `finish` hears, for detector and verifier, and its features."""
+        stages = self._stages.twin()
+        silence = np.zeros(self.finish_samples, np.int16)
+        seen = stages.observe(silence)
+        assert seen is not None, "the silence is longer than a frame"
+        wait, features = self._wait(stages)
+        return np.concatenate([silence, wait]), np.concatenate([seen.features, features])
 
     @property
     def finish_samples(self) -> int:

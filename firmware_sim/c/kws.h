@@ -113,6 +113,10 @@ typedef struct {
     uint64_t time_ms;  /* end of the frame that fired, since the reset */
     uint64_t start_ms; /* estimated start of the word */
     uint32_t index;    /* 0-based count of events since the reset */
+#ifdef KWS_VERIFIER
+    uint32_t verifier_score; /* that confirmed it, units of 2^-16 */
+    uint64_t confirmed_ms;   /* end of the frame at which it did */
+#endif
 } kws_event;
 
 #define KWS_NONE (-1)
@@ -134,12 +138,19 @@ void kws_detector_reset(kws_detector *detector);
 int kws_detector_step(kws_detector *detector, const kws_sum *logits,
                       kws_event *event);
 
+#ifdef KWS_VERIFIER
+#include "kws_verifier.h"
+#endif
+
 /* ---- all together ---- */
 
 typedef struct {
     kws_front_end front_end;
     kws_network network;
     kws_detector detector;
+#ifdef KWS_VERIFIER
+    kws_verifier verifier; /* only what it confirms is an event */
+#endif
 } kws_spotter;
 
 void kws_init(kws_spotter *spotter);

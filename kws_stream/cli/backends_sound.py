@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from kws_stream.engine.compiled import CompiledStages, compiled_stages
 from kws_stream.engine.stages import NumpyStages
 from kws_stream.errors import FirmwareError
 from kws_stream.features import build
+from kws_stream.pipeline import KeywordSpotter
+from kws_stream.verifier.network import SCORE_BITS as VERIFIER_BITS
 
 if TYPE_CHECKING:
     from firmware_sim.model import FirmwareModel
@@ -77,15 +80,17 @@ class Ways:
         self._pack = pack
         self._plain = _stages(pack, compiled=False)
         self._compiled = _stages(pack, compiled=True) if "engine" in names else None
-        self._commands: dict[str, list[str | Path]] = {}
-        if "firmware" in names:
-            self._commands["firmware"] = [
-                stack.enter_context(toolchain.program(model, "spotter_main.c"))
+        self._cascade = None if model.verifier is None else KeywordSpotter(pack)
+        mains = ["spotter_main.c", *([] if self._cascade is None else ["cascade_main.c"])]
+        self._commands: dict[str, list[list[str | Path]]] = {}
+        for name in [name for name in names if name in ("firmware", *CROSS)]:
+            compiler, emulator, flags = CROSS.get(name, ("", "", ("-O2",)))
+            programs = [
+                stack.enter_context(toolchain.program(model, main, flags, compiler))
+                for main in mains
             ]
-        for name in [name for name in names if name in CROSS]:
-            compiler, emulator, flags = CROSS[name]
-            program = toolchain.program(model, "spotter_main.c", flags, compiler)
-            self._commands[name] = [emulator, stack.enter_context(program)]
+            before = [emulator] if emulator else []
+            self._commands[name] = [[*before, program] for program in programs]
 
     def compare(self, pcm: Sequence[NDArray[np.float32]], where: Sequence[Path]) -> dict[str, int]:
         """Frames that each way has heard as NumPy does; FirmwareError where one differs."""
@@ -99,13 +104,47 @@ class Ways:
             got = [hear(self._compiled, samples, len(classes)) for samples in streams]
             _require_same("engine", where, wanted, got)
             done["engine"] = frames
-        for name, command in self._commands.items():
+        for name, (command, *of_cascade) in self._commands.items():
             scores, fired = toolchain.run_spotter(command, streams, len(classes))
             events = [_events(rows, classes) for rows in fired]
             got = list(zip(scores * 2.0**-SCORE_BITS, events, strict=True))
             _require_same(name, where, wanted, got)
+            for program in of_cascade:
+                self._compare_cascade(name, program, streams, where)
             done[name] = frames
         return done
+
+    def _compare_cascade(
+        self, name: str, command: Sequence[str | Path], streams: Pcm, where: Sequence[Path]
+    ) -> None:
+        """Require the confirmed events of both stages, with the verifier's scores."""
+        assert self._cascade is not None
+        for path, samples in zip(where, streams, strict=True):
+            self._cascade.reset()
+            wanted = self._cascade.process(samples) + self._cascade.finish()
+            got = _confirmed(toolchain.run_cascade(command, samples), self._pack.classes)
+            if len(wanted) != len(got) or not all(map(_same_confirmed, wanted, got)):
+                raise FirmwareError(
+                    f"{name}: need the confirmed events of NumPy, got others in {path}; this is a "
+                    "bug or a broken compiler: please report it"
+                )
+
+
+def _confirmed(rows: NDArray[np.void], classes: Sequence[str]) -> list[WakeEvent]:
+    """Events of `toolchain.CONFIRMED`."""
+    return [
+        replace(
+            event,
+            verifier_score=int(row["verifier_score"]) * 2.0**-VERIFIER_BITS,
+            confirmed_s=int(row["confirmed_ms"]) / 1000,
+        )
+        for event, row in zip(_events(rows, classes), rows, strict=True)
+    ]
+
+
+def _same_confirmed(ours: WakeEvent, theirs: WakeEvent) -> bool:
+    same = _same_event(ours, theirs) and ours.verifier_score == theirs.verifier_score
+    return same and round(1000 * ours.known_s) == round(1000 * theirs.known_s)
 
 
 def _events(fired: NDArray[np.void], classes: Sequence[str]) -> list[WakeEvent]:

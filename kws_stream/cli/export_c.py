@@ -26,6 +26,6 @@ def export_c(model: str, output: Path) -> None:
     files = write(numbers, output)
     folder = click.format_filename(output)
     say(f"wrote {pack.name} {pack.version} as {len(files)} files in the folder {folder}")
-    if pack.verifier is not None:
+    if pack.verifier is not None and numbers.verifier is None:
         complain(f"note: the verifier of {pack.name} is not in it; every trigger is an event there")
     say(f"to build it: cc -std=c99 -Wall -Wextra -Wpedantic -Werror -O2 {output}/*.c -o spotter")

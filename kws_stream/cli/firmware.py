@@ -3,7 +3,12 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from firmware_sim.model import DetectorDesign, FirmwareModel, FrontEndDesign
+    from firmware_sim.model import (
+        DetectorDesign,
+        FirmwareModel,
+        FrontEndDesign,
+        VerifierDesign,
+    )
     from kws_stream.packs import Pack
     from kws_stream.pipeline import KeywordSpotter
 
@@ -21,6 +26,26 @@ def firmware_model(pack: "Pack") -> "FirmwareModel":
         parameters=pack.network.parameters,
         front_end=_front_end(pack),
         detector=_detector(spotter),
+        verifier=_verifier(pack),
+    )
+
+
+def _verifier(pack: "Pack") -> "VerifierDesign | None":
+    """Of a pack whose verifier is one for microcontrollers."""
+    from firmware_sim.model import ConvolutionDesign, VerifierDesign
+    from kws_stream.verifier import McuVerifier, load_verifier
+
+    if pack.verifier is None or pack.verifier.kind != "mcu":
+        return None
+    verifier = load_verifier(pack)
+    assert isinstance(verifier, McuVerifier)
+    network = verifier.network
+    layers = [
+        ConvolutionDesign(each.weight, each.bias, each.shift, each.stride)
+        for each in network.layers
+    ]
+    return VerifierDesign(
+        tuple(layers), network.frames, network.looks, verifier.threshold, verifier.keywords
     )
 
 

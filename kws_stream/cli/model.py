@@ -62,7 +62,8 @@ def show(name: str) -> None:
     }
     if pack.verifier is not None:
         of = pack.verifier
-        rows["verifier"] = f"{of.kind}, threshold {of.threshold:g}, needs {of.package}"
+        needs = "" if of.package is None else f", needs {of.package}"
+        rows["verifier"] = f"{of.kind}, threshold {of.threshold:g}{needs}"
     listed = [(f"{title}:", text) for title, text in rows.items()]
     for source in manifest["data"]:
         listed.append(("data:", f"{source['name']} ({source['licence']}); {source['source']}"))
@@ -86,5 +87,9 @@ def verify(path: str) -> None:
     say(f"front end: {len(spotter.pack.features)} settings, {spotter.frame_s * 1000:g} ms")
     say(f"detector: thresholds {thresholds}")
     if spotter.verifier is not None:
-        say(f"verifier: head and graphs fit, threshold {spotter.verifier.threshold:g}")
+        work = spotter.verifier.multiplications / 1e6
+        say(
+            f"verifier: fits, threshold {spotter.verifier.threshold:g}, {work:.2f} million "
+            "multiplications a decision at most"
+        )
     say(f"{spotter.pack.name} {spotter.pack.version}: all is well")

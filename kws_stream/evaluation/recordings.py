@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream import packs
+from kws_stream.audio import to_int16
 from kws_stream.audio.mix import checked_channel
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
@@ -21,7 +22,7 @@ from kws_stream.evaluation.sources import Recordings, Stream, streams_of
 from kws_stream.evaluation.streams import StreamResult, Word, as_keywords, score_stream
 from kws_stream.evaluation.verified import Check
 from kws_stream.names import known_name
-from kws_stream.pipeline import KeywordSpotter
+from kws_stream.pipeline import NO_FRAMES, KeywordSpotter, Observation
 from kws_stream.workers import Workers
 
 SWEEP = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.999)
@@ -213,12 +214,15 @@ class Hearing:
             if piece.file is not None:
                 files.append((piece.file, samples / SAMPLE_RATE_HZ))
             samples += len(piece.pcm)
-            waiting += [seen.smoothed for seen in spotter.observe(piece.pcm)]
+            frames = spotter.observe(piece.pcm)
+            waiting += [seen.smoothed for seen in frames]
             if check is not None:
-                check.add(piece.pcm)
+                check.add(to_int16(piece.pcm), _features(frames))
             if sum(map(len, waiting)) >= JUDGED_FRAMES:
                 judge()
         waiting.append(spotter.observe_end().smoothed)
+        if check is not None and spotter.frames:
+            check.add(*spotter.silence_behind())
         judge()
         events = triggers
         if check is not None:
@@ -236,6 +240,10 @@ class Hearing:
             files=tuple(files),
             channel_notes=tuple(notes),
         )
+
+
+def _features(frames: Sequence[Observation]) -> np.ndarray:
+    return np.concatenate([seen.features for seen in frames]) if frames else NO_FRAMES
 
 
 def evaluate_recordings(

@@ -13,6 +13,7 @@ from kws_stream.parameters import FloatArray
 from kws_stream.pipeline import KeywordSpotter, Observation
 from kws_stream.power import ByActivity, PowerReport, VerifierWork, report
 from kws_stream.power.by_activity import QUIETEST_DBFS, frame_power
+from kws_stream.verifier import McuVerifier
 
 
 class PowerMeter:
@@ -84,7 +85,11 @@ class PowerMeter:
             words=self._by_activity.words,
             verifier=None
             if verifier is None
-            else VerifierWork(self.spotter.decisions, verifier.multiplications),
+            else VerifierWork(
+                self.spotter.decisions,
+                verifier.multiplications,
+                isinstance(verifier, McuVerifier),
+            ),
         )
 
 

@@ -22,13 +22,14 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class VerifierData:
     """The second stage of a pack, as it is stored; docs/packs.md says what it means.
 
-    head: the bytes of its arrays. package: what brings its graphs; files: SHA-256 of each.
+    head: the bytes of its arrays. package: what brings its graphs, None for one that needs none;
+    files: SHA-256 of each.
     """
 
     kind: str
     threshold: float
     head: bytes
-    package: str
+    package: str | None
     files: dict[str, str]
 
 
@@ -172,8 +173,8 @@ def _verifier(fields: dict[str, Any] | None, contents: dict[str, bytes]) -> Veri
         kind=fields["kind"],
         threshold=float(fields["threshold"]),
         head=contents[fields["head"]],
-        package=fields["needs"]["package"],
-        files=dict(fields["needs"]["files"]),
+        package=fields["needs"].get("package"),
+        files=dict(fields["needs"].get("files", {})),
     )
 
 

@@ -154,6 +154,8 @@ def _check_verifier(verifier: Any, files: dict[str, Any]) -> None:
     _need("0 to 1 as the verifier's 'threshold'", fine, threshold)
     _need("the verifier's head in 'files'", verifier["head"] in files, verifier["head"])
     needs = verifier["needs"]
+    if not needs:  # as an integer network has it: nothing but what is in the pack
+        return
     package, graphs = needs.get("package"), needs.get("files")
     fine = isinstance(package, str) and isinstance(graphs, dict)
     fine = fine and all(isinstance(digest, str) for digest in graphs.values())

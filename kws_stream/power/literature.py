@@ -89,9 +89,15 @@ class Peer:
 
 
 MULTIPLICATION_NJ = (0.0046, 0.9, 2.1)
+ACCELERATED_NJ = 251_000.0  # of a decision
+_PROCESSORS = "a Cortex-M7, a Cortex-M4 (MLPerf Tiny v1.1, DS-CNN of 2.7 million: 2.4 and 5.5 mJ)"
 MULTIPLICATION_SOURCE = (
-    "nJ of a multiplication and addition: the arithmetic alone in 45 nm (Horowitz, ISSCC 2014), a "
-    "Cortex-M7, a Cortex-M4 (MLPerf Tiny v1.1, DS-CNN of 2.7 million: 2.4 and 5.5 mJ)"
+    "nJ of a multiplication and addition: the arithmetic alone in 45 nm (Horowitz, ISSCC 2014), "
+    f"{_PROCESSORS}"
+)
+ACCELERATED_SOURCE = (
+    "a whole keyword network in the CNN accelerator of a MAX78000, 251 uJ (arXiv:2111.04988); "
+    f"{_PROCESSORS}"
 )
 
 PEERS = (

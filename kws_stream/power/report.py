@@ -83,10 +83,29 @@ class Extrapolation:
 
 @dataclass(frozen=True)
 class VerifierWork:
-    """What a verifier did in a run; multiplications: of a decision, at most."""
+    """What a verifier did in a run; multiplications: of a decision, at most.
+
+    accelerated: it is an integer network, as an accelerator for such runs it.
+    """
 
     decisions: int
     multiplications: int
+    accelerated: bool = False
+
+    @property
+    def decision_nj(self) -> tuple[float, float, float]:
+        """Energy of a decision: low, typical, high."""
+        low, typical, high = (nj * self.multiplications for nj in literature.MULTIPLICATION_NJ)
+        if self.accelerated:
+            low = min(literature.ACCELERATED_NJ, typical)
+        return low, typical, high
+
+    @property
+    def source(self) -> str:
+        """Of that energy."""
+        if self.accelerated:
+            return literature.ACCELERATED_SOURCE
+        return literature.MULTIPLICATION_SOURCE
 
 
 @dataclass(frozen=True)
@@ -260,13 +279,12 @@ def _classifier(estimate: PowerEstimate) -> Row:
 def _verifier(work: VerifierWork, seconds: float) -> Row:
     """Mean power over the run of so many decisions in it."""
     per_hour = 3600 * work.decisions / seconds if seconds else 0.0
-    each = per_hour / 3600 * work.multiplications
     return _row(
         f"verifier, {per_hour:.1f} decisions per hour",
-        [nj * each for nj in literature.MULTIPLICATION_NJ],
+        [nj * per_hour / 3600 for nj in work.decision_nj],
         "estimated",
-        f"{work.multiplications / 1e6:.0f} million multiplications a decision at most, in a "
-        f"processor that is off otherwise; {literature.MULTIPLICATION_SOURCE}",
+        f"{work.multiplications / 1e6:.3g} million multiplications a decision at most, in a "
+        f"processor that is off otherwise; {work.source}",
     )
 
 

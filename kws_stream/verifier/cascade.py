@@ -1,41 +1,49 @@
 """The second stage: what the network triggered on is confirmed by the verifier, or rejected.
 
-A trigger at time t is judged at the steps of the verifier's grid (80 ms) from t to 0.5 s after it,
-each with the last 2 s of sound, and is confirmed at the first whose score reaches the threshold. So
-an event comes up to 0.5 s after its trigger, and what it says depends on the stream alone.
+A trigger is judged at some steps of the verifier's grid, from the trigger to 0.5 s after it, and is
+confirmed at the first whose score reaches the threshold. So an event comes up to 0.5 s after its
+trigger, and what it says depends on the stream alone.
 """
 
 import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
-from kws_stream.verifier.embedding import STEP
-from kws_stream.verifier.track import Track
 
 WAIT_S = 0.5
 KEPT_S = 3.0  # of sound; blocks of 2 s, and the wait
 
 
-def steps_of(trigger: WakeEvent) -> range:
-    """The steps at which a trigger is judged."""
-    sample = round(trigger.time_s * SAMPLE_RATE_HZ)
-    return range(-(-sample // STEP), (sample + round(WAIT_S * SAMPLE_RATE_HZ)) // STEP + 1)
+class Track(Protocol):
+    """The last seconds of a stream, and the verifier's scores at the steps of its grid."""
+
+    @property
+    def step(self) -> int: ...  # the last that is complete
+
+    def step_at(self, samples: int) -> int: ...
+
+    def time_s(self, step: int) -> float: ...
+
+    def steps_of(self, trigger: WakeEvent) -> Sequence[int]: ...
+
+    def add(self, pcm: NDArray[np.int16], features: NDArray[np.float64]) -> None: ...
+
+    def score(self, step: int, keyword: str) -> float: ...
+
+    def reset(self) -> None: ...
+
+    def twin(self) -> "Track": ...
 
 
-def confirmed(trigger: WakeEvent, step: int, score: float, index: int) -> WakeEvent:
-    """The event of a trigger that a step confirms."""
-    return replace(
-        trigger,
-        index=index,
-        verifier_score=score,
-        confirmed_s=round(step * STEP / SAMPLE_RATE_HZ, 6),
-    )
+def confirmed(trigger: WakeEvent, time_s: float, score: float, index: int) -> WakeEvent:
+    """The event of a trigger that a step confirms at that time."""
+    return replace(trigger, index=index, verifier_score=score, confirmed_s=time_s)
 
 
 def judge(trigger: WakeEvent, track: Track, threshold: float) -> WakeEvent | None:
@@ -43,10 +51,10 @@ def judge(trigger: WakeEvent, track: Track, threshold: float) -> WakeEvent | Non
 
     The track must have heard the last of its steps.
     """
-    for step in steps_of(trigger):
-        score = track.score(step)
+    for step in track.steps_of(trigger):
+        score = track.score(step, trigger.keyword)
         if score >= threshold:
-            return confirmed(trigger, step, score, trigger.index)
+            return confirmed(trigger, track.time_s(step), score, trigger.index)
     return None
 
 
@@ -84,26 +92,23 @@ class Cascade:
         self._events = 0
 
     def process(
-        self, samples: NDArray[np.int16], triggers: Sequence[WakeEvent], heard: int
+        self,
+        samples: NDArray[np.int16],
+        features: NDArray[np.float64],
+        triggers: Sequence[WakeEvent],
+        heard: int,
     ) -> list[WakeEvent]:
         """Events that are confirmed by now, in the order of their confirmation.
 
-        samples: the next ones (n,), int16. triggers: what the first stage made of them. heard:
-        samples of the stream that it has judged, the end of its last frame.
+        samples: the next ones (n,), int16; features: the frames (t, n_features) that they complete.
+        triggers: what the first stage made of them. heard: samples of the stream that it has
+        judged, the end of its last frame.
         """
-        self._track.add(samples)
-        self._waiting += [_Waiting(trigger, list(steps_of(trigger))) for trigger in triggers]
+        self._track.add(samples, features)
+        self._waiting += [_Waiting(one, [*self._track.steps_of(one)]) for one in triggers]
         if not self._waiting:
             return []
-        return self._judge(heard // STEP)
-
-    def finish(self) -> list[WakeEvent]:
-        """The stream is over: what still waits is judged as if silence followed."""
-        if not self._waiting:
-            return []
-        last = max(one.steps[-1] for one in self._waiting)
-        self._track.add(np.zeros((last - self._track.step) * STEP, np.int16))
-        return self._judge(last)
+        return self._judge(self._track.step_at(heard))
 
     def _judge(self, until: int) -> list[WakeEvent]:
         began = time.thread_time()
@@ -111,7 +116,7 @@ class Cascade:
         for one in self._waiting:
             while one.steps and one.steps[0] <= until:
                 step = one.steps.pop(0)
-                score = self._track.score(step)
+                score = self._track.score(step, one.trigger.keyword)
                 if score >= self.threshold:
                     found.append((step, one.trigger, score))
                     one.steps.clear()
@@ -119,7 +124,7 @@ class Cascade:
         self._waiting = [one for one in self._waiting if one.steps]
         found.sort(key=lambda each: each[0])
         events = [
-            confirmed(trigger, step, score, self._events + row)
+            confirmed(trigger, self._track.time_s(step), score, self._events + row)
             for row, (step, trigger, score) in enumerate(found)
         ]
         self._events += len(events)

@@ -5,25 +5,20 @@ networks of different seeds are one head: the score is the logistic function of 
 logits. All of it is arrays in a .npz file, of shapes that are checked, and NumPy runs it.
 """
 
-import io
 import math
-import struct
-import zipfile
-import zlib
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.errors import ParameterError
+from kws_stream.verifier.arrays import archive_arrays, archive_bytes
 from kws_stream.verifier.embedding import SIZE
 
 Floats = NDArray[np.float32]
 
 STEPS = 16  # embeddings that are judged, 80 ms apart: 2 s of sound with what the first one hears
 TAPS = 3  # of a convolution over time
-MAX_BYTES = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,17 +101,7 @@ class Head:
 
 def head_bytes(head: Head) -> bytes:
     """The .npz file of a head; the same head gives the same bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for field in fields(Head):
-            info = zipfile.ZipInfo(f"{field.name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            info.create_system = 3  # else it tells on which system the file was written
-            member = io.BytesIO()
-            np.lib.format.write_array(
-                member, np.ascontiguousarray(getattr(head, field.name)), (1, 0), allow_pickle=False
-            )
-            archive.writestr(info, member.getvalue())
-    return buffer.getvalue()
+    return archive_bytes({field.name: getattr(head, field.name) for field in fields(Head)})
 
 
 def parse_head(data: bytes) -> Head:
@@ -124,28 +109,10 @@ def parse_head(data: bytes) -> Head:
 
     Raises ParameterError for anything but the arrays of one head.
     """
-    wanted = {f"{field.name}.npy" for field in fields(Head)}
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            found = sorted(member.filename for member in members)
-            if found != sorted(wanted):
-                raise ParameterError(f"need the arrays {sorted(wanted)}, got {found!r:.300}")
-            if sum(member.file_size for member in members) > MAX_BYTES:
-                raise ParameterError(f"need {MAX_BYTES} bytes at most, got more")
-            arrays: dict[str, Any] = {
-                member.filename.removesuffix(".npy"): np.lib.format.read_array(
-                    io.BytesIO(archive.read(member)), allow_pickle=False
-                )
-                for member in members
-            }
-    except ParameterError as error:
-        raise ParameterError(f"verifier head: {error}") from error
-    except (
-        *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError),
-        *(ValueError, OSError, EOFError, LookupError, SyntaxError, MemoryError),
-    ) as error:  # what zipfile and NumPy raise, depending on where the bytes are wrong
+    arrays = archive_arrays(data, "verifier head")
+    wanted = {field.name for field in fields(Head)}
+    if set(arrays) != wanted:
         raise ParameterError(
-            f"verifier head: need a plain file of arrays: {error!s:.200}"
-        ) from error
+            f"verifier head: need the arrays {sorted(wanted)}, got {sorted(arrays)!r:.300}"
+        )
     return Head(**arrays)

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import MissingExtraError, PackError, ParameterError
 from kws_stream.packs import Pack
-from kws_stream.verifier.cascade import KEPT_S, WAIT_S, Cascade
+from kws_stream.verifier.cascade import KEPT_S, Cascade
 from kws_stream.verifier.embedding import (
     MEL_MULTIPLICATIONS,
     MULTIPLICATIONS,
@@ -17,7 +16,7 @@ from kws_stream.verifier.embedding import (
     find_graphs,
 )
 from kws_stream.verifier.head import STEPS, Head, parse_head
-from kws_stream.verifier.track import REACH, Track
+from kws_stream.verifier.track import REACH, WAIT, SoundTrack
 
 KIND = "host"
 
@@ -33,34 +32,35 @@ class HostVerifier:
     @property
     def multiplications(self) -> int:
         """Of a decision at most: every step that a trigger may be judged at."""
-        steps = round(WAIT_S * SAMPLE_RATE_HZ) // STEP + 1
+        steps = WAIT // STEP + 1
         return (
             (REACH - 1 + steps) * MEL_MULTIPLICATIONS
             + (STEPS - 1 + steps) * MULTIPLICATIONS
             + steps * self.head.multiplications
         )
 
-    def track(self, seconds: float = KEPT_S) -> Track:
-        return Track(self.embedding, self.head, seconds)
+    def track(self, seconds: float = KEPT_S) -> SoundTrack:
+        return SoundTrack(self.embedding, self.head, seconds)
 
     def cascade(self) -> Cascade:
         return Cascade(self.track(), self.threshold)
 
 
-def load_verifier(pack: Pack) -> HostVerifier | None:
-    """The verifier of a pack; None for a pack without one.
+ALONE = "or run the first stage alone (verify=False, --no-verify)"
 
-    Raises PackError for a verifier that this version does not know or that is broken,
-    MissingExtraError where its graphs are not installed, or others are.
+
+def load_host(pack: Pack) -> HostVerifier:
+    """The verifier of a pack that has one of this kind.
+
+    Raises PackError for one that is broken or made with other graphs, MissingExtraError where its
+    graphs are not installed, or others are.
     """
     data = pack.verifier
-    if data is None:
-        return None
-    alone = "or run the first stage alone (verify=False, --no-verify)"
-    if data.kind != KIND or data.package != PACKAGE:
+    assert data is not None
+    if data.package != PACKAGE:
         raise PackError(
-            f"{pack.name}: need a verifier of the kind {KIND} by {PACKAGE}, got {data.kind!r:.80} "
-            f"by {data.package!r:.80}; get a matching kws-stream, {alone}"
+            f"{pack.name}: need a verifier by {PACKAGE}, got one by {data.package!r:.80}; get a "
+            f"matching kws-stream, {ALONE}"
         )
     try:
         head = parse_head(data.head)
@@ -69,11 +69,11 @@ def load_verifier(pack: Pack) -> HostVerifier | None:
     try:
         graphs = find_graphs()
     except MissingExtraError as error:
-        raise MissingExtraError(f"{pack.name}: {error}, {alone}") from error
+        raise MissingExtraError(f"{pack.name}: {error}, {ALONE}") from error
     if graphs.checksums != data.files:
         raise MissingExtraError(
             f"{pack.name}: need the very graphs that its verifier was trained on, got others in "
-            f"the installed {PACKAGE}; install the version of the extra phrase, {alone}"
+            f"the installed {PACKAGE}; install the version of the extra phrase, {ALONE}"
         )
     return HostVerifier(_embedding(graphs), head, data.threshold)
 

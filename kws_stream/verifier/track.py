@@ -5,17 +5,26 @@ import copy
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError
 from kws_stream.verifier.embedding import CONTEXT, FRAMES, STEP, WINDOW, SpeechEmbedding
 from kws_stream.verifier.head import STEPS, Head
 
 Floats = NDArray[np.float32]
 Pcm = NDArray[np.int16]
+WAIT = SAMPLE_RATE_HZ // 2  # samples after a trigger in which it is judged
 
 REACH = STEPS + -(-WINDOW // FRAMES) - 1  # steps that a score looks back on: 25, or 2 s
 
 
-class Track:
+def steps_of(trigger: WakeEvent) -> range:
+    """The steps at which a trigger is judged: those from it to 0.5 s after it."""
+    sample = round(trigger.time_s * SAMPLE_RATE_HZ)
+    return range(-(-sample // STEP), (sample + WAIT) // STEP + 1)
+
+
+class SoundTrack:
     """The last seconds of a stream and the scores at its steps.
 
     Step k ends with sample 1280 k of the stream, before which there was silence. What a score is
@@ -26,7 +35,7 @@ class Track:
     def __init__(self, embedding: SpeechEmbedding, head: Head, seconds: float) -> None:
         """seconds: how long ago the end of a step may be when its score is asked for."""
         self._embedding, self._head = embedding, head
-        self._steps = round(seconds * 16_000 / STEP) + REACH + 1
+        self._steps = round(seconds * SAMPLE_RATE_HZ / STEP) + REACH + 1
         self.reset()
 
     def reset(self) -> None:
@@ -37,7 +46,7 @@ class Track:
         self._embeddings: dict[int, Floats] = {}
         self._scores: dict[int, float] = {}
 
-    def twin(self) -> "Track":
+    def twin(self) -> "SoundTrack":
         """Another stream that goes on from where this one is; what is computed stays so."""
         other = copy.copy(self)
         other._spectra, other._embeddings = self._spectra.copy(), self._embeddings.copy()
@@ -49,8 +58,20 @@ class Track:
         """The last step that is complete."""
         return (self._first + len(self._pcm)) // STEP
 
-    def add(self, pcm: Pcm) -> None:
-        """The next samples, int16 (n,)."""
+    def step_at(self, samples: int) -> int:
+        """The last step that these first samples of the stream complete."""
+        return samples // STEP
+
+    def time_s(self, step: int) -> float:
+        """When a step ends."""
+        return round(step * STEP / SAMPLE_RATE_HZ, 6)
+
+    def steps_of(self, trigger: WakeEvent) -> range:
+        """The steps at which a trigger is judged."""
+        return steps_of(trigger)
+
+    def add(self, pcm: Pcm, features: NDArray[np.float64] | None = None) -> None:
+        """The next samples, int16 (n,); it makes spectra of its own."""
         self._pcm = np.concatenate([self._pcm, pcm])
         oldest = self.step - self._steps
         surplus = oldest * STEP - CONTEXT - self._first
@@ -61,8 +82,8 @@ class Track:
                 for step in [step for step in known if step < oldest]:
                     del known[step]
 
-    def score(self, step: int) -> float:
-        """The head's score at the end of a step, 0 to 1."""
+    def score(self, step: int, keyword: str = "") -> float:
+        """The head's score at the end of a step, 0 to 1; there is one phrase."""
         if step not in self._scores:
             heard = np.stack([self._embedded(k) for k in range(step - STEPS + 1, step + 1)])
             self._scores[step] = self._head.score(heard)
