@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import json
+import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,6 +64,27 @@ _LOOPBACK = ("127.", "localhost", "::1")
     help="Refuse more clients at once. Default: as many as this machine serves in real time.",
 )
 @consequence_options
+@click.option(
+    "--health",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    help="Answer /healthz and /metrics (Prometheus) over HTTP at this port of the same host. "
+    "Needs the extra metrics.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning"]),
+    default="info",
+    show_default=True,
+    help="How much to tell on standard error; debug: clients that come and go too.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Sentences, or JSON lines with time and level.",
+)
 @click.option("--zeroconf", metavar="NAME", help="Announce the service by mDNS under this name.")
 @json_option()
 def serve(
@@ -71,13 +95,17 @@ def serve(
     no_verify: bool,
     channel: int | None,
     max_clients: int | None,
+    health: int | None,
+    log_level: str,
+    log_format: str,
     zeroconf: str | None,
     as_json: bool,
     consequences: Consequences,
 ) -> None:
     """Serve wake words to Home Assistant and other Wyoming clients.
 
-    It ends with Ctrl-C or SIGTERM. Each detection is printed as it is sent.
+    It ends with Ctrl-C or SIGTERM, after a last word that a client has said. SIGHUP loads the
+    models again without letting a client go. Each detection is printed as it is sent.
     """
     from kws_stream.integrations.wyoming.server import (
         Address,
@@ -91,12 +119,19 @@ def serve(
         raise click.BadParameter(str(error), param_hint="--uri") from error
     if zeroconf is not None and address.path:
         raise click.UsageError("--zeroconf announces tcp:// alone.")
+    log = _log(log_level, log_format)
     if as_json:
         consequences.on_text = json_text
-    packs = _load(models)
-    if no_verify:
-        packs = [replace(pack, verifier=None) for pack in packs]
-    changed = dict(zip(packs, threshold_values(packs, thresholds), strict=True))
+    changed: dict[Pack, dict[str, float]] = {}
+
+    def load() -> "list[Pack]":
+        packs = _load(models)
+        if no_verify:
+            packs = [replace(pack, verifier=None) for pack in packs]
+        changed.update(zip(packs, threshold_values(packs, thresholds), strict=True))
+        return packs
+
+    packs = load()
 
     def make_hearing(pack: "Pack", keywords: frozenset[str], client: str) -> "Hearing":
         from kws_stream.live import Hearing
@@ -116,7 +151,8 @@ def serve(
             make_hearing,
             max_clients,
             on_event=on_event,
-            on_message=complain,
+            on_message=log.warning,
+            on_detail=log.debug,
             channel=channel,
             wake=wake,
         )
@@ -125,19 +161,53 @@ def serve(
 
     def on_ready(bound: "Address") -> None:
         names = ", ".join(pack.name for pack in packs)
-        complain(f"serving {names} at {bound} to {server.max_clients} clients at most")
+        log.info(f"serving {names} at {bound} to {server.max_clients} clients at most")
         wake = server.catalogue.wake
         if len(wake) < len(server.catalogue.names):
-            complain(f"a client that gives no names listens for {', '.join(wake)}")
+            log.info(f"a client that gives no names listens for {', '.join(wake)}")
         if bound.host and not bound.host.startswith(_LOOPBACK):
-            complain("everybody who reaches this address can use it: Wyoming has no passwords")
+            log.warning("everybody who reaches this address can use it: Wyoming has no passwords")
+        if monitor is not None:
+            log.info(f"health and metrics at http://{monitor.host}:{monitor.port}")
+
+    monitor = None
+    if health is not None:
+        from kws_stream.integrations.wyoming.monitor import Monitor
+
+        monitor = Monitor(server, address.host or "127.0.0.1", health)
 
     async def run() -> None:
         async with _announced(zeroconf, address):
-            await serve_until_stopped(server, address, on_ready)
+            with monitor or contextlib.nullcontext():
+                await serve_until_stopped(server, address, on_ready, load, log.warning)
 
     with consequences:
         asyncio.run(run())
+
+
+class _Lines(logging.Handler):
+    """Each record as a line on standard error."""
+
+    def __init__(self, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if not self._as_json:
+            complain(text)
+            return
+        told = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"time": told, "level": record.levelname.lower(), "message": text}
+        click.echo(json.dumps(line), err=True)
+
+
+def _log(level: str, form: str) -> logging.Logger:
+    log = logging.getLogger("kws_stream.serve")
+    log.handlers[:] = [_Lines(form == "json")]
+    log.setLevel(level.upper())
+    log.propagate = False
+    return log
 
 
 def _load(models: tuple[str, ...]) -> "list[Pack]":

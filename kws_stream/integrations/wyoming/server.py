@@ -15,8 +15,9 @@ from wyoming.error import Error
 
 from kws_stream.audio.mix import checked_channel
 from kws_stream.detector import WakeEvent
-from kws_stream.errors import InputError, ParameterError, ServerError
+from kws_stream.errors import InputError, KwsStreamError, ParameterError, ServerError
 from kws_stream.integrations.wyoming.catalogue import Catalogue
+from kws_stream.integrations.wyoming.counts import Counts
 from kws_stream.integrations.wyoming.messages import Limits, read_message, write_message
 from kws_stream.integrations.wyoming.session import Session
 from kws_stream.live import Hearing
@@ -73,6 +74,17 @@ def measure_cost(pack: Pack, seconds: float = 2.0) -> float:
     return (time.process_time() - began) / seconds
 
 
+def places_of(packs: list[Pack], max_clients: int | None = None) -> tuple[int, list[int]]:
+    """How many clients are served at most, and how many places each pack takes of theirs.
+
+    max_clients: of the first pack, and then a place for each; None measures this machine.
+    """
+    if max_clients is not None:
+        return max_clients, [1] * len(packs)
+    capacities = [measure_capacity(pack) for pack in packs]
+    return capacities[0], [max(1, round(capacities[0] / capacity)) for capacity in capacities]
+
+
 MakeHearing = Callable[[Pack, frozenset[str], str], Hearing]
 """What hears a pack's keywords for a client of this name."""
 
@@ -88,6 +100,7 @@ class WyomingServer:
         limits: Limits | None = None,
         on_event: Callable[[str, WakeEvent], None] = lambda client, event: None,
         on_message: Callable[[str], None] = lambda text: None,
+        on_detail: Callable[[str], None] = lambda text: None,
         channel: int | None = None,
         wake: Sequence[str] = (),
     ) -> None:
@@ -97,22 +110,24 @@ class WyomingServer:
         make_hearing: a plain one by default. max_clients: of the first pack; None measures this
         machine, and lets a pack that costs more take more places. on_event: told the client and
         each event that it is sent. on_message: told what people should know, in sentences.
+        on_detail: told of clients that come and go.
         channel: of the clients' sound, from 1; None for the mean of its channels.
 
         Raises ParameterError for names in `wake` that no pack has, and for such a channel.
         """
         self.catalogue = Catalogue(packs, wake)
-        self._places = [1] * len(packs)
-        if max_clients is None:
-            capacities = [measure_capacity(pack) for pack in packs]
-            max_clients = capacities[0]
-            self._places = [max(1, round(max_clients / capacity)) for capacity in capacities]
-        self.max_clients = max_clients
+        self._wake = wake
+        self._measures = max_clients is None
+        self.max_clients, self._places = places_of(packs, max_clients)
         self.clients = 0
+        self.counts = Counts()
         self._make_hearing = make_hearing or _plain_hearing
         self._limits = limits or Limits()
         self._on_event = on_event
         self._on_message = on_message
+        self._on_detail = on_detail
+        self._stopping = False
+        self._heart: asyncio.Task[None] | None = None
         self._channel = checked_channel(channel)
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions: set[Session] = set()
@@ -125,6 +140,16 @@ class WyomingServer:
 
         Raises ServerError where that is not possible.
         """
+        address = await self._listen(address)
+        self._heart = asyncio.get_running_loop().create_task(self._beat())
+        return address
+
+    async def _beat(self) -> None:
+        while True:
+            self.counts.came_round = time.monotonic()
+            await asyncio.sleep(1)
+
+    async def _listen(self, address: Address) -> Address:
         limit = self._limits.line_bytes
         try:
             if address.path:
@@ -146,14 +171,38 @@ class WyomingServer:
         return Address(address.host, self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop listening and end all clients."""
+        """Stop listening, send clients the words that they have just said, and end them."""
+        self._stopping = True
         if self._server is not None:
             self._server.close()
+        if self._heart is not None:
+            self._heart.cancel()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._path:
             Path(self._path).unlink(missing_ok=True)
+
+    def reload(
+        self, packs: list[Pack], max_clients: int | None = None, places: list[int] | None = None
+    ) -> None:
+        """Offer these packs from now on; clients stay, and hear them from their next message on.
+
+        max_clients, places: as `places_of` gives them; by default the numbers stay, a place each.
+        Raises ParameterError where the server's wake words are not among their names.
+        """
+        self.catalogue = Catalogue(packs, self._wake)
+        self._places = places or [1] * len(packs)
+        if max_clients is not None:
+            self.max_clients = max_clients
+        self._unknown.clear()
+        self.counts.reloads_total += 1
+        for session in self._sessions:
+            session.offer(self.catalogue, self._places)
+
+    def places(self, packs: list[Pack]) -> tuple[int, list[int]]:
+        """What `reload` wants to know of packs; it measures where the server measured."""
+        return places_of(packs, None if self._measures else self.max_clients)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
@@ -168,10 +217,13 @@ class WyomingServer:
                 await self._refuse(client, reader, writer)
                 return
             self.clients += 1
+            self.counts.clients_total += 1
+            self._on_detail(f"{client} came; {self.clients} now")
             try:
                 await self._talk(client, reader, writer)
             finally:
                 self.clients -= 1
+                self._on_detail(f"{client} went; {self.clients} now")
         except OSError:
             pass  # the client went away
         finally:
@@ -185,6 +237,7 @@ class WyomingServer:
         self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         text = f"need fewer clients, got more than {self.max_clients}; try again later"
+        self.counts.refused_total += 1
         self._on_message(f"refused {client}: {self.max_clients} clients already")
         await self._say_last(Error(text=text, code="busy"), reader, writer)
 
@@ -199,6 +252,7 @@ class WyomingServer:
             self._places,
             ChunkDecoder(self._channel, client, self._on_message),
             lambda names: self._tell_unknown(client, names),
+            self.counts,
         )
         self._sessions.add(session)
         try:
@@ -206,7 +260,12 @@ class WyomingServer:
                 async for reply in session.answer(message):
                     await write_message(reply, writer, self._limits)
                 await asyncio.sleep(0)  # what is buffered needs no waiting: let others in
+        except asyncio.CancelledError:
+            if self._stopping:
+                await self._say_rest(session, writer)
+            raise
         except InputError as error:
+            self.counts.ended_total += 1
             self._on_message(f"ended {client}: {error}")
             await self._say_last(Error(text=str(error), code="bad-message"), reader, writer)
         finally:
@@ -223,6 +282,17 @@ class WyomingServer:
             there = ", ".join(self.catalogue.names)
             self._on_message(f"{client} asks for {asked}, which is not offered; there are {there}")
 
+    async def _say_rest(self, session: Session, writer: asyncio.StreamWriter) -> None:
+        """What a client has said when the server ends, up to its last word."""
+        with contextlib.suppress(InputError, OSError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                for reply in session.finish():
+                    await write_message(reply, writer, self._limits)
+                if writer.can_write_eof():
+                    writer.write_eof()
+                await writer.drain()
+                await asyncio.sleep(0)
+
     async def _say_last(
         self, error: Error, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
@@ -238,17 +308,52 @@ class WyomingServer:
 
 
 async def serve_until_stopped(
-    server: WyomingServer, address: Address, on_ready: Callable[[Address], None]
+    server: WyomingServer,
+    address: Address,
+    on_ready: Callable[[Address], None],
+    load: Callable[[], list[Pack]] | None = None,
+    on_message: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Serve until the task is cancelled or, where the system has it, SIGTERM comes."""
-    stopped = asyncio.Event()
-    with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; not the main thread
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    """Serve until the task is cancelled or, where the system has it, SIGTERM comes.
+
+    load: gives the packs anew when SIGHUP comes. If it cannot, the server goes on with those that
+    it has; on_message is told either way.
+    """
+    loop, stopped, asked = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    # Windows has none of them; elsewhere than in the main thread none comes
+    with contextlib.suppress(NotImplementedError, RuntimeError):
+        loop.add_signal_handler(signal.SIGTERM, stopped.set)
+        if load is not None and hasattr(signal, "SIGHUP"):
+            loop.add_signal_handler(signal.SIGHUP, asked.set)
     on_ready(await server.start(address))
+    reloading = None
+    if load is not None:
+        reloading = loop.create_task(_reload_when_asked(server, asked, load, on_message))
     try:
         await stopped.wait()
     finally:
+        if reloading is not None:
+            reloading.cancel()
         await server.stop()
+
+
+async def _reload_when_asked(
+    server: WyomingServer,
+    asked: asyncio.Event,
+    load: Callable[[], list[Pack]],
+    on_message: Callable[[str], None],
+) -> None:
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:  # in a thread: clients are served meanwhile
+            packs = await asyncio.to_thread(load)
+            max_clients, places = await asyncio.to_thread(server.places, packs)
+            server.reload(packs, max_clients, places)
+        except KwsStreamError as error:
+            on_message(f"goes on with the models that it has: {error}")
+            continue
+        on_message(f"loaded again: {', '.join(pack.name for pack in packs)}")
 
 
 def _plain_hearing(pack: Pack, keywords: frozenset[str], client: str) -> Hearing:

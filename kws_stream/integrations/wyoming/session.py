@@ -1,8 +1,10 @@
 """One client of the server: its audio, its spotters, its detections."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
@@ -17,6 +19,7 @@ from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError
 from kws_stream.integrations.wyoming.catalogue import Catalogue, Choice
 from kws_stream.integrations.wyoming.clock import StreamClock
+from kws_stream.integrations.wyoming.counts import Counts
 from kws_stream.live import Hearing, later
 from kws_stream.live.decoder import ChunkDecoder, Samples
 from kws_stream.packs import Pack
@@ -40,13 +43,14 @@ class Session:
         places: Sequence[int] = (),
         decoder: ChunkDecoder | None = None,
         on_unknown: Callable[[Sequence[str]], None] = lambda names: None,
+        counts: Counts | None = None,
     ) -> None:
         """make_hearing: called for each pack that the client wants to hear.
 
         on_event: told each event, with times since the stream began. free: places that the server
         has left. places: how many each pack takes, 1 by default. decoder: makes samples of the
         chunks; by default one that averages channels. on_unknown: told the names that the client
-        asked for in vain.
+        asked for in vain. counts: where what is heard and detected is counted.
         """
         self._catalogue = catalogue
         self._make_hearing = make_hearing
@@ -55,6 +59,9 @@ class Session:
         self._places = places or [1] * len(catalogue.packs)
         self._on_unknown = on_unknown
         self._decoder = decoder or ChunkDecoder()
+        self._counts = counts or Counts()
+        self._offered: tuple[Catalogue, Sequence[int]] | None = None
+        self._names: Any = None  # that the client chose last
         self._clock = StreamClock()
         self._hearings: dict[int, Hearing] = {}
         self._choice: Choice | None = None
@@ -68,6 +75,26 @@ class Session:
         chosen = self._choice.keywords if self._choice else ()
         return max(0, sum(self._places[number] for number in chosen) - 1)
 
+    def offer(self, catalogue: Catalogue, places: Sequence[int]) -> None:
+        """Take these packs from the next message on; what the client chose is chosen anew."""
+        self._offered = catalogue, places
+
+    def _take_what_is_offered(self) -> Iterator[Event]:
+        if self._offered is None:
+            return
+        self._catalogue, self._places = self._offered
+        self._offered = None
+        self.close()
+        if self._choice is not None:
+            self._choice = None
+            yield from self._choose(self._names)
+
+    def finish(self) -> Iterator[Event]:
+        """The last detections of a stream that the server ends."""
+        if self._running:
+            yield from self._hear_end()
+        self._running = False
+
     def close(self) -> None:
         """The client is gone."""
         for hearing in self._hearings.values():
@@ -80,6 +107,8 @@ class Session:
         Raises InputError for audio in a format that is not supported, and for names, texts and
         timestamps that are none.
         """
+        for reply in self._take_what_is_offered():
+            yield reply
         kind, data = message.type, message.data
         if Describe.is_type(kind):
             yield self._catalogue.info().event()
@@ -114,6 +143,7 @@ class Session:
         good = isinstance(names, list) and len(names) <= MOST_NAMES
         if names is not None and not (good and all(isinstance(name, str) for name in names)):
             raise InputError(f"names: need a list of names, got {names!r:.80}")
+        self._names = names
         choice = self._catalogue.choose(names)
         room = 1 + self.extra + max(0, self._free())
         wanted, refused = {}, []
@@ -166,22 +196,36 @@ class Session:
     def _hear_end(self) -> Iterator[Event]:
         """The last word of a stream, which may end with it."""
         for number, hearing in self._hearings.items():
-            for event in hearing.end():
-                self._detected = True
-                yield self._detection(number, later(event, hearing.from_s))
+            yield from self._detections(number, hearing, hearing.end)
 
     def _hear_piece(self, piece: Samples) -> Iterator[Event]:
         assert self._choice is not None
+        if not self._choice.keywords:
+            self._counts.unheard_s += len(piece) / SAMPLE_RATE_HZ
         for number, keywords in self._choice.keywords.items():
             if number not in self._hearings:
                 hearing = self._make_hearing(self._catalogue.packs[number], keywords)
                 hearing.from_s = self._heard / SAMPLE_RATE_HZ
                 self._hearings[number] = hearing
             hearing = self._hearings[number]
-            for event in hearing.hear(piece):
-                self._detected = True
-                yield self._detection(number, later(event, hearing.from_s))
+            yield from self._detections(number, hearing, partial(hearing.hear, piece))
+            name = self._catalogue.packs[number].name
+            self._counts.heard_s[name] += len(piece) / SAMPLE_RATE_HZ
         self._heard += len(piece)
+
+    def _detections(
+        self, number: int, hearing: Hearing, hear: Callable[[], Iterable[WakeEvent]]
+    ) -> Iterator[Event]:
+        """What hearing gives, to the client, and counted."""
+        name, began = self._catalogue.packs[number].name, time.perf_counter()
+        before = hearing.spotter.triggers
+        events = list(hear())
+        self._counts.busy_s[name] += time.perf_counter() - began
+        self._counts.triggers[name] += max(0, hearing.spotter.triggers - before)
+        for event in events:
+            self._detected = True
+            self._counts.detections[name, event.keyword] += 1
+            yield self._detection(number, later(event, hearing.from_s))
 
     def _detection(self, number: int, event: WakeEvent) -> Event:
         """To the client; event: on the clock of the stream."""
