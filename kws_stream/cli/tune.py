@@ -60,6 +60,11 @@ if TYPE_CHECKING:
     callback=check_file,
     help='Write the figures as JSON; "-": print them in place of the table.',
 )
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw misses, false accepts and the verifier's power over the network's threshold.",
+)
 @workers_options
 @click.pass_context
 def tune(
@@ -76,6 +81,7 @@ def tune(
     channel: int | None,
     output: Path | None,
     json_file: str | None,
+    plot: Path | None,
     jobs: int | None,
     cluster: str | None,
 ) -> None:
@@ -94,6 +100,8 @@ def tune(
     if output is not None and output.exists():
         raise PackError(f"{output} exists; need a new folder for the tuned pack, name another")
     pack = load_pack(model, no_verify)
+    if plot is not None and pack.verifier is None:
+        raise click.UsageError("--plot is for a model with a verifier.")
     with (
         progress("hearing recordings", "s") as heard,
         Workers(jobs, cluster) as workers,
@@ -110,13 +118,19 @@ def tune(
             notes += [note for note in said if note not in notes]
         tuning = evaluation.tune(streams, pack, target, heard, workers, notes)
     tell_channels(tuning.channel_notes)
+    if plot is not None:
+        from kws_stream.cli.tune_figure import draw_cascade
+
+        draw_cascade(tuning, plot)
     if output is not None:
         detector = pack.detector | {"thresholds": dict(tuning.recommended.thresholds)}
         figures = {"target_false_accepts_per_hour": target, **tuning.recommended.as_dict()}
         record = {"command": typed(context), "model": pack.name, "figures": figures}
-        packs.save_copy(
-            pack.path, output, name=output.resolve().name, detector=detector, tuning=record
-        )
+        fields = {"name": output.resolve().name, "detector": detector, "tuning": record}
+        if tuning.recommended_verifier_threshold is not None:
+            threshold = tuning.recommended_verifier_threshold
+            fields["verifier"] = {**pack.manifest["verifier"], "threshold": threshold}
+        packs.save_copy(pack.path, output, **fields)
     if json_file is not None and json_file != "-":
         write_json(Path(json_file), tuning.as_dict())
     if json_file == "-":
@@ -134,6 +148,23 @@ def table(tuning: "Tuning") -> str:
         f"{tuning.model}: {tuning.hours:.2f} h, {counted(counts.words, 'keyword')} spoken; target "
         f"{tuning.target:g} false accepts per hour",
         "",
+        *(_cascade_rows(tuning) if tuning.cascade else _rows(tuning)),
+    ]
+    now, new = "now", "recommended"
+    if tuning.recommended_verifier_nw is not None:
+        now += f", verifier's threshold {tuning.verifier_threshold:g}"
+        microwatts = tuning.recommended_verifier_nw[1] / 1000
+        new += (
+            f", verifier's threshold {tuning.recommended_verifier_threshold:g}: "
+            f"{tuning.recommended_triggers_per_hour:.0f} triggers an hour, {microwatts:.3g} uW"
+        )
+    for title, setting in ((now, tuning.current), (new, tuning.recommended)):
+        lines += ["", title, *_setting(setting)]
+    return "\n".join([*lines, "", *(f"Note: {note}." for note in tuning.notes)])
+
+
+def _rows(tuning: "Tuning") -> list[str]:
+    return [
         f"{'one threshold for all':<24}{'hours':>6}{'spoken':>8}{'missed':>9}"
         f"{'false accepts per hour (95 %)':>32}",
         *(
@@ -141,9 +172,23 @@ def table(tuning: "Tuning") -> str:
             for setting in tuning.trade_off[1::2]
         ),
     ]
-    for title, setting in (("now", tuning.current), ("recommended", tuning.recommended)):
-        lines += ["", title, *_setting(setting)]
-    return "\n".join([*lines, "", *(f"Note: {note}." for note in tuning.notes)])
+
+
+def _cascade_rows(tuning: "Tuning") -> list[str]:
+    """Each threshold of the network with the best of the verifier for the target."""
+    lines = [
+        "one threshold   triggers   verifier's                  false accepts   verifier",
+        "for all         per hour   best        missed          per hour        uW",
+    ]
+    for point in tuning.cascade[1::2]:
+        counts = point.counts
+        missed = share((counts.words - counts.hits) / counts.words) if counts.words else "-"
+        lines.append(
+            f"{point.threshold:<16g}{point.triggers_per_hour:<11.0f}"
+            f"{point.verifier_threshold:<12g}{missed:<16}"
+            f"{counts.false_accepts / counts.hours:<16.2f}{point.verifier_nw[1] / 1000:.3g}"
+        )
+    return lines
 
 
 def _setting(setting: "Setting") -> list[str]:

@@ -154,7 +154,8 @@ class Heard:
 
     unverified: the first of the results without the verifier; triggers: what the network triggered
     on there, decisions: those that the verifier judged, in cpu_s seconds of a processor.
-    channel_notes: what should be said of the channels of its recordings.
+    channel_notes: what should be said of the channels of its recordings. scored: of a hearing with
+    `scores`, every trigger at the i-th of the thresholds, and the verifier's best score of it.
     """
 
     source: str
@@ -167,6 +168,7 @@ class Heard:
     cpu_s: float
     files: tuple[tuple[str, float], ...]
     channel_notes: tuple[str, ...] = ()
+    scored: tuple[tuple[tuple[WakeEvent, float], ...], ...] = ()
 
     def file_at(self, time_s: float) -> tuple[str, float]:
         """The file that is heard at a time, and when it began."""
@@ -175,10 +177,14 @@ class Heard:
 
 @dataclass(frozen=True)
 class Hearing:
-    """Hears a stream with one model at its own thresholds, and then at each of `sweep`."""
+    """Hears a stream with one model at its own thresholds, and then at each of `sweep`.
+
+    scores: whether the verifier scores every trigger to the end.
+    """
 
     pack: packs.Pack
     sweep: tuple[float, ...] = SWEEP
+    scores: bool = False
 
     def detectors(self, frame_s: float) -> list[Detector]:
         own = DetectorSettings.from_dict(self.pack.detector)
@@ -193,7 +199,7 @@ class Hearing:
         check = None
         if spotter.verifier is not None:
             seconds = JUDGED_FRAMES * spotter.frame_s + MOST_AT_ONCE_S
-            check = Check(spotter.verifier, seconds, len(detectors))
+            check = Check(spotter.verifier, seconds, len(detectors), self.scores)
         words: list[Word] = []
         files: list[tuple[str, float]] = []
         notes: list[str] = []
@@ -239,6 +245,7 @@ class Hearing:
             cpu_s=spotter.verifier_cpu_s,
             files=tuple(files),
             channel_notes=tuple(notes),
+            scored=() if check is None else tuple(map(tuple, check.scored)),
         )
 
 

@@ -11,6 +11,13 @@ from typing import Any
 
 from kws_stream import packs
 from kws_stream.errors import DataError, ParameterError
+from kws_stream.evaluation.cascade_tuning import (
+    CascadePoint,
+    all_staircases,
+    cascade_points,
+    search,
+    total,
+)
 from kws_stream.evaluation.recordings import (
     Counts,
     Heard,
@@ -22,6 +29,8 @@ from kws_stream.evaluation.recordings import (
     operating_points,
 )
 from kws_stream.evaluation.sources import Stream
+from kws_stream.power import VerifierWork
+from kws_stream.verifier import McuVerifier, load_verifier
 from kws_stream.workers import Workers
 
 TRIED = (
@@ -51,6 +60,9 @@ class Setting:
 class Tuning:
     """A recommendation. target: false accepts per hour. trade_off: one threshold for all keywords.
 
+    verifier_threshold, recommended_verifier_threshold, cascade: of a model with a verifier, whose
+    threshold is chosen too; cascade: each threshold of the network with the verifier's that is best
+    for it. recommended_triggers_per_hour: of the network, with the recommended thresholds.
     met: the recommended thresholds stay within the target in these recordings. shown: they are long
     enough, and the upper end of the 95 % interval is within the target too. channel_notes: as of
     `RecordingsResult`.
@@ -63,6 +75,11 @@ class Tuning:
     trade_off: tuple[Setting, ...]
     notes: tuple[str, ...]
     channel_notes: tuple[str, ...] = ()
+    verifier_threshold: float | None = None
+    recommended_verifier_threshold: float | None = None
+    recommended_triggers_per_hour: float | None = None
+    recommended_verifier_nw: tuple[float, float, float] | None = None
+    cascade: tuple[CascadePoint, ...] = ()
 
     @property
     def hours(self) -> float:
@@ -93,7 +110,20 @@ class Tuning:
             "current": self.current.as_dict(),
             "recommended": self.recommended.as_dict(),
             "trade_off": [setting.as_dict() for setting in self.trade_off],
+            **self._of_cascade(),
             "notes": [*self.notes, *self.channel_notes],
+        }
+
+    def _of_cascade(self) -> dict[str, Any]:
+        if self.recommended_verifier_nw is None:
+            return {}
+        names = ("low", "typical", "high")
+        return {
+            "verifier_threshold": self.verifier_threshold,
+            "recommended_verifier_threshold": self.recommended_verifier_threshold,
+            "recommended_triggers_per_hour": self.recommended_triggers_per_hour,
+            "recommended_verifier_nw": dict(zip(names, self.recommended_verifier_nw, strict=True)),
+            "cascade": [point.as_dict() for point in self.cascade],
         }
 
 
@@ -107,6 +137,8 @@ def tune(
 ) -> Tuning:
     """The thresholds that miss the fewest words within `target` false accepts per hour.
 
+    Of a model with a verifier those of the network and the verifier's, together.
+
     Arguments and errors as of `evaluate_streams`; ParameterError for a target that is not above 0.
     """
     if not 0 < target < float("inf"):
@@ -114,14 +146,18 @@ def tune(
     pack = model if isinstance(model, packs.Pack) else packs.load(model)
     if not pack.keywords:
         raise DataError(f"{pack.name}: need a model with keywords to tune, it has none")
-    hearing = Hearing(pack, TRIED)
+    hearing = Hearing(pack, TRIED, scores=pack.verifier is not None)
     of_labels = label_notes(streams, pack.keywords)
     heard: list[Heard] = hear(hearing, streams, progress, workers)
     own, *swept = operating_points(hearing, heard)
-    chosen = choose_thresholds([point.per_keyword for point in swept], target * own.hours)
+    of_cascade: dict[str, Any] = {}
+    if pack.verifier is None:
+        chosen = choose_thresholds([point.per_keyword for point in swept], target * own.hours)
+        per_keyword = {name: swept[row].per_keyword[name] for name, row in chosen.items()}
+    else:
+        chosen, per_keyword, of_cascade = _tune_cascade(pack, heard, target * own.hours)
     rows = {name: TRIED[row] for name, row in chosen.items()}
-    per_keyword = {name: swept[row].per_keyword[name] for name, row in chosen.items()}
-    recommended = Setting(rows, _sum(list(per_keyword.values())), per_keyword)
+    recommended = Setting(rows, total(list(per_keyword.values())), per_keyword)
     tuning = Tuning(
         model=pack.name,
         target=target,
@@ -130,6 +166,7 @@ def tune(
         trade_off=tuple(map(_setting, swept)),
         notes=(),
         channel_notes=channel_notes(heard),
+        **of_cascade,
     )
     said = [*notes, *of_labels, *_notes(tuning)]
     return Tuning(**{**vars(tuning), "notes": tuple(said)})
@@ -177,17 +214,30 @@ def _row_of(counts: Sequence[Counts], outcome: tuple[int, int]) -> int:
     return run[len(run) // 2] if counts[0].words else run[0]
 
 
+def _tune_cascade(
+    pack: packs.Pack, heard: Sequence[Heard], allowed: float
+) -> tuple[dict[str, int], dict[str, Counts], dict[str, Any]]:
+    """The row of each keyword, its counts, and the fields of `Tuning` that are of a cascade."""
+    verifier = load_verifier(pack)
+    assert verifier is not None
+    work = VerifierWork(1, verifier.multiplications, isinstance(verifier, McuVerifier))
+    stairs = all_staircases(heard, pack.keywords)
+    choice = search(stairs, allowed, choose_thresholds)
+    taken = {name: stairs[row][name] for name, row in choice.rows.items()}
+    per_hour = sum(one.triggers for one in taken.values()) / next(iter(taken.values())).hours
+    fields = {
+        "verifier_threshold": verifier.threshold,
+        "recommended_verifier_threshold": choice.verifier_threshold,
+        "recommended_triggers_per_hour": per_hour,
+        "recommended_verifier_nw": tuple(nj * per_hour / 3600 for nj in work.decision_nj),
+        "cascade": cascade_points(stairs, TRIED, allowed, work, choose_thresholds),
+    }
+    counts = {name: one.at(choice.verifier_threshold) for name, one in taken.items()}
+    return dict(choice.rows), counts, fields
+
+
 def _setting(point: OperatingPoint) -> Setting:
-    return Setting(point.thresholds, _sum(list(point.per_keyword.values())), point.per_keyword)
-
-
-def _sum(each: Sequence[Counts]) -> Counts:
-    return Counts(
-        hours=each[0].hours,
-        words=sum(counts.words for counts in each),
-        hits=sum(counts.hits for counts in each),
-        false_accepts=sum(counts.false_accepts for counts in each),
-    )
+    return Setting(point.thresholds, total(list(point.per_keyword.values())), point.per_keyword)
 
 
 def _notes(tuning: Tuning) -> list[str]:

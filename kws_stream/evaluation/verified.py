@@ -13,8 +13,13 @@ from kws_stream.verifier import Verifier, judge
 class Check:
     """Confirms or rejects triggers as a cascade does; each score is computed once."""
 
-    def __init__(self, verifier: Verifier, seconds: float, detectors: int) -> None:
-        """seconds: how long after its trigger at most a detector tells of it."""
+    def __init__(
+        self, verifier: Verifier, seconds: float, detectors: int, scores: bool = False
+    ) -> None:
+        """seconds: how long after its trigger at most a detector tells of it. scores: whether every
+        look of every trigger is scored, for `scored`."""
+        self._scores = scores
+        self.scored: list[list[tuple[WakeEvent, float]]] = [[] for _ in range(detectors)]
         self._track = verifier.track(seconds)
         self._threshold = verifier.threshold
         self._waiting: list[list[WakeEvent]] = [[] for _ in range(detectors)]
@@ -29,6 +34,10 @@ class Check:
         waiting = [*self._waiting[detector], *triggers]
         late = [one for one in waiting if self._track.steps_of(one)[-1] > self._track.step]
         for trigger in waiting[: len(waiting) - len(late)]:
+            if self._scores:
+                looks = self._track.steps_of(trigger)
+                best = max(self._track.score(step, trigger.keyword) for step in looks)
+                self.scored[detector].append((trigger, best))
             event = judge(trigger, self._track, self._threshold)
             if event is not None:
                 self._events[detector].append(event)

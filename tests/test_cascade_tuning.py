@@ -1,0 +1,142 @@
+"""Both thresholds of a cascade: no other pair is better, and the figures are the pack's own."""
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kws_stream import packs
+from kws_stream.cli import main
+from kws_stream.detector import WakeEvent
+from kws_stream.evaluation import evaluate_streams, streams_of, tune
+from kws_stream.evaluation.cascade_tuning import search, staircase
+from kws_stream.evaluation.streams import Word, score_stream
+from kws_stream.evaluation.tuning import TRIED, choose_thresholds
+from kws_stream.workers import Workers
+from tests.tiny_network import mcu_pack
+
+times = st.integers(0, 60).map(lambda tenths: tenths / 10)
+scores = st.integers(0, 8).map(lambda eighths: eighths / 8)
+triggers = st.lists(st.tuples(times, st.sampled_from("ab"), scores), max_size=12)
+words = st.lists(st.tuples(times, st.sampled_from("ab")), max_size=5)
+
+
+def scored(drawn: list[tuple[float, str, float]]) -> list[tuple[WakeEvent, float]]:
+    return [(WakeEvent(name, time, 0.5, 0.0, 0), score) for time, name, score in sorted(drawn)]
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(spoken=words, drawn=triggers, threshold=st.integers(0, 9).map(lambda n: n / 8 - 1 / 16))
+def test_a_staircase_counts_what_the_stream_counts(
+    spoken: list[tuple[float, str]], drawn: list[tuple[float, str, float]], threshold: float
+) -> None:
+    said = [Word(name, start, start + 0.7) for start, name in spoken]
+    every = scored(drawn)
+    for name in "ab":
+        stairs = staircase([(said, every), (said, [])], name, 2.0)
+        events = [event for event, score in every if score >= threshold and event.keyword == name]
+        own = [word for word in said if word.word == name]
+        wanted = score_stream(own, events, "ab")
+        found = stairs.at(threshold)
+        assert (found.hits, found.false_accepts) == (wanted.hits, len(wanted.false_accepts))
+        assert (found.hours, found.words) == (2.0, 2 * len(own))
+        assert stairs.triggers == sum(event.keyword == name for event, _ in every)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(spoken=words, rows=st.lists(triggers, min_size=1, max_size=3), allowed=st.integers(0, 6))
+def test_no_pair_of_thresholds_within_the_target_is_better(
+    spoken: list[tuple[float, str]], rows: list[list[tuple[float, str, float]]], allowed: int
+) -> None:
+    said = [Word(name, start, start + 0.7) for start, name in spoken]
+    stairs = [
+        {name: staircase([(said, scored(drawn))], name, 1.0) for name in "ab"} for drawn in rows
+    ]
+
+    def outcome(choice: tuple[int, ...], threshold: float) -> tuple[int, int]:
+        found = [stairs[row][name].at(threshold) for row, name in zip(choice, "ab", strict=True)]
+        return sum(c.words - c.hits for c in found), sum(c.false_accepts for c in found)
+
+    every = [
+        outcome(choice, eighths / 8)
+        for choice in itertools.product(range(len(rows)), repeat=2)
+        for eighths in (*range(9), 10)
+    ]
+    possible = [found for found in every if found[1] <= allowed]
+    best = search(stairs, allowed, choose_thresholds)
+    assert outcome((best.rows["a"], best.rows["b"]), best.verifier_threshold) == min(possible)
+    assert 0 <= best.verifier_threshold <= 1
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A pack that triggers all the time, and a recording of changing sound with two labels."""
+    rng = np.random.default_rng(0)
+    t = np.arange(16_000 * 12) / 16_000
+    tone = np.sin(2 * np.pi * (300 + 2000 * np.sin(2 * np.pi * 0.7 * t) ** 2) * t)
+    sound = tone * np.sin(2 * np.pi * 1.3 * t) ** 2 * 0.2 + rng.standard_normal(len(t)) * 0.02
+    soundfile.write(tmp_path / "a.wav", sound, 16_000)
+    words = [{"word": "yes", "start_s": at, "end_s": at + 0.6} for at in (3.0, 5.5, 8.0, 10.1)]
+    (tmp_path / "a.json").write_text(json.dumps({"words": words}))
+    mcu_pack(tmp_path / "pack", 0.6)
+    return tmp_path
+
+
+def test_figures_are_those_of_the_tuned_pack_itself(folder: Path) -> None:
+    pack = packs.load(folder / "pack")
+    with Workers(1) as here:
+        tuning = tune(streams_of([folder / "a.wav"]), pack, 1000, workers=here)
+        assert pack.verifier is not None
+        verifier = {
+            **pack.manifest["verifier"],
+            "threshold": tuning.recommended_verifier_threshold,
+        }
+        detector = pack.detector | {"thresholds": dict(tuning.recommended.thresholds)}
+        copy = packs.save_copy(
+            folder / "pack", folder / "new", verifier=verifier, detector=detector
+        )
+        result = evaluate_streams(streams_of([folder / "a.wav"]), copy, workers=here)
+        assert result.point.per_keyword == tuning.recommended.per_keyword
+        assert result.triggers_per_hour == pytest.approx(tuning.recommended_triggers_per_hour)
+        assert tuning.met
+        assert 0 < tuning.recommended.counts.hits <= tuning.recommended.counts.words == 4
+        assert len(tuning.cascade) == len(TRIED)
+        for point in tuning.cascade[::25]:
+            data = replace(pack.verifier, threshold=point.verifier_threshold)
+            own = pack.detector | {"threshold": point.threshold}
+            alone = replace(pack, verifier=data, detector=own)
+            found = evaluate_streams(streams_of([folder / "a.wav"]), alone, workers=here)
+            assert (found.point.hits, found.point.false_accepts) == (
+                point.counts.hits,
+                point.counts.false_accepts,
+            )
+            assert found.triggers_per_hour == pytest.approx(point.triggers_per_hour)
+            assert found.verifier is not None
+            assert found.point.false_accepts <= 1000 * tuning.hours
+
+
+def test_the_command_writes_both_thresholds_and_tells_of_the_power(folder: Path) -> None:
+    pytest.importorskip("matplotlib")
+    words = ["tune", folder / "pack", folder / "a.wav", "--target-fa-per-hour", 1000, "--jobs", 1]
+    drawn = ["-o", folder / "new", "--plot", folder / "x.svg", "--json", folder / "x.json"]
+    done = CliRunner().invoke(main, [*map(str, words), *map(str, drawn)])
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.stdout.split("Note:")[0].splitlines())) <= 80
+    figures = json.loads((folder / "x.json").read_text())
+    verifier = packs.load(folder / "new").verifier
+    assert verifier is not None
+    assert verifier.threshold == figures["recommended_verifier_threshold"]
+    power = figures["recommended_verifier_nw"]
+    assert 0 < power["low"] <= power["typical"] < power["high"]
+    assert f"{figures['recommended_triggers_per_hour']:.0f} triggers an hour" in done.stdout
+    assert "power of the verifier" in (folder / "x.svg").read_text()
+    plain = CliRunner().invoke(main, ["tune", "yes-4", "x.wav", "--plot", str(folder / "y.svg")])
+    assert plain.exit_code == 2
+    assert "--plot is for a model with a verifier" in plain.output
