@@ -42,13 +42,15 @@ def net() -> Network:
     return random_network(5)
 
 
-def one_cell(weight: float = 1.0, beta1: float = 0.2, delta: float = 0.1) -> Network:
+def one_cell(
+    weight: float = 1.0, beta1: float = 0.2, delta: float = 0.1, alpha: float = 0.4
+) -> Network:
     """x -> one cell -> one logit: the candidate is weight·x."""
     block = {
         "candidate": ([[weight]], [0.0]),
         "beta1": beta1,
         "delta": delta,
-        "alpha": 0.4,
+        "alpha": alpha,
         "post": ([[1.0]], [0.0]),
     }
     return Network.from_arrays(([[1.0]], [0.0]), [block], ([[1.0]], [0.0]))
@@ -119,9 +121,10 @@ def test_settings_go_through_a_dict_and_unknown_ones_are_named() -> None:
     assert ChipSettings.from_dict(EVERYTHING.as_dict()) == EVERYTHING
     with pytest.raises(ParameterError, match="'mismtach'"):
         ChipSettings.from_dict({"mismtach": 1})
-    for corner in ("xx", ["tt"], None):
-        with pytest.raises(ParameterError, match="corner"):
-            ChipSettings.from_dict({"corner": corner})
+    for name in ("corner", "process"):
+        for value in ("xx", ["tt"], None):
+            with pytest.raises(ParameterError, match=name):
+                ChipSettings.from_dict({name: value})
 
 
 def test_no_setting_that_stands_for_a_condition_changes_the_chip_at_nominal(net: Network) -> None:
@@ -196,10 +199,108 @@ def test_less_current_is_more_mismatch_and_a_larger_share_of_leakage() -> None:
 
 
 def test_effective_currents_follow_the_published_fits() -> None:
-    block = fabricate(one_cell().parameters, ChipSettings(transfer=True), 0, [0]).blocks[0]
+    chip = ChipSettings(transfer=True, alpha_transfer=True)
+    block = fabricate(one_cell().parameters, chip, 0, [0]).blocks[0]
     assert block.alpha[0, 0] == pytest.approx(1.0167 * 0.4 + 0.0060)
     assert block.beta2[0, 0] == pytest.approx(0.9829 * 0.3 - 0.0110)
     assert (block.beta2 - block.beta1)[0, 0] == pytest.approx(0.9911 * 0.1 - 0.0132)
+
+
+def test_effective_currents_of_the_open_process_are_those_of_its_table() -> None:
+    """The five cells of `kws-stream spice cell`, in docs/spice.md: beta2, beta1, alpha in nA."""
+    table = [
+        ((1.0, 0.5, 1.0), (0.9633, 0.4858, 1.0017)),
+        ((0.1, 0.05, 0.1), (0.0959, 0.0476, 0.1003)),
+        ((0.5, 0.25, 1.0), (0.4807, 0.2416, 1.0017)),
+        ((1.0, 0.1, 1.0), (0.9634, 0.8776, 1.0017)),
+        ((1.5, 0.5, 1.0), (1.4470, 0.9772, 1.0017)),
+    ]
+    for (thresh, width, gain), effective in table:
+        net = one_cell(1.0, thresh - width, width, gain)
+        chip = ChipSettings.typical("gf180mcu")
+        block = fabricate(net.parameters, chip, 0, [0]).blocks[0]
+        got = [float(wire[0, 0]) for wire in (block.beta2, block.beta1, block.alpha)]
+        assert got == pytest.approx(effective, abs=0.003)
+
+
+# beta1, beta2, candidate as programmed, and what flows in the published waveforms, nA [F]
+CLAMPED = [
+    (0.426, 0.426, 0.9, 0.457),
+    (0.426, 0.426, 5.6, 0.460),
+    (0.205, 0.205, 0.9, 0.226),
+    (0.267, 0.731, 2.0, 0.55),
+    (0.087, 1.364, 3.0, 0.82),
+    (0.195, 0.947, 2.0, 0.65),
+]
+
+
+@pytest.mark.parametrize(("beta1", "beta2", "candidate", "flows"), CLAMPED)
+def test_a_cell_that_is_on_takes_what_the_published_ones_take(
+    beta1: float, beta2: float, candidate: float, flows: float
+) -> None:
+    net = one_cell(1.0, beta1, beta2 - beta1)
+    chip = ChipSettings.typical(mirror_current=False)
+    trace = simulate(net, [[candidate]] * 3, chip)
+    assert trace.bits[0].all()
+    assert trace.candidates[0][-1, 0] == pytest.approx(flows, rel=0.1)
+    error, published = candidate - trace.candidates[0][-1, 0], candidate - flows
+    assert published / 1.5 < error < published * 1.5
+    assert trace.offered is not None
+    assert trace.offered[0][-1, 0] == candidate
+
+
+def test_a_cell_that_is_off_takes_a_little_more_than_its_candidate() -> None:
+    """Waveforms: 0.02 to 0.04 nA more from 0.02 nA on, 2 to 9 pA where none is programmed."""
+    x = np.array([[0.0], [0.01], [0.02], [0.15]])
+    trace = simulate(one_cell(), x, ChipSettings.typical(mirror_current=False))
+    excess = trace.candidates[0] - x
+    assert not trace.bits[0].any()
+    assert 0.002 <= excess[0, 0] <= 0.009
+    assert excess[0, 0] < excess[1, 0] < excess[2, 0]
+    assert excess[2:, 0] == pytest.approx([0.03, 0.03])
+
+
+def test_clamp_and_offset_change_candidates_and_nothing_else(net: Network) -> None:
+    x = features_of(net)
+    loaded = ChipSettings(
+        clamp_threshold=1.09, clamp_width=0.52, candidate_offset_na=0.03, candidate_rest_na=0.005
+    )
+    ideal, real = simulate(net, x), simulate(net, x, loaded)
+    assert np.array_equal(ideal.logits, real.logits)
+    for name in ("inputs", "states", "bits"):
+        assert all(map(np.array_equal, getattr(ideal, name), getattr(real, name)))
+    assert real.offered is not None
+    assert all(map(np.array_equal, real.offered, ideal.candidates))
+    assert not all(map(np.array_equal, real.candidates, ideal.candidates))
+    assert power.estimate(net, real) == power.estimate(net, ideal)
+
+
+def test_the_state_error_of_a_typical_cell_is_the_leakage_of_the_time_it_is_off() -> None:
+    """Published: 3 pA where no bit is late. A cell that is on gives what is programmed."""
+    x = np.where(np.arange(90) % 30 < 10, 1.0, 0.0)[:, None]
+    net = one_cell()
+    errors = simulate(net, x, ChipSettings.typical()).states[0] - net.run(x).states[0]
+    assert errors[x[:, 0] > 0].max() == 0
+    assert np.abs(errors).mean() == pytest.approx(0.003, rel=0.3)
+
+
+def test_typical_circuits_are_told_apart_and_foundries_add_mismatch() -> None:
+    paper, open_process = ChipSettings.typical(), ChipSettings.typical("gf180mcu")
+    assert paper == ChipSettings.typical("180nm-paper")
+    assert (paper.off_state_na, open_process.off_state_na) == (0.0046, 1.1e-5)
+    assert not open_process.clamp_threshold
+    assert ChipSettings.foundry().differs
+    assert ChipSettings.foundry(avt_mv_um=0) == paper
+    with pytest.raises(ParameterError, match="sky130"):
+        ChipSettings.typical("sky130")
+
+
+def test_a_candidate_gain_moves_the_candidates_that_are_compared() -> None:
+    x = [[0.29], [0.31]]
+    assert simulate(one_cell(), x).bits[0][:, 0].tolist() == [False, True]
+    trace = simulate(one_cell(), x, ChipSettings(candidate_gain=0.035))
+    assert trace.bits[0].all()
+    assert trace.candidates[0][:, 0] == pytest.approx([0.29 * 1.035, 0.31 * 1.035])
 
 
 def test_a_cell_that_is_off_leaks() -> None:

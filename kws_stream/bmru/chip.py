@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kws_stream.bmru.cell import sequence
-from kws_stream.bmru.chip_settings import CHARGE_C, ChipSettings
+from kws_stream.bmru.chip_settings import CANDIDATE_KNEE_NA, CHARGE_C, ChipSettings
 from kws_stream.bmru.fabricate import (
     HIGH_CURRENT_NA,
     LOW_CURRENT_NA,
@@ -26,7 +26,7 @@ from kws_stream.bmru.fabricate import (
 )
 from kws_stream.bmru.trace import Trace
 from kws_stream.errors import InputError, ParameterError
-from kws_stream.parameters import FloatArray, NetworkParameters
+from kws_stream.parameters import BoolArray, FloatArray, NetworkParameters
 
 __all__ = [
     "ChipBatch",
@@ -112,7 +112,7 @@ class ChipBatch:
         shown = slice(None) if every_step else slice(steps - 1, None, steps)
         x = self._affine(features[:, :, None], self.arrays.pre)
         x = np.repeat(x, steps, axis=0)
-        trace = Trace(x, [], [], [], [])
+        trace = Trace(x, [], [], [], [], [] if settings.loaded else None)
         noise = self._noise(clip)
         blocks = zip(self.arrays.blocks, self.parameters.blocks, strict=True)
         for block, programmed in blocks:
@@ -121,7 +121,12 @@ class ChipBatch:
             bits = sequence(candidates, start, block.beta1, block.beta2)
             states = np.where(bits, block.alpha, self.arrays.off_state)
             trace.inputs.append(x[shown])
-            trace.candidates.append(candidates[shown])
+            if trace.offered is None:
+                trace.candidates.append(candidates[shown])
+            else:
+                trace.offered.append(candidates[shown])
+                flowing = self._flowing(candidates[shown], bits[shown], block)
+                trace.candidates.append(flowing)
             trace.states.append(states[shown])
             trace.bits.append(bits[shown])
             x = x + np.maximum(self._affine(states, block.post), 0)
@@ -138,6 +143,8 @@ class ChipBatch:
         """Candidate currents (T, d, chips): relu of the sums, then settling, then noise."""
         currents = np.maximum(x, 0)
         candidates = np.maximum(self._affine(currents, block.candidate), 0)
+        if self.settings.candidate_gain:
+            candidates = candidates * (1 + self.settings.candidate_gain)
         if self.settings.settling_s:
             step_s = self.settings.frame_s / steps
             keep = np.exp(-step_s / self.settings.time_constant_s)
@@ -147,6 +154,23 @@ class ChipBatch:
             draws = np.stack([rng.standard_normal((frames, cells)) for rng in noise], axis=-1)
             candidates = np.maximum(candidates + draws * self._noise_rms(currents, block), 0)
         return candidates
+
+    def _flowing(self, candidates: FloatArray, bits: BoolArray, block: ChipBlock) -> FloatArray:
+        """What flows into the cells (T, d, chips), of what they compare.
+
+        The comparison is not touched: the state bits of the published waveforms are those of the
+        programmed currents in 99.88 %, at offsets and clamps of a multiple of the hysteresis.
+        """
+        settings = self.settings
+        rest, offset = (
+            value / settings.unit_na
+            for value in (settings.candidate_rest_na, settings.candidate_offset_na)
+        )
+        share = np.minimum(candidates * (settings.unit_na / CANDIDATE_KNEE_NA), 1.0)
+        flowing: FloatArray = candidates + rest + share * (offset - rest)
+        if block.clamp is not None:
+            flowing = np.where(bits, np.minimum(flowing, block.clamp), flowing)
+        return flowing
 
     def _noise(self, clip: int) -> list[np.random.Generator]:
         """One generator a chip, or none where there is no noise."""

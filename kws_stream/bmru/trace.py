@@ -11,7 +11,9 @@ class Trace:
 
     logits (T, K); lists over blocks: inputs (T, m), the signed skip path into the block;
     candidates, states (alpha·z) and bits (z), each (T, d). The simulator of many chips at once
-    appends an axis of chips to each.
+    appends an axis of chips to each. offered: the candidates as the mirrors would give them and the
+    cells compare them, where a clamp or an offset lets another current flow into the cell; None
+    where they are `candidates`.
     """
 
     logits: FloatArray
@@ -19,6 +21,7 @@ class Trace:
     candidates: list[FloatArray]
     states: list[FloatArray]
     bits: list[BoolArray]
+    offered: list[FloatArray] | None = None
 
     @property
     def frames(self) -> int:
@@ -29,4 +32,5 @@ class Trace:
         wires = (self.inputs, self.candidates, self.states)
         inputs, candidates, states = ([wire[..., index] for wire in group] for group in wires)
         bits = [wire[..., index] for wire in self.bits]
-        return Trace(self.logits[..., index], inputs, candidates, states, bits)
+        offered = None if self.offered is None else [wire[..., index] for wire in self.offered]
+        return Trace(self.logits[..., index], inputs, candidates, states, bits, offered)

@@ -66,7 +66,9 @@ class Activity:
 
     def add(self, trace: "Trace") -> None:
         """Take in the next frames. Raises InputError for the trace of another network."""
-        wires = (*trace.inputs, *trace.candidates, *trace.states)
+        # the formulas were fitted to what is offered; what a clamp lets flow predicts no better
+        candidates = trace.candidates if trace.offered is None else trace.offered
+        wires = (*trace.inputs, *candidates, *trace.states)
         widths = [a.shape[1] for a in wires]
         if widths != self._columns:
             raise InputError(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.bmru.chip import ChipSettings, extrapolations
-from kws_stream.bmru.fabricate import GAIN_FIT, THRESHOLD_FIT, WIDTH_FIT, fabricate
+from kws_stream.bmru.fabricate import FITS, Fit, fabricate
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.network import Network
 from kws_stream.packs import Pack
@@ -19,7 +19,7 @@ from kws_stream.studies.clips import Utterances
 from kws_stream.studies.simulation import exact, headline
 
 COLUMNS = ("block", "cell", "beta1_na", "beta2_na", "alpha_na")
-FITS = {"alpha": GAIN_FIT, "beta2": THRESHOLD_FIT, "delta": WIDTH_FIT}
+PROGRAMMED = Fit(1.0, 0.0, (0.0, 0.0))  # effective is what is programmed
 HEADROOM = 2.0  # the largest code gives at least so many times the largest nominal current
 
 Cells = list[dict[str, FloatArray]]
@@ -136,8 +136,9 @@ def calibrate(
     """The codes whose effective currents come nearest to what the network asks for.
 
     measured: with the nominal currents programmed. A cell's effective current is taken as
-    slope·f·I + offset, with the fits of the cell where `settings.transfer`, else f·I; the
-    measurement gives f. bits: of the codes, each a multiple of a step that is a power of two.
+    slope·f·I + offset, with the fits of its process where `settings.transfer` (for alpha:
+    `settings.alpha_transfer`), else f·I; the measurement gives f. bits: of the codes, each a
+    multiple of a step that is a power of two.
     Raises ParameterError for bits outside 1..24.
     """
     if not 1 <= bits <= 24:
@@ -150,13 +151,22 @@ def calibrate(
     steps: dict[str, float] = {}
     codes: list[Code] = []
     after = [dict(block) for block in measured]
-    for name in FITS:
+    threshold = [block["beta2"] for block in nominal]  # as programmed, later as by the new codes
+    for name, fit in FITS[settings.process].items():
+        if not (settings.alpha_transfer if name == "alpha" else settings.transfer):
+            fit = PROGRAMMED
         largest = max(float(np.abs(block[name]).max()) for block in nominal)
         steps[name] = _step(HEADROOM * largest, bits)
         for index, (wanted, got) in enumerate(zip(nominal, measured, strict=True)):
+            offsets = [
+                fit.offset_na + fit.of_threshold * thresholds
+                for thresholds in (wanted["beta2"], threshold[index])
+            ]
             code, current, expected = _codes(
-                name, wanted[name], got[name], settings.transfer, steps[name], bits
+                fit.slope, offsets, wanted[name], got[name], steps[name], bits
             )
+            if name == "beta2":
+                threshold[index] = current
             after[index][name] = expected
             columns = (wanted[name], got[name], code, current, expected)
             for cell, (aim, before, number, amount, then) in enumerate(
@@ -189,18 +199,26 @@ def _step(full_scale_na: float, bits: int) -> float:
 
 
 def _codes(
-    name: str, nominal: FloatArray, measured: FloatArray, transfer: bool, step: float, bits: int
+    slope: float,
+    offsets: Sequence[FloatArray],
+    nominal: FloatArray,
+    measured: FloatArray,
+    step: float,
+    bits: int,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Codes, their currents, and the effective currents expected of them."""
-    slope, offset, _ = FITS[name] if transfer else (1.0, 0.0, (0.0, 0.0))
-    usable = (nominal > 0) & (measured > offset)
+    """Codes, their currents, and the effective currents expected of them.
+
+    offsets (d,) of the fit, where it was measured and where the codes will be.
+    """
+    before, after = offsets
+    usable = (nominal > 0) & (measured > before)
     # a current that was programmed as 0, or that did not come, tells nothing of its own factor
     factor = np.ones_like(nominal)
-    np.divide(measured - offset, slope * nominal, out=factor, where=usable)
-    wanted = (nominal - offset) / (slope * factor)
+    np.divide(measured - before, slope * nominal, out=factor, where=usable)
+    wanted = (nominal - after) / (slope * factor)
     codes = np.clip(np.rint(wanted / step), 0, 2**bits - 1)
     codes = np.where(nominal <= 0, 0, codes)
-    expected = np.where(codes > 0, slope * factor * codes * step + offset, np.minimum(nominal, 0.0))
+    expected = np.where(codes > 0, slope * factor * codes * step + after, np.minimum(nominal, 0.0))
     return codes, codes * step, np.maximum(expected, np.minimum(nominal, 0.0))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kws_stream.errors import DataError, MissingExtraError
 from kws_stream.files import replacing
-from kws_stream.studies.calibration import FITS, Calibration
+from kws_stream.studies.calibration import Calibration
 from kws_stream.studies.conditions import Conditions
 from kws_stream.studies.montecarlo import MonteCarlo
 from kws_stream.studies.noise import CLAIM, NoiseStudy
@@ -253,7 +253,7 @@ _PARTS = {"cells_nw": "cells", "feedforward_nw": "mirrors"}
 def calibration_figure(study: Calibration) -> "Figure":
     """Errors of every bias current from nominal, before and after."""
     figure, (axes,) = new_figure()
-    for index, name in enumerate(FITS):
+    for index, name in enumerate(("alpha", "beta2", "delta")):
         codes = [code for code in study.codes if code.parameter == name]
         places = np.arange(len(codes)) + index * (len(codes) + 1)
         for when, marker in (("before", "x"), ("after", "o")):

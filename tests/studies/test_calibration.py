@@ -28,11 +28,12 @@ def test_a_nominal_chip_needs_no_calibration(
     assert study.error_na("before") == study.error_na("after") == 0
 
 
-@pytest.mark.parametrize("transfer", [False, True])
+@pytest.mark.parametrize("process", ["", "180nm-paper", "gf180mcu"])
 def test_codes_bring_a_chip_back_within_half_a_step(
-    pack: Pack, utterances: Utterances, tmp_path: Path, transfer: bool
+    pack: Pack, utterances: Utterances, tmp_path: Path, process: str
 ) -> None:
-    settings = ChipSettings(mismatch_percent=15, transfer=transfer)
+    sweeps: dict[str, Any] = {"process": process, "transfer": True, "alpha_transfer": True}
+    settings = ChipSettings(mismatch_percent=15, **(sweeps if process else {}))
     cells = measured(pack, settings, tmp_path, chip=2)
     study = studies.calibrate(pack, utterances, cells, settings, bits=10)
     assert study.error_na("after") < 0.1 * study.error_na("before")

@@ -57,7 +57,17 @@ def test_yields_stand_in_order_with_their_reason() -> None:
     assert any(f"{90:8.2f} % (as --accuracy asks)" in line for line in rows)
     assert "(1 point below exact)" in printed.stdout
     assert "(5 points below exact)" in printed.stdout
-    assert max(map(len, printed.stdout.splitlines())) <= 80
+    table = [line for line in printed.stdout.splitlines() if not line.startswith("Extrapolated")]
+    assert max(map(len, table)) <= 80
+
+
+def test_chips_are_those_of_a_foundry_unless_the_papers_mismatch_is_asked_for() -> None:
+    where = ["--clips", "4", "--jobs", "1", "--chips", "2", "--json", "-"]
+    figures = json.loads(run("montecarlo", *where).stdout)
+    assert ChipSettings.from_dict(figures["settings"] | {"frame_s": 0.01}) == ChipSettings.foundry()
+    figures = json.loads(run("montecarlo", *where, "--mismatch", "10").stdout)
+    ideal = ChipSettings(mismatch_percent=10)
+    assert ChipSettings.from_dict(figures["settings"] | {"frame_s": 0.01}) == ideal
 
 
 def test_tables_count_blocks_and_cells_from_one(tmp_path: Path) -> None:

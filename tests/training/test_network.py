@@ -118,7 +118,8 @@ def test_the_chip_in_training_is_the_typical_chip(share: float) -> None:
     parameters = module.parameters_on_grid(recipe.features.input_grid, recipe.current_scale)
     network = Network(pruned(parameters))
     assert [block.cells for block in network.parameters.blocks] == [recipe.cells - 2] * 2
-    settings = ChipSettings.typical(unit_na=unit_na, mirror_current=False) if share else None
+    typical = ChipSettings.typical(unit_na=unit_na, mirror_current=False, alpha_transfer=True)
+    settings = typical if share else None
     trace = simulate(network, features, settings)
     np.testing.assert_allclose(logits[:, 0].detach().numpy(), trace.logits, rtol=0, atol=1e-9)
     assert torch.equal(logits, exact) == (share == 0)

@@ -14,4 +14,5 @@ STUDIES = ("montecarlo", "noise", "robustness", "pvt", "quantise", "scaling", "c
 def chip() -> None:
     """Study a model on virtual chips that are not ideal.
 
-    Without --set the chip is ideal, the exact network, but for what a study varies."""
+    Without --set the chip is ideal, the exact network, but for what a study varies; `pvt` starts
+    from the typical chip, `montecarlo` draws chips as of a foundry."""

@@ -20,10 +20,9 @@ from kws_stream.cli.progress import progress
 @click.option(
     "--mismatch",
     type=click.FloatRange(0, 50),
-    default=5.0,
-    show_default=True,
     metavar="PERCENT",
-    help="3 sigma of every programmed parameter.",
+    help="The ideal chip with this as 3 sigma of every programmed parameter, as in the paper: "
+    "5, 10 or 15. Default: chips as of a foundry, typical but for Pelgrom's mismatch.",
 )
 @click.option(
     "--accuracy",
@@ -32,12 +31,16 @@ from kws_stream.cli.progress import progress
     show_default=True,
     help="A chip that reaches this is good: the yield is their share.",
 )
-def montecarlo(study: Study, chips: int, mismatch: float, accuracy: float) -> None:
+def montecarlo(study: Study, chips: int, mismatch: float | None, accuracy: float) -> None:
     """Accuracy and yield of many virtual chips."""
     from kws_stream import packs, studies
+    from kws_stream.bmru.chip import ChipSettings
     from kws_stream.studies.figures import montecarlo_figure
 
-    settings = study.settings(mismatch_percent=mismatch)
+    if mismatch is None:
+        settings = study.settings(**ChipSettings.foundry().as_dict())
+    else:
+        settings = study.settings(mismatch_percent=mismatch)
     pack = packs.load(study.model)
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)
@@ -63,6 +66,7 @@ def table(figures: dict[str, Any]) -> str:
     alike = "" if chips > 1 else " (these settings make all chips alike)"
     lines = [
         heading_text(figures, f", {chips} chips{alike}"),
+        _mismatch(figures["settings"]),
         "",
         f"{'in %':<22}" + "".join(f"{name:>8}" for name in names),
     ]
@@ -97,3 +101,14 @@ def table(figures: dict[str, Any]) -> str:
             + f"{100 * one['share']:6.2f} % (95 % interval {low:.1f} to {high:.1f} %)"
         )
     return "\n".join(lines)
+
+
+def _mismatch(settings: dict[str, Any]) -> str:
+    """What makes the chips differ, in words."""
+    parts = []
+    if settings["mismatch_percent"]:
+        parts.append(f"{settings['mismatch_percent']:g} % of every parameter (3 sigma)")
+    if settings["avt_mv_um"]:
+        avt, area = settings["avt_mv_um"], settings["unit_area_um2"]
+        parts.append(f"A_VT = {avt:g} mV um on {area:g} um2")
+    return "mismatch: " + (" and ".join(parts) or "none")
