@@ -114,7 +114,17 @@ def test_detect_tells_of_a_long_file_and_not_of_a_pipe(tmp_path: Path) -> None:
 
 
 LONG = {
-    *("train", "train_phrase", "teach", "search", "evaluate", "evaluate_stream", "tune", "data"),
+    *(
+        "train",
+        "train_phrase",
+        "train_verifier",
+        "teach",
+        "search",
+        "evaluate",
+        "evaluate_stream",
+        "tune",
+        "data",
+    ),
     *("verify_backends", "spice", "power", "detect", "chip/common", "chip/montecarlo"),
     *("chip/noise", "chip/robustness", "chip/pvt", "chip/quantise", "chip/scaling"),
     "chip/calibrate",

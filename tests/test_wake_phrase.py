@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from kws_stream import packs
+from kws_stream import KeywordSpotter, packs
 from kws_stream.cli import main
 from kws_stream.errors import AudioError, DataError, MissingExtraError, ParameterError
 from kws_stream.training.phrase import (
@@ -361,6 +361,28 @@ def test_one_command_trains_a_verifier_too(tmp_path: Path, monkeypatch: pytest.M
         )
         assert told.exit_code == 0, told.stderr
         assert ("triggers per hour" in told.stdout) == (not extra)
+
+
+@needs_tools
+def test_one_command_trains_a_verifier_for_a_microcontroller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
+    from kws_stream.training import verifier_network
+
+    few = verifier_network.NetworkSettings(steps=4, sequences=2, widths=(4, 4, 4))
+    monkeypatch.setattr(verifier_network, "DEFAULT", few)
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(TINY)
+    words = ["tiny.toml", "--wake-phrase", "Hey computer", "--out", "pack", "--threads", "1"]
+    code, said = run(*words, "--verifier", "mcu")
+    assert code == 0, said
+    pack = packs.load("pack")
+    assert pack.verifier is not None
+    assert (pack.verifier.kind, pack.verifier.package) == ("mcu", None)
+    assert KeywordSpotter(pack).verifier is not None
+    metrics = pack.manifest["metrics"]
+    assert 0 <= metrics["synthetic_false_reject_rate"]["value"] <= 1
 
 
 @needs_tools

@@ -33,6 +33,7 @@ def _show_version(context: click.Context, option: click.Parameter, wanted: bool)
         "data": "kws_stream.cli.data",
         "train": "kws_stream.cli.train",
         "teach": "kws_stream.cli.teach",
+        "train-verifier": "kws_stream.cli.train_verifier",
         "search": "kws_stream.cli.search",
         "model": "kws_stream.cli.model",
         "power": "kws_stream.cli.power",

@@ -59,9 +59,9 @@ teacher_option = click.option(
 )
 @click.option(
     "--verifier",
-    type=click.Choice(["host", "none"]),
-    help="Second stage of a wake phrase, which a computer runs. Default: host where its extra, "
-    "phrase, is installed.",
+    type=click.Choice(["host", "mcu", "none"]),
+    help="Second stage of a wake phrase, which a computer runs or a microcontroller. Default: host "
+    "where its extra, phrase, is installed.",
 )
 @click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
 @pictures_option

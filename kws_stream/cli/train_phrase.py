@@ -29,10 +29,10 @@ def train_phrase(
     """Synthesise, train, choose the threshold, write the pack."""
     import torch
 
-    from kws_stream.training import verifying, wake_phrase
+    from kws_stream.training import verifier_network, verifying, wake_phrase
     from kws_stream.training.phrase_speech import Amounts, Speech
 
-    verified = verifying.wanted(verifier)
+    verified = verifier != "mcu" and verifying.wanted(verifier)
     goal = wake_phrase.TARGET_PER_HOUR if target is None else target
     jobs = torch.get_num_threads()
     sources = wake_phrase.sources(phrase, positives is not None, data, kokoro is not None)
@@ -64,6 +64,12 @@ def train_phrase(
         with progress("training the verifier", "steps") as trained:
             taught = verifying.teach(lesson, goal, progress=trained)
         sources = [*sources, verifying.SOURCE]
+    if verifier == "mcu":
+        settings = verifier_network.DEFAULT
+        with progress("training the verifier", "steps") as trained:
+            taught = verifier_network.teach(
+                *(corpus, recipe, settings), lambda step, loss: trained(step, settings.steps)
+            )
     with progress("choosing the threshold, heard", "s") as heard:
         metrics = wake_phrase.finish(
             *(training.network, recipe, corpus, speech.folder, out, sources, jobs),

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -126,7 +126,11 @@ def tune(
         detector = pack.detector | {"thresholds": dict(tuning.recommended.thresholds)}
         figures = {"target_false_accepts_per_hour": target, **tuning.recommended.as_dict()}
         record = {"command": typed(context), "model": pack.name, "figures": figures}
-        fields = {"name": output.resolve().name, "detector": detector, "tuning": record}
+        fields: dict[str, Any] = {
+            "name": output.resolve().name,
+            "detector": detector,
+            "tuning": record,
+        }
         if tuning.recommended_verifier_threshold is not None:
             threshold = tuning.recommended_verifier_threshold
             fields["verifier"] = {**pack.manifest["verifier"], "threshold": threshold}

@@ -95,18 +95,27 @@ def save(
 
 
 def save_copy(
-    model: str | os.PathLike[str], directory: str | os.PathLike[str], **fields: Any
+    model: str | os.PathLike[str],
+    directory: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    head: bytes | None = None,
+    **fields: Any,
 ) -> Path:
     """Write a copy of a pack with other fields in its manifest; the pack itself stays as it is.
 
+    overwrite: as of `save`. head: other arrays of a verifier, whose fields are then given too.
     Files that are of neither network nor verifier are left behind. Raises PackError as `load`
     and `save`, so also for a directory that exists.
     """
     pack, graphs = load_directory(find(model))
+    if head is None and pack.verifier is not None:
+        head = pack.verifier.head
     return save(
         directory,
         pack.manifest | fields,
         pack.network.parameters,
         list(graphs.values()),
-        head=None if pack.verifier is None else pack.verifier.head,
+        overwrite=overwrite,
+        head=head,
     )

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 DECISION_S = 0.4  # the end of each clip; also the detector's window
 TARGET_PER_HOUR = 0.5  # false accepts in held-out speech and noise, where none are asked for
-TRIGGERS_PER_HOUR = 200.0  # of the network, where a verifier judges them; see docs/cascade.md
+# of the network, where a verifier of the kind judges them; see docs/cascade.md
+TRIGGERS_PER_HOUR = {"host": 200.0, "mcu": 100.0}
 SNR_DB = 15.0  # of the held-out phrases over noise
 ROW_HOPS = 750  # of running speech and noise
 BABBLE_VOICES = 4
@@ -219,14 +220,21 @@ def finish(
     write_pack(network, recipe, corpus, out, data)
     with Workers(jobs) as workers:
         streams = held_out_streams(speech, keyword)
-        first = target if verifier is None else max(target, TRIGGERS_PER_HOUR)
+        first = target
+        if verifier is not None:
+            first = max(target, TRIGGERS_PER_HOUR[verifier.fields["kind"]])
         tuning = evaluation.tune(streams, out, first, progress, workers)
         threshold = tuning.recommended.thresholds[keyword]
         recipe = replace(recipe, detector=replace(recipe.detector, threshold=threshold))
         write_pack(network, recipe, corpus, out, data, verifier)
-        if verifier is not None:
+        counts = tuning.recommended.counts
+        if verifier is not None and verifier.fields["kind"] == "mcu":
             tuning = evaluation.tune(streams, out, target, progress, workers)
-        counts = tuning.recommended.counts if verifier is None else tuning.current.counts
+            best = next(point for point in tuning.cascade if point.threshold == threshold)
+            fields = {**verifier.fields, "threshold": best.verifier_threshold}
+            write_pack(network, recipe, corpus, out, data, replace(verifier, fields=fields))
+        if verifier is not None:
+            counts = evaluation.evaluate_streams(streams, out, progress, workers).point
         misses = evaluation.word_clips(speech / "held_out" / "misses", [keyword])
         noise = evaluation.background_in([speech / "held_out" / "noise"])
         made = evaluation.synthesise(misses, noise, None, SNR_DB, 0, "near misses")

@@ -1,0 +1,55 @@
+"""`kws-stream train-verifier`: a model of words gets a second stage for a microcontroller."""
+
+from pathlib import Path
+
+import click
+
+from kws_stream.cli.output import complain, say
+from kws_stream.cli.progress import IMPORT_S, progress
+from kws_stream.cli.train import FOLDER, pictures_option, read_corpus
+from kws_stream.training import training_extra
+
+
+@click.command("train-verifier")
+@click.argument("model", metavar="PACK")
+@click.option("--data", type=FOLDER, required=True, help="Folder that holds speech_commands.")
+@click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
+@pictures_option
+@click.option("--out", type=FOLDER, required=True, help="Folder of the new model pack.")
+@click.option("--steps", type=click.IntRange(10), default=4000, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
+def train_verifier(
+    model: str,
+    data: Path,
+    synthetic: Path | None,
+    pictures: Path | None,
+    out: Path,
+    steps: int,
+    seed: int,
+    threads: int | None,
+) -> None:
+    """Write a copy of PACK, a name or a folder, with a verifier for its words.
+
+    The verifier is of the kind mcu, an integer network for a microcontroller; the network of the
+    pack stays as it is. `kws-stream tune` then chooses both thresholds."""
+    from kws_stream import packs
+
+    packs.check_replaceable(out)
+    pack = packs.load(model)
+    with progress("loading PyTorch", first_s=IMPORT_S), training_extra():
+        import torch
+
+        from kws_stream.training import verifier_network
+    if threads is not None:
+        torch.set_num_threads(threads)
+    recipe = verifier_network.recipe_of(pack)
+    corpus = read_corpus(data, synthetic, recipe, pictures)
+    settings = verifier_network.NetworkSettings(steps=steps, seed=seed)
+    with progress("training the verifier", "steps") as trained:
+        taught = verifier_network.teach(
+            corpus, recipe, settings, lambda step, loss: trained(step, steps)
+        )
+    verifier_network.write_copy(pack, taught, corpus, out)
+    say(f"verifier: threshold {taught.fields['threshold']:g}")
+    complain(f"wrote {out}; kws-stream tune chooses both thresholds for your recordings")
