@@ -67,6 +67,7 @@ def load_utterances(
     clips: int | None = DEFAULT_CLIPS,
     seed: int = 0,
     front_end: Mapping[str, Any] | None = None,
+    need_a_word: bool = True,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Utterances:
@@ -75,13 +76,16 @@ def load_utterances(
     data: a folder that `evaluation.select` reads; None: the packaged clips, which are synthetic.
     clips: how many at most, drawn by `seed` in equal shares of the classes where a folder has more;
     None: all. A word that is none of the pack's classes is its `unknown` or `other`. front_end:
-    settings of another front end, for a network that is compared with the pack's.
+    settings of another front end, for a network that is compared with the pack's. need_a_word:
+    whether the pack has to know one of the words and decide within a second; a study of currents
+    alone needs neither, and its window is the whole clip.
 
-    Raises TaskError for a pack that has none of the commands and what `select` raises.
+    Raises TaskError for a pack that has none of the commands where it needs one, and what `select`
+    raises.
     """
     if clips is not None and clips < 1:
         raise ParameterError(f"clips: need 1 or more, got {clips}")
-    if not set(pack.classes) & set(COMMANDS):
+    if need_a_word and not set(pack.classes) & set(COMMANDS):
         raise TaskError(
             f"need a model with one of the words {', '.join(COMMANDS)}, but {pack.name} has "
             f"{', '.join(pack.classes)}; choose another model"
@@ -106,11 +110,12 @@ def load_utterances(
         labels, source = every[chosen], f"{os.fspath(data)}, {where}"
         notes = selection.notes
     stacked = np.stack(rows)
+    frames = stacked.shape[1]
     return Utterances(
         features=_compact(stacked),
         labels=labels,
         classes=pack.classes,
-        window=decision_frames(spotter, stacked.shape[1]),
+        window=decision_frames(spotter, frames) if need_a_word else (0, frames),
         frame_s=features.build(settings).frame_s,
         source=source,
         notes=notes,

@@ -120,9 +120,12 @@ def noise_figure(study: NoiseStudy) -> "Figure":
     left.legend(frameon=False, fontsize=8)
     right.axhline(CLAIM, ls="--", color=GREY)
     right.axhline(1, ls=":", color=GREY)
-    unit = study.head["level_unit"]
-    what = "noise on the candidates, rms" if unit == "nA" else "mismatch, 3 sigma"
-    right.set(xscale="log", yscale="log", xlabel=f"{what}, {unit}")
+    what = {
+        "circuit": "unit current, nA",
+        "noise": "noise on the candidates, rms, nA",
+        "mismatch": "mismatch, 3 sigma, %",
+    }
+    right.set(xscale="log", yscale="log", xlabel=what[study.head["source"]])
     right.set_ylabel("candidate error / state error")
     figure.suptitle(
         f"{study.head['model']}: errors against the exact network, {study.head['clips']} clips",

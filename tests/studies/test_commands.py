@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from kws_stream import packs
 from kws_stream.bmru.chip import ChipSettings
 from kws_stream.cli import main
 
@@ -46,6 +47,29 @@ def test_a_study_writes_table_json_and_figure(study: str, tmp_path: Path) -> Non
         study, "--clips", "12", "--jobs", "1", *of(study, tmp_path / "again"), "--json", "-"
     )
     assert json.loads(printed.stdout) == figures
+
+
+def test_noise_answers_both_questions_and_says_which_is_which() -> None:
+    where = ["noise", "--clips", "4", "--draws", "2", "--jobs", "1"]
+    printed = run(*where).stdout
+    assert printed.index("unit, nA") < printed.index("noise, nA")
+    assert "The first table answers the published question" in printed
+    assert "the second answers the hard question" in printed
+    figures = json.loads(run(*where, "--json", "-").stdout)
+    assert (figures["source"], figures["circuit"]["source"]) == ("noise", "circuit")
+    assert (
+        figures["circuit"]["settings"]["clamp_threshold"]
+        > 0
+        == (figures["settings"]["clamp_threshold"])
+    )
+
+
+def test_noise_has_a_line_for_every_packaged_model() -> None:
+    where = ["noise", "--clips", "2", "--draws", "1", "--jobs", "1", "--all-models"]
+    printed = run(*where).stdout
+    for name in packs.list_packs():
+        assert sum(line.split()[:1] == [name] for line in printed.splitlines()) == 2
+    assert run(*where, "--level", "0.1").exit_code == 2
 
 
 def test_yields_stand_in_order_with_their_reason() -> None:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from kws_stream import packs, power, studies
-from kws_stream.bmru.chip import ChipSettings
+from kws_stream.bmru.chip import ChipSettings, simulate
 from kws_stream.errors import DataError, ParameterError, TaskError
 from kws_stream.evaluation import Clip, score_clips
 from kws_stream.evaluation.speech_commands import select
 from kws_stream.packs import Pack
 from kws_stream.studies.clips import Utterances, load_utterances
+from kws_stream.studies.noise import BlockErrors, NoiseStudy
 from kws_stream.studies.scaling import Size, _exponent
 from kws_stream.studies.simulation import exact, joined, listen, scores, tasks_of
 from kws_stream.workers import Workers
@@ -154,6 +155,49 @@ def test_noise_factor_is_the_ratio_of_errors_and_lies_in_its_interval(source: st
             assert row.interval[0] <= row.factor
             assert row.interval[1] is None or row.factor <= row.interval[1]
     assert "suppression" in study.verdict.lower() or "no state differs" in study.verdict
+
+
+def test_the_published_question_is_asked_of_the_typical_circuit_at_every_unit_current(
+    pack: Pack, utterances: Utterances
+) -> None:
+    few = utterances.first(6)
+    study = studies.noise(pack, few, ChipSettings.typical(), "circuit", [1.0, 4.0])
+    assert [row.level for row in study.overall] == [1.0, 4.0]
+    chip = ChipSettings.typical(unit_na=4.0, frame_s=few.frame_s)
+    errors = []
+    for clip in range(len(few)):
+        frames = few.frames_of(clip)
+        ideal, real = pack.network.run(frames), simulate(pack.network, frames, chip)
+        wires = zip(
+            (real.candidates[0], real.states[0]),
+            (ideal.candidates[0], ideal.states[0]),
+            strict=True,
+        )
+        errors.append([4.0 * np.abs(one - other).mean() for one, other in wires])
+    candidate, state = np.mean(errors, axis=0)
+    assert study.overall[1].factor == pytest.approx(candidate / state)
+    ideal_study = studies.noise(pack, few, ChipSettings(), "circuit")
+    assert all(row.factor is None for row in ideal_study.overall)
+
+
+def test_a_model_of_a_wake_phrase_has_currents_if_no_words() -> None:
+    pack = packs.load("hey-computer")
+    heard = load_utterances(pack, clips=2, need_a_word=False)
+    study = studies.noise(pack, heard, ChipSettings(), levels=[0.1], draws=1)
+    assert len(study.rows) == len(pack.network.parameters.blocks)
+    with pytest.raises(TaskError, match="hey_computer"):
+        load_utterances(pack, clips=2)
+
+
+@pytest.mark.parametrize(
+    ("lows", "said"),
+    [([20.0, 25.0], "at every level"), ([20.0, 19.0], "at 1 of 2"), ([2.0, 19.0], "contradicted")],
+)
+def test_a_suppression_is_shown_where_its_whole_interval_is_above_the_claim(
+    lows: list[float], said: str
+) -> None:
+    rows = tuple(BlockErrors(-1, 1.0, 1.0, 1.0, 1.0, low + 5, (low, None)) for low in lows)
+    assert said in NoiseStudy({"source": "noise"}, (1.0, 2.0), (), rows).verdict
 
 
 def test_candidate_error_of_the_first_block_is_the_noise_itself(

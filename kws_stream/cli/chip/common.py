@@ -141,7 +141,11 @@ class Study:
             yield workers
 
     def utterances(
-        self, pack: "Pack", workers: "Workers", front_end: dict[str, Any] | None = None
+        self,
+        pack: "Pack",
+        workers: "Workers",
+        front_end: dict[str, Any] | None = None,
+        need_a_word: bool = True,
     ) -> "Utterances":
         """The clips, and their features for this model, or for a front end of other settings."""
         from kws_stream import studies
@@ -154,6 +158,7 @@ class Study:
                 clips=self.clips,
                 seed=self.seed,
                 front_end=front_end,
+                need_a_word=need_a_word,
                 workers=workers,
                 progress=heard,
             )
