@@ -1,22 +1,55 @@
 """`kws-stream chip-info`: what a bitstream sets a chip to."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.cli.output import counted, print_rows
+from kws_stream.cli.output import counted, print_rows, say
+
+if TYPE_CHECKING:
+    from firmware_sim.bitstream import Configuration
+    from kws_stream.parameters import NetworkParameters
 
 MAX_BYTES = 2**26
 
 
 @click.command("chip-info")
 @click.argument("bitstream", type=click.Path(path_type=Path))
-def chip_info(bitstream: Path) -> None:
-    """Check the file BITSTREAM and show what it sets a chip to."""
-    from firmware_sim.bitstream import decode
+@click.option(
+    "--currents",
+    is_flag=True,
+    help="Every parameter's circuit element, with its current in nA or its mirror.",
+)
+@click.option(
+    "--unit",
+    "unit_na",
+    type=click.FloatRange(0.01, 100),
+    metavar="nA",
+    help="With --currents: the current that 1.0 stands for. Default: 1.",
+)
+def chip_info(bitstream: Path, currents: bool, unit_na: float | None) -> None:
+    """Check the file BITSTREAM and show what it sets a chip to.
+
+    BITSTREAM may be a model, too, by name or folder: then it is what `program` would write."""
+    if unit_na is not None and not currents:
+        raise click.UsageError("--unit needs --currents.")
+    configuration = _configuration(bitstream)
+    if currents:
+        say(_elements(configuration.parameters, unit_na or 1.0))
+    else:
+        _summary(configuration)
+
+
+def _configuration(bitstream: Path) -> "Configuration":
+    from firmware_sim.bitstream import decode, encode
+    from kws_stream import packs
     from kws_stream.errors import BitstreamError
 
+    if bitstream.is_dir() or (not bitstream.exists() and str(bitstream) in packs.list_packs()):
+        from kws_stream.cli.firmware import load_model
+
+        return decode(encode(load_model(str(bitstream))[1]))
     try:
         with open(bitstream, "rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -24,7 +57,10 @@ def chip_info(bitstream: Path) -> None:
         raise BitstreamError(f"{bitstream}: need a file to read: {error.strerror}") from error
     if len(data) > MAX_BYTES:
         raise BitstreamError(f"{bitstream}: need {MAX_BYTES} bytes at most, got more")
-    configuration = decode(data)
+    return decode(data)
+
+
+def _summary(configuration: "Configuration") -> None:
     registers, parameters = configuration.registers, configuration.parameters
     detector, grid = registers["detector"], parameters.input_grid
     assert grid is not None  # a bitstream always has one
@@ -59,6 +95,38 @@ def chip_info(bitstream: Path) -> None:
         ("re-arm below", _scores(detector["rearm"])),
     ]
     print_rows((f"{title}:", text) for title, text in rows)
+
+
+def _elements(parameters: "NetworkParameters", unit_na: float) -> str:
+    """A line an element; places, wires and cells counted from 1."""
+    from kws_stream.bmru.elements import elements
+
+    found = elements(parameters, unit_na)
+    narrow = sum(one.too_narrow for one in found)
+    lines = [
+        f"{parameters.parameter_count} parameters in {len(found)} elements; those of 0 need none",
+        f"at {unit_na:g} nA a unit; from, to: wires and cells, counted from 1",
+        "",
+        f"{'place':<19}{'element':<10}{'from':>5}{'to':>5}  {'rail':<4}{'current, nA':>13}"
+        f"{'ratio':>10}{'width, um':>11}",
+    ]
+    for one in found:
+        mirror = one.width_um is not None
+        source = "" if one.source is None else f"{one.source + 1}"
+        current = "" if mirror else f"{one.value:.5g}"
+        ratio = f"{one.value:.5g}" if mirror else ""
+        width = "" if one.width_um is None else "too narrow" if one.too_narrow else one.width_um
+        width = f"{width:.2f}" if isinstance(width, float) else width
+        lines.append(
+            f"{one.place:<19}{one.kind:<10}{source:>5}{one.target + 1:>5}  {one.rail:<4}"
+            f"{current:>13}{ratio:>10}{width:>11}".rstrip()
+        )
+    lines += [
+        "",
+        "Widths are of output devices at 180 nm, by a fit to published simulations at 1 nA;",
+        f"{narrow} mirrors would be narrower than can be drawn (0.22 um).",
+    ]
+    return "\n".join(lines)
 
 
 def _layer(layer: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from kws_stream.studies.calibration import (
     read_measurements,
     virtual_measurements,
 )
+from kws_stream.studies.claims import Claim, Trial, claims
 from kws_stream.studies.clips import Utterances, load_utterances
 from kws_stream.studies.conditions import Conditions, pvt, quantise
 from kws_stream.studies.montecarlo import MonteCarlo, montecarlo
@@ -19,18 +20,23 @@ from kws_stream.studies.peers import Peers, load_peers
 from kws_stream.studies.requantise import requantised_pack
 from kws_stream.studies.robustness import PERCENTS, Robustness, robustness
 from kws_stream.studies.scaling import Scaling, scaling
+from kws_stream.studies.settling import Settling, settling
 
 __all__ = [
     "PERCENTS",
     "Calibration",
+    "Claim",
     "Conditions",
     "MonteCarlo",
     "NoiseStudy",
     "Peers",
     "Robustness",
     "Scaling",
+    "Settling",
+    "Trial",
     "Utterances",
     "calibrate",
+    "claims",
     "codes_csv",
     "load_peers",
     "load_utterances",
@@ -42,5 +48,6 @@ __all__ = [
     "requantised_pack",
     "robustness",
     "scaling",
+    "settling",
     "virtual_measurements",
 ]

@@ -14,6 +14,7 @@ from kws_stream.studies.montecarlo import MonteCarlo
 from kws_stream.studies.noise import CLAIM, NoiseStudy
 from kws_stream.studies.robustness import Robustness
 from kws_stream.studies.scaling import Scaling
+from kws_stream.studies.settling import Settling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -247,6 +248,21 @@ def scaling_figure(study: Scaling) -> "Figure":
     axes.set(xscale="log", yscale="log", xlabel="cells a block, d", ylabel="power a block, nW")
     axes.legend(frameon=False, fontsize=8)
     figure.suptitle("estimated at 1 nA by the formulas of docs/power.md", size=10)
+    return figure
+
+
+def settling_figure(study: Settling) -> "Figure":
+    """Accuracy, and the share of late switches, against the time constant."""
+    figure, (left, right) = new_figure(2, 8.5)
+    times_ms = [1000 * row.settling_s for row in study.rows]
+    left.plot(times_ms, [100 * row.accuracy for row in study.rows], "o-", color=COLOURS[0])
+    left.axhline(100 * study.exact, color=GREY, ls=":")
+    left.set_ylabel(f"{study.head['headline'].replace('_', ' ')}, %")
+    right.plot(times_ms, [100 * row.late for row in study.rows], "o-", color=COLOURS[1])
+    right.set_ylabel("switches late by a frame or more, %")
+    for axes in (left, right):
+        axes.set(xscale="log", xlabel="time constant of the candidate nodes, ms")
+    figure.suptitle(f"{study.head['model']} (dotted: exact network)", size=10)
     return figure
 
 

@@ -23,6 +23,7 @@ STUDIES = {
     "pvt": ["--corner", "tt", "--corner", "ss", "--supply", "1.8"],
     "quantise": ["--weights", "4", "--weights", "0", "--biases", "0"],
     "scaling": ["--also", "commands-12"],
+    "settling": ["--time", "0.001", "--time", "0.02"],
     "calibrate": ["FOLDER/chip.csv", "--virtual", "1", "--set", "mismatch_percent=15"],
 }
 

