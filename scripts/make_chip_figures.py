@@ -22,6 +22,7 @@ STUDIES = {
     "pvt-10na": "pvt --set unit_na=10",
     "quantise": "quantise",
     "scaling": "scaling --clips 200",
+    "settling": "settling --clips 200",
     "calibrate": "calibrate FOLDER/chip.csv --virtual 3 --set mismatch_percent=15 "
     "--set transfer=true --set alpha_transfer=true",
 }

@@ -1,5 +1,6 @@
 """`kws-stream chip noise`: candidate error against state error, by block and level."""
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -101,9 +102,10 @@ def noise(
 def _which_is_which() -> str:
     from kws_stream.studies.noise import QUESTIONS
 
-    return (
-        f"The first table answers {QUESTIONS['circuit']};\nthe second answers {QUESTIONS['noise']}."
+    text = (
+        f"The first table answers {QUESTIONS['circuit']}; the second answers {QUESTIONS['noise']}."
     )
+    return "\n".join(wrap(text, 80))
 
 
 def _every(found: "list[dict[str, NoiseStudy]]") -> dict[str, Any]:
