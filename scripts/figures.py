@@ -105,9 +105,9 @@ def on_chips(pack: packs.Pack, words: Path, core_nw: float) -> dict[str, Any]:
         if lost > MOST_LOST:
             break
         least = unit, lost
-    command = (
+    command = (  # a foundry's chip without mismatch is the typical one
         f"kws-stream chip montecarlo -m {pack.name} --data DATA --clips {CHIP_CLIPS} --chips 1 "
-        "--mismatch 0 --set unit_na=UNIT ..."
+        "--set avt_mv_um=0 --set unit_na=UNIT"
     )
     if least is None:
         return {"typical_unit_na": {"value": None, "command": command}}

@@ -51,7 +51,20 @@ def test_a_cell_has_the_thresholds_of_the_published_table(simulator):
     assert cell.beta1_na == pytest.approx(0.486, abs=0.003)
     assert cell.alpha_na == pytest.approx(1.002, abs=0.002)
     assert cell.high_nw == pytest.approx(6.3, abs=0.1)
-    assert abs(cell.off_na) < 1e-3
+    assert 0.8e-6 < cell.off_na < 1.2e-6  # without areas of the diffusions the model gives 1.1e-5
+
+
+def test_every_transistor_has_the_regions_of_its_drain_and_source():
+    net = small_network()
+    built = build(net.parameters, net.run(FEATURES).inputs[0], 0.02)
+    devices = [line for line in built.circuit.text().splitlines() if "fet_03v3" in line]
+    assert devices
+    for line in devices:
+        given = dict(word.split("=") for word in line.split() if "=" in word)
+        width = float(given["w"].removesuffix("u"))
+        for side in "sd":
+            assert float(given[f"a{side}"].removesuffix("p")) == pytest.approx(0.6 * width)
+            assert float(given[f"p{side}"].removesuffix("u")) == pytest.approx(2 * (0.6 + width))
 
 
 def test_cells_in_transistors_have_the_bits_of_the_emulator(simulator):

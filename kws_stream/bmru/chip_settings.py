@@ -37,7 +37,7 @@ PROCESSES: dict[str, dict[str, Any]] = {
     "gf180mcu": {
         "transfer": True,
         "alpha_transfer": True,
-        "off_state_na": 1.1e-5,
+        "off_state_na": 1.0e-6,
         "candidate_gain": 0.035,
         "candidate_offset_na": 0.0006,
         "candidate_rest_na": 0.0006,

@@ -20,19 +20,30 @@ CELL_UM, SWITCH_UM = (2.0, 8.0), (0.5, 0.5)
 # um: the unit device of the mirrors between cells; `UNITS` of them make a ratio of 1
 UNIT_UM = (0.5, 8.0)
 UNITS = 64
+DIFFUSION_UM = 0.6  # drain and source regions are so long; without areas a model takes a constant
 EDGE_S = 1e-4  # inputs go from frame to frame in this time
+
+
+def _size(width_um: float, length_um: float) -> str:
+    """Width and length, areas and perimeters of drain and source, as an instance takes them."""
+    area, around = width_um * DIFFUSION_UM, 2 * (width_um + DIFFUSION_UM)
+    regions = f"as={area:.6g}p ad={area:.6g}p ps={around:.6g}u pd={around:.6g}u"
+    return f"w={width_um:g}u l={length_um:g}u {regions}"
+
+
+CELL_SIZE, SWITCH_SIZE, UNIT_SIZE = (_size(*one) for one in (CELL_UM, SWITCH_UM, UNIT_UM))
 
 CELL = f"""\
 .subckt bmru9t in out vbt vbw vbg vdd
-XM1 in in 0 0 nfet_03v3 w={CELL_UM[0]}u l={CELL_UM[1]}u
-XM2 x1 in 0 0 nfet_03v3 w={CELL_UM[0]}u l={CELL_UM[1]}u
-XM3 x1 vbt vdd vdd pfet_03v3 w={CELL_UM[0]}u l={CELL_UM[1]}u
-XM4 s1 vbw vdd vdd pfet_03v3 w={CELL_UM[0]}u l={CELL_UM[1]}u
-XM5 in x1 s1 vdd pfet_03v3 w={SWITCH_UM[0]}u l={SWITCH_UM[1]}u
-XM6 x2 in 0 0 nfet_03v3 w={CELL_UM[0]}u l={CELL_UM[1]}u
-XM7 x2 vbt vdd vdd pfet_03v3 w={CELL_UM[0]}u l={CELL_UM[1]}u
-XM8 s2 vbg vdd vdd pfet_03v3 w={CELL_UM[0]}u l={CELL_UM[1]}u
-XM9 out x2 s2 vdd pfet_03v3 w={SWITCH_UM[0]}u l={SWITCH_UM[1]}u
+XM1 in in 0 0 nfet_03v3 {CELL_SIZE}
+XM2 x1 in 0 0 nfet_03v3 {CELL_SIZE}
+XM3 x1 vbt vdd vdd pfet_03v3 {CELL_SIZE}
+XM4 s1 vbw vdd vdd pfet_03v3 {CELL_SIZE}
+XM5 in x1 s1 vdd pfet_03v3 {SWITCH_SIZE}
+XM6 x2 in 0 0 nfet_03v3 {CELL_SIZE}
+XM7 x2 vbt vdd vdd pfet_03v3 {CELL_SIZE}
+XM8 s2 vbg vdd vdd pfet_03v3 {CELL_SIZE}
+XM9 out x2 s2 vdd pfet_03v3 {SWITCH_SIZE}
 .ends"""
 
 
@@ -64,7 +75,7 @@ class Circuit:
         if units <= 0:
             return
         self.devices += 1
-        size = f"w={UNIT_UM[0]}u l={UNIT_UM[1]}u m={units:.9g}"
+        size = f"{UNIT_SIZE} m={units:.9g}"
         self.lines.append(f"{self._name('XM')} {node} {gate} {rail} {rail} {model} {size}")
 
     def n_diode(self, node: str) -> None:
@@ -103,10 +114,7 @@ class Circuit:
         """A cell with nodes {name}_in and {name}_out, its biases in nA on diodes of their own."""
         for bias, nano in (("t", beta2), ("w", delta), ("g", alpha)):
             gate = f"{name}_{bias}"
-            width, length = CELL_UM
-            self.lines.append(
-                f"{self._name('XM')} {gate} {gate} vddb vddb pfet_03v3 w={width}u l={length}u"
-            )
+            self.lines.append(f"{self._name('XM')} {gate} {gate} vddb vddb pfet_03v3 {CELL_SIZE}")
             self.constant(gate, "0", max(nano, 0.0))
         gates = " ".join(f"{name}_{bias}" for bias in "twg")
         self.lines.append(f"X{name} {name}_in {name}_out {gates} vdd bmru9t")

@@ -27,6 +27,7 @@ MODELS = ("yes-4", "yes-8", "yes-16")
 """The packaged networks of the published task: one word against others and silence."""
 
 ASKED = (*MODELS, "commands-12")  # how well they suppress errors
+SCALED_CLIPS = 60  # at most; these are large
 SCALED = ("commands-12-small", "commands-12", "commands-12-large")  # beside MODELS, for the scaling
 CORE_NW, CHIP_NW = 100.0, 1000.0  # the published core, and the chip with its overheads
 LOST = 0.01  # an accuracy lost of which a claim of robustness holds
@@ -326,6 +327,7 @@ def as_dict(found: list[Claim], trial: Trial) -> dict[str, Any]:
         "study": "claims",
         "data": heard.source,
         "clips": len(heard),
+        "clips_of_twelve_words": len(trial.heard[SCALED[0]][1]),
         "chips": trial.chips,
         "draws": trial.draws,
         "seed": trial.seed,
