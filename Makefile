@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test long lint format train figures clean
+.PHONY: demo test long lint format train figures soak clean
 
 demo: .venv/.base  ## Detect words in the packaged recording, then report the power of the chip
 	$(BIN)/kws-stream detect --model commands-12 kws_stream/_data/demo.flac
@@ -31,6 +31,9 @@ train: .venv/.train  ## Install what training needs and show its options
 figures: .venv/.train  ## Measure the models in MODELS again: DATA, PICTURES and HELD_OUT say where the data is
 	$(BIN)/python scripts/figures.py measure $(MODELS) --data $(DATA) --pictures $(PICTURES) --held-out $(HELD_OUT)
 	$(BIN)/python scripts/figures.py write
+
+soak: .venv/.test  ## Hear 24 hours of sound with every model, in minutes each
+	$(BIN)/python scripts/soak.py
 
 clean:  ## Remove the environment and everything built
 	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

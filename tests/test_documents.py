@@ -97,3 +97,12 @@ def test_readme_has_its_two_commands_and_an_example() -> None:
         ["make", "test"],
     ]
     assert blocks(readme, "python")
+
+
+FILES = re.compile(r"\b(?:tests|scripts|benchmarks|packaging|recipes)/[\w/-]+\.(?:py|toml|txt)\b")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_of_the_repository_that_a_document_names_is_there(path: Path) -> None:
+    for name in FILES.findall(path.read_text("utf-8")):
+        assert (ROOT / name).is_file(), name

@@ -31,6 +31,7 @@ from tests.test_cli import noise
 pytest.importorskip("websockets", reason="needs the extra: pip install 'kws-stream[web]'")
 pytest.importorskip("starlette", reason="needs the extra: pip install 'kws-stream[web]'")
 pytest.importorskip("uvicorn", reason="needs the extra: pip install 'kws-stream[web]'")
+import uvicorn
 from starlette.websockets import WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -309,6 +310,39 @@ def test_pages_beyond_the_bound_are_refused(url):
                 link = await stack.enter_async_context(connect(live(url, "browser")))
                 kinds.append(json.loads(await link.recv())["type"])
             assert kinds == ["hello"] * 8 + ["error"]
+
+    asyncio.run(asyncio.wait_for(test(), 20))
+
+
+def test_a_request_that_does_not_come_whole_is_closed_and_others_are_answered(monkeypatch):
+    monkeypatch.setattr(server, "REQUEST_S", 0.2)
+
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def test():
+        settings = server.settings(app)
+        settings.lifespan = "off"
+        web = uvicorn.Server(settings)
+        web.install_signal_handlers = lambda: None
+        with server.bind("127.0.0.1", 0) as listening:
+            port = listening.getsockname()[1]
+            running = asyncio.create_task(web.serve(sockets=[listening]))
+            half, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+            whole, other = await asyncio.open_connection("127.0.0.1", port)
+            other.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await whole.readline()).startswith(b"HTTP/1.1 204")
+            assert await half.read() == b""
+            other.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            rest = await whole.readuntil(b"HTTP/1.1 204")
+            assert rest
+            web.should_exit = True
+            writer.close()
+            other.close()
+            await running
 
     asyncio.run(asyncio.wait_for(test(), 20))
 

@@ -1,12 +1,31 @@
 """Listening for browsers: the socket, the certificate, uvicorn."""
 
+import asyncio
 import socket
 import ssl
 
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from kws_stream.errors import ServerError
 from kws_stream.integrations.web.app import MOST_BYTES, Pages
+
+REQUEST_S = 10.0  # for a request to come whole
+MOST_CONNECTIONS = 200  # beyond them a request is answered with 503
+
+
+class _Bounded(H11Protocol):
+    """A connection that is closed where no request comes in time."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_S, self._close_unless_asked)
+
+    def _close_unless_asked(self) -> None:
+        # after an upgrade to a WebSocket the transport belongs to another protocol
+        if self.cycle is None and self.transport.get_protocol() is self:
+            self.transport.close()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -36,10 +55,19 @@ def serve(
     pages: Pages, listening: socket.socket, certificate: str | None = None, key: str | None = None
 ) -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    config = uvicorn.Config(
-        pages.app,
+    uvicorn.Server(settings(pages.app, certificate, key)).run(sockets=[listening])
+
+
+def settings(
+    app: ASGIApp, certificate: str | None = None, key: str | None = None
+) -> uvicorn.Config:
+    """How uvicorn serves an app: bounded in time, connections and size."""
+    return uvicorn.Config(
+        app,
         log_level="error",
         access_log=False,
+        http=_Bounded,
+        limit_concurrency=MOST_CONNECTIONS,
         ws="websockets-sansio",
         ws_max_size=MOST_BYTES,
         ssl_certfile=certificate,
@@ -47,4 +75,3 @@ def serve(
         timeout_graceful_shutdown=1,
         server_header=False,
     )
-    uvicorn.Server(config).run(sockets=[listening])
