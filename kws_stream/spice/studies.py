@@ -16,8 +16,9 @@ from kws_stream.network import Network
 from kws_stream.parameters import BoolArray, FloatArray
 from kws_stream.power import estimate
 from kws_stream.spice.circuit import VDD_V, Circuit, settled_times
+from kws_stream.spice.differences import Difference, crossings, differences, in_order
 from kws_stream.spice.network import build
-from kws_stream.spice.tools import Simulator
+from kws_stream.spice.tools import Simulator, Waveforms
 
 NANO = 1e9
 SWEEP_S = 1.0  # a ramp up and a ramp down take this long each; a cell switches in 2 ms at most
@@ -125,7 +126,7 @@ class Comparison:
     """The figures, and what they were taken from: nA at the end of each frame (T, cells).
 
     names: block.cell. beta1, beta2 and alpha (cells,) are programmed, in nA. The circuit's
-    candidates are None where it was given the emulator's.
+    candidates are None where it was given the emulator's. differences: every bit that differs.
     """
 
     agreement: Agreement
@@ -138,10 +139,11 @@ class Comparison:
     ideal_candidates: FloatArray
     states: FloatArray
     ideal_states: FloatArray
+    differences: tuple[Difference, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the figures alone."""
-        return asdict(self.agreement)
+        """For JSON: the figures, and the bits that differ."""
+        return asdict(self.agreement) | {"differences": [asdict(one) for one in self.differences]}
 
 
 def layer(
@@ -184,7 +186,8 @@ def layer(
         run_s=waves.run_s,
     )
     given = np.column_stack([trace.candidates[block][:, index] for block, index in chosen])
-    return Comparison(agreement, times, *_cells_of(net, chosen), None, given, states, ideal)
+    why = _differences(net, chosen, frame_s, (ideal, given), (states, None), waves, outputs)
+    return Comparison(agreement, times, *_cells_of(net, chosen), None, given, states, ideal, why)
 
 
 def network(simulator: Simulator, net: Network, trace: Trace, frame_s: float) -> Comparison:
@@ -234,7 +237,37 @@ def network(simulator: Simulator, net: Network, trace: Trace, frame_s: float) ->
         run_s=waves.run_s,
     )
     cells = [(at, index) for at, one in enumerate(parameters.blocks) for index in range(one.cells)]
-    return Comparison(agreement, times, *_cells_of(net, cells), c, ideal_c, h, ideal_h)
+    names = [name for block in built.states for name in block]
+    why = _differences(net, cells, frame_s, (ideal_h, ideal_c), (h, c), waves, names)
+    return Comparison(agreement, times, *_cells_of(net, cells), c, ideal_c, h, ideal_h, why)
+
+
+def _differences(
+    net: Network,
+    cells: Sequence[tuple[int, int]],
+    frame_s: float,
+    ideal: tuple[FloatArray, FloatArray],
+    circuit: tuple[FloatArray, FloatArray | None],
+    waves: Waveforms,
+    outputs: Sequence[str],
+) -> tuple[Difference, ...]:
+    """Of all cells; ideal, circuit: states and candidates (T, cells) in nA."""
+    names, beta1, beta2, alpha = _cells_of(net, cells)
+    found = []
+    for k, (block, index) in enumerate(cells):
+        level = alpha[k] / 2
+        found.append(
+            differences(
+                names[k],
+                frame_s,
+                (beta1[k], beta2[k]),
+                bool(net.parameters.blocks[block].initial_state[index]),
+                (ideal[0][:, k] > level, ideal[1][:, k]),
+                (circuit[0][:, k] > level, None if circuit[1] is None else circuit[1][:, k]),
+                crossings(waves.time_s, NANO * waves.values[outputs[k]], level),
+            )
+        )
+    return in_order(found)
 
 
 def _cells_of(

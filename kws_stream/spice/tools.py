@@ -35,26 +35,63 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Simulator:
-    """An ngspice that runs decks on these models."""
+    """An ngspice that runs decks on these models.
+
+    seed: from 0, of the mismatch that the statistics of the process draw for every transistor;
+    None: all as drawn.
+    """
 
     program: str
     models: Path
+    seed: int | None = None
 
     def run(self, circuit: str, outputs: list[str], step_s: float, stop_s: float) -> "Waveforms":
         """Transient analysis of a netlist from its operating point; outputs as ngspice names them.
 
         Raises InputError if ngspice finds no solution.
         """
+        started = time.perf_counter()
+        table, said = self._simulate(
+            f"{circuit}\n.save {' '.join(outputs)}", f"tran {step_s:.6g} {stop_s:.9g}", outputs
+        )
+        if not len(table) or table[-1, 0] < stop_s * (1 - 1e-6):
+            reached = table[-1, 0] if len(table) else 0.0
+            raise InputError(
+                f"ngspice: need a solution up to {stop_s:.4g} s, got one up to {reached:.4g} s; "
+                f"simulate less, or other currents ({said})"
+            )
+        columns = dict(zip(outputs, table[:, 1:].T, strict=True))
+        return Waveforms(table[:, 0], columns, time.perf_counter() - started)
+
+    def noise(
+        self, circuit: str, node: str, source: str, low_hz: float, high_hz: float
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Noise at the operating point, by frequency in Hz: at `node` in V/sqrt(Hz), and what of
+        `source` would be the same, in A/sqrt(Hz).
+
+        Raises InputError if ngspice finds no solution.
+        """
+        analysis = f"noise v({node}) {source} dec 20 {low_hz:.6g} {high_hz:.6g}\nsetplot noise1"
+        table, said = self._simulate(circuit, analysis, ["onoise_spectrum", "inoise_spectrum"])
+        if not len(table):
+            raise InputError(f"ngspice: need an operating point, got none ({said})")
+        return table[:, 0], table[:, 1], table[:, 2]
+
+    def _simulate(self, circuit: str, analysis: str, outputs: list[str]) -> tuple[FloatArray, str]:
+        """What an analysis gives, a column an output after that of time or frequency."""
+        drawn = []
+        if self.seed is not None:
+            drawn = [".param sw_stat_mismatch=1", f".option seed={self.seed + 1}"]  # 0: the clock
         deck = "\n".join(
             [
                 "kws-stream",
                 f".include '{self.models / 'design.ngspice'}'",
+                *drawn,
                 f".lib '{self.models / 'sm141064.ngspice'}' typical",
                 OPTIONS,
                 circuit,
-                f".save {' '.join(outputs)}",
                 ".control",
-                f"tran {step_s:.6g} {stop_s:.9g}",
+                analysis,
                 "set wr_singlescale",
                 "set numdgt=10",
                 f"wrdata waveforms.txt {' '.join(outputs)}",
@@ -63,7 +100,6 @@ class Simulator:
                 "",
             ]
         )
-        started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             here = Path(folder)
             (here / "deck.cir").write_text(deck, encoding="utf-8")
@@ -79,15 +115,7 @@ class Simulator:
             )
             file = here / "waveforms.txt"
             table = np.loadtxt(file, ndmin=2) if file.exists() else np.empty((0, 1))
-        if not len(table) or table[-1, 0] < stop_s * (1 - 1e-6):
-            reached = table[-1, 0] if len(table) else 0.0
-            tail = " ".join((done.stdout + done.stderr).split())[-200:]
-            raise InputError(
-                f"ngspice: need a solution up to {stop_s:.4g} s, got one up to {reached:.4g} s; "
-                f"simulate less, or other currents ({tail})"
-            )
-        columns = dict(zip(outputs, table[:, 1:].T, strict=True))
-        return Waveforms(table[:, 0], columns, time.perf_counter() - started)
+        return table, " ".join((done.stdout + done.stderr).split())[-200:]
 
 
 @dataclass(frozen=True, eq=False)
