@@ -38,9 +38,7 @@ PROCESSES: dict[str, dict[str, Any]] = {
         "transfer": True,
         "alpha_transfer": True,
         "off_state_na": 1.0e-6,
-        "candidate_gain": 0.035,
-        "candidate_offset_na": 0.0006,
-        "candidate_rest_na": 0.0006,
+        "candidate_gain": 0.037,
     },
 }
 """Settings of a typical chip, by the circuit and process that they were taken from."""
@@ -109,7 +107,7 @@ class ChipSettings:
         False, "", 0, 1, "[F]", "mirror gain falls with the input current"
     )
     candidate_gain: float = _setting(
-        0.0, "", 0.0, 1.0, "[G] 0.035", "share by which every candidate exceeds its programmed one"
+        0.0, "", 0.0, 1.0, "[G] 0.037", "share by which every candidate exceeds its programmed one"
     )
     clamp_threshold: float = _setting(
         0.0,
