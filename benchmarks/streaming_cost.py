@@ -1,11 +1,13 @@
-"""What a 10 ms block of audio costs: kws-stream beside pymicro-wakeword, in one run.
+"""What 10 ms of audio cost: kws-stream beside pymicro-wakeword, in one run.
 
-    python benchmarks/streaming_cost.py [--seconds 60] [--rounds 7] [--json]
+    python benchmarks/streaming_cost.py [--block-ms 10] [--seconds 60] [--rounds 7] [--json]
+    KWS_STREAM_ENGINE=numpy python benchmarks/streaming_cost.py
 
-The engines take turns, round by round, on the same audio (int16, 16 kHz, blocks of 160 samples, one
-thread), so that a machine whose speed drifts treats them alike; the medians are compared. Peak
+The engines take turns, round by round, on the same audio (int16, 16 kHz, blocks of `--block-ms`,
+one thread), so that a machine whose speed drifts treats them alike; the medians are compared. Peak
 memory is that of a process of its own for each engine. Absolute times depend on the machine; quote
-the ratio. pymicro-wakeword comes with the extra `bench`.
+the ratio. In NumPy each stage is timed by itself too; in C a block is one call. pymicro-wakeword
+comes with the extra `bench`.
 """
 
 import argparse
@@ -23,21 +25,21 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import numpy as np
 
-BLOCK = 160
 ENGINES = ("commands-12", "yes-4", "pymicro-wakeword")
 Run = Callable[[list[np.ndarray]], None]
 
 
-def audio(seconds: float) -> list[np.ndarray]:
-    """The packaged recording, repeated, in blocks of 10 ms."""
+def audio(seconds: float, block_ms: int) -> list[np.ndarray]:
+    """The packaged recording, repeated, in blocks of that length."""
     import kws_stream
     from kws_stream.audio import FileSource
 
     recording = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
     with FileSource(recording) as source:
         pcm = np.concatenate(list(source.blocks()))
-    pcm = np.round(np.resize(pcm, int(seconds * 16_000)) * 32768).astype(np.int16)
-    return list(pcm.reshape(-1, BLOCK))
+    samples = 16 * block_ms
+    pcm = np.resize(pcm, int(seconds * 16_000) // samples * samples)
+    return list(np.round(pcm * 32768).astype(np.int16).reshape(-1, samples))
 
 
 def engine(name: str) -> Run:
@@ -67,9 +69,10 @@ def engine(name: str) -> Run:
 
 
 def timed_us(run: Run, blocks: list[np.ndarray]) -> float:
+    """For 10 ms of the audio."""
     start = time.perf_counter()
     run(blocks)
-    return (time.perf_counter() - start) / len(blocks) * 1e6
+    return (time.perf_counter() - start) / sum(map(len, blocks)) * 160 * 1e6
 
 
 def peak_megabytes(name: str, seconds: float) -> float:
@@ -81,13 +84,13 @@ def peak_megabytes(name: str, seconds: float) -> float:
 def print_own_peak(name: str, seconds: float) -> None:
     import resource
 
-    engine(name)(audio(seconds))
+    engine(name)(audio(seconds, 10))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(peak / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def profile(name: str, blocks: list[np.ndarray], rounds: int) -> dict[str, float]:
-    """Median us per 10 ms of each stage by itself, on what the stage before it gives."""
+    """Median us per 10 ms of each stage in NumPy by itself, on what the stage before it gives."""
     import kws_stream
     from kws_stream import features, packs
     from kws_stream.audio import to_int16
@@ -120,7 +123,7 @@ def profile(name: str, blocks: list[np.ndarray], rounds: int) -> dict[str, float
             start = time.perf_counter()
             for value in inputs:
                 function(value)
-            times[stage].append((time.perf_counter() - start) / len(blocks) * 1e6)
+            times[stage].append((time.perf_counter() - start) / sum(map(len, blocks)) * 160 * 1e6)
     medians = {stage: statistics.median(values) for stage, values in times.items()}
     medians["between the stages"] = 2 * medians["whole"] - sum(medians.values())
     return medians
@@ -130,13 +133,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--block-ms", type=int, default=10)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--memory-of", choices=ENGINES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
         print_own_peak(options.memory_of, options.seconds)
         return
-    blocks = audio(options.seconds)
+    blocks = audio(options.seconds, options.block_ms)
+    from kws_stream.engine import kind
+
     engines = {}
     for name in ENGINES:
         try:
@@ -160,10 +166,13 @@ def main() -> None:
             "ratio_to_peer": statistics.median(ratios) if ratios else None,
             "peak_megabytes": peak_megabytes(name, options.seconds),
         }
-    profiles = {name: profile(name, blocks, options.rounds) for name in ENGINES[:-1]}
+    profiles = {}
+    if kind == "numpy":
+        profiles = {name: profile(name, blocks, options.rounds) for name in ENGINES[:-1]}
     if options.json:
-        print(json.dumps({"engines": rows, "profiles": profiles}, indent=2))
+        print(json.dumps({"kind": kind, "engines": rows, "profiles": profiles}, indent=2))
         return
+    print(f"engine: {kind}, blocks of {options.block_ms} ms")
     print(f"{'engine':18} {'us per 10 ms':>12} {'x real time':>12} {'ratio':>6} {'peak MB':>8}")
     for name, row in rows.items():
         ratio = "" if row["ratio_to_peer"] is None else f"{row['ratio_to_peer']:.2f}"
