@@ -4,6 +4,7 @@ Each is a function of a pack, utterances and chip settings that gives a result w
 depends on the number of workers. docs/chip.md describes them.
 """
 
+from kws_stream.studies.accumulation import Accumulation, accumulation
 from kws_stream.studies.calibration import (
     Calibration,
     calibrate,
@@ -24,6 +25,7 @@ from kws_stream.studies.settling import Settling, settling
 
 __all__ = [
     "PERCENTS",
+    "Accumulation",
     "Calibration",
     "Claim",
     "Conditions",
@@ -35,6 +37,7 @@ __all__ = [
     "Settling",
     "Trial",
     "Utterances",
+    "accumulation",
     "calibrate",
     "claims",
     "codes_csv",

@@ -8,6 +8,7 @@ import numpy as np
 
 from kws_stream.errors import DataError, MissingExtraError
 from kws_stream.files import replacing
+from kws_stream.studies.accumulation import Accumulation
 from kws_stream.studies.calibration import Calibration
 from kws_stream.studies.conditions import Conditions
 from kws_stream.studies.montecarlo import MonteCarlo
@@ -263,6 +264,22 @@ def settling_figure(study: Settling) -> "Figure":
     for axes in (left, right):
         axes.set(xscale="log", xlabel="time constant of the candidate nodes, ms")
     figure.suptitle(f"{study.head['model']} (dotted: exact network)", size=10)
+    return figure
+
+
+def accumulation_figure(study: Accumulation) -> "Figure":
+    """State error by block, and by time, of every network."""
+    figure, (left, right) = new_figure(2, 8.5)
+    for colour, one in zip(COLOURS, study.networks, strict=False):
+        name = one.network
+        left.plot(range(1, len(one.by_block) + 1), one.by_block, "o-", color=colour, label=name)
+        times = [math.nan if error is None else error for error in one.by_time]
+        right.plot(one.seconds, times, ".-", color=colour)
+    left.set(xlabel="block", ylabel="state error, rms, of the states' rms")
+    right.set(xlabel="s since the last set or reset (BMRU), since the start (others)")
+    for axes in (left, right):
+        axes.set_ylim(bottom=0)
+    left.legend()
     return figure
 
 

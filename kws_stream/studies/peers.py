@@ -14,7 +14,7 @@ its state every frame, where an error can make the state grow.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,26 @@ def mismatched(
 
 def run_peer(kind: str, arrays: Arrays, features: FloatArray) -> FloatArray:
     """Logits (T, K, chips) of features (T, n_features); arrays have a last axis of chips."""
+    return trace_peer(kind, arrays, features, lambda inputs: inputs).logits
+
+
+@dataclass(frozen=True, eq=False)
+class PeerTrace:
+    """By block what drives the states and the states, each (T, ..., chips); logits (T, K, chips).
+
+    An LRU's have real and imaginary parts as wires of their own.
+    """
+
+    drives: list[FloatArray]
+    states: list[FloatArray]
+    logits: FloatArray
+
+
+def trace_peer(
+    kind: str, arrays: Arrays, features: FloatArray, disturb: Callable[[FloatArray], FloatArray]
+) -> PeerTrace:
+    """As `run_peer`; disturb: what becomes of what drives the states (g of minGRU, B·x of LRU)."""
+    drives, states = [], []
 
     def affine(x: FloatArray, name: str) -> FloatArray:
         return ordered_sums(x, arrays[f"{name}.weight"], arrays[f"{name}.bias"])
@@ -105,12 +125,18 @@ def run_peer(kind: str, arrays: Arrays, features: FloatArray) -> FloatArray:
         block = {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(name)}
         if kind == "mingru":
             gate = 1 / (1 + np.exp(-affine(x, f"{name}.gate")))
-            out = affine(_leaky(gate, affine(x, f"{name}.value")), f"{name}.post")
+            drive = disturb(affine(x, f"{name}.value"))
+            state = _leaky(gate, drive)
+            out = affine(state, f"{name}.post")
         else:
-            out = _lru(block, x)
+            drive = disturb(ordered_sums(x, block["into"], None))
+            state = _lru(block, drive)
+            out = ordered_sums(state, block["out"], None) + block["through"] * x + block["bias"]
+        drives.append(drive)
+        states.append(state)
         x = x + np.maximum(out, 0)
         index += 1
-    return affine(x, "classifier")
+    return PeerTrace(drives, states, affine(x, "classifier"))
 
 
 def _leaky(share: FloatArray, new: FloatArray) -> FloatArray:
@@ -123,18 +149,17 @@ def _leaky(share: FloatArray, new: FloatArray) -> FloatArray:
     return states
 
 
-def _lru(block: Arrays, x: FloatArray) -> FloatArray:
+def _lru(block: Arrays, driven: FloatArray) -> FloatArray:
     radius, phase = np.exp(-block["rate"]), block["phase"]
     factor = radius * np.exp(1j * phase)
     cells = len(factor)
-    driven = ordered_sums(x, block["into"], None)
     drive = (driven[:, :cells] + 1j * driven[:, cells:]) * block["gain"]
-    states = np.empty((len(x), 2 * cells, *drive.shape[2:]))
+    states = np.empty((len(drive), 2 * cells, *drive.shape[2:]))
     state = np.zeros_like(drive[0])
     for t in range(len(drive)):
         state = factor * state + drive[t]
         states[t, :cells], states[t, cells:] = state.real, -state.imag
-    return ordered_sums(states, block["out"], None) + block["through"] * x + block["bias"]
+    return states
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ STUDIES = {
     "quantise": ["--weights", "4", "--weights", "0", "--biases", "0"],
     "scaling": ["--also", "commands-12"],
     "settling": ["--time", "0.001", "--time", "0.02"],
+    "accumulation": ["--share", "0.05"],
     "calibrate": ["FOLDER/chip.csv", "--virtual", "1", "--set", "mismatch_percent=15"],
 }
 

@@ -8,8 +8,9 @@ import pytest
 
 from kws_stream import packs, studies
 from kws_stream.bmru.chip import ChipSettings
-from kws_stream.errors import DataError, TaskError
+from kws_stream.errors import DataError, ParameterError, TaskError
 from kws_stream.packs import Pack
+from kws_stream.studies.accumulation import _ages
 from kws_stream.studies.clips import Utterances, load_utterances
 from kws_stream.studies.peers import mismatched, run_peer
 from kws_stream.training.pruning import with_idle_cells
@@ -134,3 +135,22 @@ def test_peers_of_another_file_or_task_are_refused(
     big = packs.load("commands-12")
     with pytest.raises(TaskError, match="commands-12"):
         studies.robustness(big, utterances, peers, peer_clips, ChipSettings())
+
+
+def test_small_noise_reaches_no_state_of_a_bmru_and_adds_up_in_an_lru(
+    pack: Pack, utterances: Utterances, peers: studies.Peers, peer_clips: Utterances
+) -> None:
+    study = studies.accumulation(pack, utterances, peers, peer_clips, ChipSettings(), 1e-6)
+    bmru, mingru, lru = study.networks
+    assert bmru.by_block == (0.0,)
+    assert set(bmru.by_time) <= {0.0, None}
+    for one in (mingru, lru):
+        assert all(0 < error < 1e-5 for error in one.by_block)
+    assert lru.by_time[-1] > 1.5 * lru.by_time[0]
+    with pytest.raises(ParameterError, match="share"):
+        studies.accumulation(pack, utterances, peers, peer_clips, ChipSettings(), 0.0)
+
+
+def test_ages_count_frames_since_a_set_or_a_reset() -> None:
+    decided = np.array([[0, 1], [1, 0], [0, 0], [0, 1], [0, 0]], bool)
+    assert _ages(decided).T.tolist() == [[0, 0, 1, 2, 3], [0, 1, 2, 0, 1]]
