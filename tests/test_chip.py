@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from kws_stream import packs, power
-from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations, simulate
+from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations, ordered_sums, simulate
 from kws_stream.bmru.fabricate import fabricate, quantised, to_codes
 from kws_stream.errors import InputError, ParameterError
 from kws_stream.network import Network, Trace
@@ -435,3 +435,18 @@ def test_features_that_do_not_fit_are_refused(bad: Any) -> None:
 def test_negative_numbers_of_chips_are_refused(number: str) -> None:
     with pytest.raises(ParameterError, match=number):
         simulate(one_cell(), [[1.0]], **{number: -1})
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6, 1.0])
+def test_sums_run_in_index_order_whatever_part_of_the_inputs_is_zero(share):
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((7, 9, 3)) * (rng.random((7, 9, 1)) < share)
+    weight, bias = rng.standard_normal((9, 4, 3)), rng.standard_normal((4, 3))
+    wanted = np.zeros((7, 4, 3))
+    for i in range(9):
+        wanted = wanted + x[:, i : i + 1] * weight[i]
+    assert (ordered_sums(x, weight, bias) == wanted + bias).all()
+    assert (
+        ordered_sums(x[:, :, :1], weight, None)
+        == ordered_sums(np.repeat(x[:, :, :1], 3, axis=2), weight, None)
+    ).all()
