@@ -16,8 +16,10 @@ from firmware_sim.onnx_graph import run_streaming, streaming_graph
 from kws_stream import features, packs
 from kws_stream.cli import main
 from kws_stream.cli.backends_sound import Ways
+from kws_stream.cli.backends_wasm import Wasm
 from kws_stream.cli.firmware import load_model
 from kws_stream.cli.verify_backends import LABELS
+from kws_stream.detector import WakeEvent
 from kws_stream.errors import FirmwareError
 from tests.pack_factory import build_pack
 from tests.test_firmware import RECORDING, model_of, random_features
@@ -228,3 +230,25 @@ def test_export_onnx_writes_the_graph(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["export-onnx", "yes-4", "-o", str(file)])
     assert result.exit_code == 0, result.output
     assert file.read_bytes() == streaming_graph(model_of("yes-4")[1])
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_webassembly_hears_what_numpy_hears_and_another_score_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pack, model = load_model("yes-4")
+    sound, _ = soundfile.read(RECORDING, dtype="float32", frames=16_000 * 6)
+    with ExitStack() as stack:
+        ways = Ways(pack, model, ["wasm"], stack)
+        assert ways.compare([sound], [RECORDING]) == {"wasm": 300}
+        right = Wasm.hear
+
+        def wrong(self: Wasm, streams: np.ndarray) -> list[tuple[np.ndarray, list[WakeEvent]]]:
+            ((scores, events),) = right(self, streams)
+            assert events
+            scores[-1, 0] += 2.0**-24
+            return [(scores, events)]
+
+        monkeypatch.setattr(Wasm, "hear", wrong)
+        with pytest.raises(FirmwareError, match="wasm: need the scores of NumPy"):
+            ways.compare([sound], [RECORDING])

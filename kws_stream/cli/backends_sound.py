@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from firmware_sim import toolchain
 from kws_stream import engine
 from kws_stream.audio import to_int16
+from kws_stream.cli.backends_wasm import Wasm
 from kws_stream.detector import SCORE_BITS, Detector, DetectorSettings, WakeEvent
 from kws_stream.engine.compiled import CompiledStages, compiled_stages
 from kws_stream.engine.stages import NumpyStages
@@ -48,6 +50,8 @@ def missing_for(name: str, model: "FirmwareModel") -> str:
         except FirmwareError:
             return "needs a C compiler"
         return ""
+    if name == "wasm":
+        return "" if shutil.which("node") else "needs node"
     tools = [tool for tool in CROSS[name][:2] if shutil.which(tool) is None]
     return f"needs {' and '.join(tools)}" if tools else ""
 
@@ -82,6 +86,10 @@ class Ways:
         self._compiled = _stages(pack, compiled=True) if "engine" in names else None
         self._cascade = None if model.verifier is None else KeywordSpotter(pack)
         mains = ["spotter_main.c", *([] if self._cascade is None else ["cascade_main.c"])]
+        self._wasm = None
+        if "wasm" in names:
+            folder = stack.enter_context(TemporaryDirectory())
+            self._wasm = Wasm(pack, Path(folder) / "web")
         self._commands: dict[str, list[list[str | Path]]] = {}
         for name in [name for name in names if name in ("firmware", *CROSS)]:
             compiler, emulator, flags = CROSS.get(name, ("", "", ("-O2",)))
@@ -104,6 +112,9 @@ class Ways:
             got = [hear(self._compiled, samples, len(classes)) for samples in streams]
             _require_same("engine", where, wanted, got)
             done["engine"] = frames
+        if self._wasm is not None:
+            _require_same("wasm", where, wanted, self._wasm.hear(streams))
+            done["wasm"] = frames
         for name, (command, *of_cascade) in self._commands.items():
             scores, fired = toolchain.run_spotter(command, streams, len(classes))
             events = [_events(rows, classes) for rows in fired]

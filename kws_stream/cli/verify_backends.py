@@ -16,11 +16,12 @@ LABELS = {
     "integers": "integers in NumPy",
     "scalar": "scalar oracle",
     "engine": "engine in C",
+    "wasm": "engine in WebAssembly",
     "firmware": "exported C",
     "aarch64": "exported C, 64-bit Arm",
     "armhf": "exported C, 32-bit Arm",
 }
-HEARING = ("engine", "firmware", "aarch64", "armhf")  # from samples to events
+HEARING = ("engine", "wasm", "firmware", "aarch64", "armhf")  # from samples to events
 
 
 @click.command("verify-backends")
@@ -51,8 +52,8 @@ def verify_backends(
     the engine and of the exported C with those of NumPy, from the samples on.
 
     Exit code 1 at the first bit that differs, and where a compiler or the extra onnx is missing.
-    Without the engine, and without a cross compiler and qemu-user for an Arm processor, that one
-    is left out, and the reason is told.
+    Without the engine, Node.js for WebAssembly, or a cross compiler and qemu-user for an Arm
+    processor, that one is left out, and the reason is told.
     """
     from kws_stream.cli.backends import clips_of, compare
     from kws_stream.cli.backends_sound import missing_for

@@ -1,0 +1,70 @@
+"""The engine in WebAssembly, run by Node.js: scores and events of streams of samples."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream.detector import WakeEvent
+from kws_stream.errors import FirmwareError
+from kws_stream.export.web import export_web
+from kws_stream.packs import Pack
+
+LIMIT_S = 600
+
+# Hears streams of one length, each from the start; a line of JSON for each.
+HEAR = """
+import { readFileSync as read } from "node:fs";
+const [folder, sound, length] = process.argv.slice(2);
+const { KeywordSpotter } = await import(`${folder}/index.js`);
+const bytes = (path) => new Uint8Array(read(path)).buffer;
+const spotter = new KeywordSpotter(bytes(`${folder}/model.kws`), bytes(`${folder}/kws.wasm`));
+const pcm = new Int16Array(bytes(sound));
+for (let at = 0; at < pcm.length; at += Number(length)) {
+  spotter.reset();
+  const seen = spotter.observe(pcm.subarray(at, at + Number(length)));
+  const scores = seen.map((frame) => Array.from(frame.scores));
+  console.log(JSON.stringify({ scores, events: seen.flatMap((frame) => frame.events) }));
+}
+"""
+
+
+class Wasm:
+    """A pack exported for the web to a new folder; its first stage alone."""
+
+    def __init__(self, pack: Pack, folder: Path) -> None:
+        self._folder, self._classes = folder, len(pack.classes)
+        export_web(replace(pack, verifier=None), folder)
+        (folder / "hear.mjs").write_text(HEAR, "utf-8")
+
+    def hear(self, streams: NDArray[np.int16]) -> list[tuple[NDArray[np.float64], list[WakeEvent]]]:
+        """Smoothed scores (T, K) and events of each of the streams (n, samples).
+
+        Raises FirmwareError where Node.js fails.
+        """
+        (self._folder / "sound").write_bytes(streams.astype("<i2").tobytes())
+        words: Sequence[str | Path] = ("node", "hear.mjs", self._folder, "sound")
+        try:
+            done = subprocess.run(
+                [*words, str(streams.shape[1])],
+                cwd=self._folder,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_S,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise FirmwareError(f"node: need it to run, got {error}; install Node.js") from error
+        if done.returncode:
+            raise FirmwareError(
+                f"node ended with status {done.returncode}: {done.stderr.strip()[-500:]}"
+            )
+        heard = []
+        for line in done.stdout.splitlines():
+            told = json.loads(line)
+            scores = np.array(told["scores"], np.float64).reshape(-1, self._classes)
+            heard.append((scores, [WakeEvent(**event) for event in told["events"]]))
+        return heard
