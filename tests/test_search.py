@@ -332,7 +332,7 @@ def test_trials_learn_from_a_teacher_or_tell_that_there_is_none(data: Path, tmp_
     alone = Train(data, None, tmp_path / "cache")(taught)
     assert "need one, got none" in str(alone.error)
     save_teacher(new_teacher(taught, taught.classes), taught, tmp_path / "teacher")
-    train = Train(data, None, tmp_path / "cache", tmp_path / "teacher")
+    train = Train(data, None, tmp_path / "cache", (tmp_path / "teacher",))
     assert train(taught).error is None
 
 

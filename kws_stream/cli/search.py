@@ -55,7 +55,7 @@ def search(
     data: Path,
     synthetic: Path | None,
     pictures: Path | None,
-    teacher: Path | None,
+    teachers: tuple[Path, ...],
     trials: int,
     out: Path,
     power_budget: float | None,
@@ -83,7 +83,7 @@ def search(
     searched = Space.from_toml(space, Recipe.from_toml(recipe))
     what = Search(searched, seed, generation, power_budget, steps)
     table = Table(out, what.as_dict(), resume)
-    train = Train(data, synthetic, CACHE.resolve(), teacher, pictures)
+    train = Train(data, synthetic, CACHE.resolve(), teachers, pictures)
     notes: list[str] = []
     with progress("computing envelopes", "recordings") as read:  # once, before all workers
         train.corpus(searched.base.features, jobs or os.cpu_count() or 1, notes, read)

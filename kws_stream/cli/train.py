@@ -28,10 +28,11 @@ pictures_option = click.option(
 )
 
 teacher_option = click.option(
-    "--teacher",
+    *("--teacher", "teachers"),
     type=click.Path(path_type=Path),
+    multiple=True,
     help="Whom to learn from: a folder made by `kws-stream teach`, or a file made by `kws-stream "
-    "data ask-teacher`.",
+    "data ask-teacher`; both for a recipe that has stages of either.",
 )
 
 
@@ -105,7 +106,7 @@ def train(
     start_from: tuple[Path, ...],
     from_stage: str | None,
     show: bool,
-    teacher: Path | None,
+    teachers: tuple[Path, ...],
     resume: bool,
 ) -> None:
     """Train a model pack from a recipe, or for a wake phrase.
@@ -138,7 +139,7 @@ def train(
         raise click.UsageError("--synthetic is not for --wake-phrase, which makes its own speech.")
     elif pictures is not None:
         raise click.UsageError("--pictures is not for --wake-phrase: they are of other words.")
-    elif teacher is not None:
+    elif teachers:
         raise click.UsageError("--teacher is not for --wake-phrase.")
     packs.check_replaceable(out)
     phrase = None
@@ -191,9 +192,9 @@ def train(
     if last.task == WAKE_PHRASE:
         raise click.UsageError(f"{recipe} is for a wake phrase: add --wake-phrase WORDS.")
     run = run or Path("runs") / last.name
-    wanted = stages_to_train(stages, from_stage, start_from, teacher, run)
+    wanted = stages_to_train(stages, from_stage, start_from, teachers, run)
     corpus = read_corpus(data, synthetic, last, pictures)
-    corpus, network_teacher = taught_by(teacher, last, corpus)
+    corpus, network_teacher = taught_by(teachers, last, corpus)
     for stage, folders in wanted:
         training = run_training(
             stage.recipe,
@@ -217,7 +218,7 @@ def stages_to_train(
     stages: "tuple[Stage, ...]",
     from_stage: str | None,
     start_from: tuple[Path, ...],
-    teacher: Path | None,
+    teachers: tuple[Path, ...],
     run: Path,
 ) -> "list[tuple[Stage, tuple[Path, ...]]]":
     """The stages that are trained, each with the folders of what it begins with.
@@ -247,10 +248,12 @@ def stages_to_train(
                 f"{where}: {setting} needs a trained network to begin with, got none; "
                 "name it with --start-from"
             )
-        if recipe.teacher_weight and teacher is None:
+        wants_network = recipe.teacher == "network"
+        if recipe.teacher_weight and not any(p.is_dir() == wants_network for p in teachers):
+            command = "teach" if wants_network else "data ask-teacher"
             raise ParameterError(
-                f"{where} learns from a teacher: need one, got none; make it with `kws-stream "
-                "teach` or `kws-stream data ask-teacher`, and name it with --teacher"
+                f"{where} learns from a teacher: need the one that `kws-stream {command}` makes, "
+                "got none; name it with --teacher"
             )
         wanted.append((stage, folders))
     return wanted

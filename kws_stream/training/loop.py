@@ -231,14 +231,15 @@ class Training:
         teacher: Teacher | None = None,
         device: str = "cpu",
     ) -> None:
-        """teacher: needed where the recipe has a teacher_weight and the corpus no teacher's logits.
+        """teacher: the network that a recipe learns from whose teacher is one.
 
         device: where the network is trained, as PyTorch names it. Batches are drawn on the
         processor, so that a seed draws the same ones for every device. Raises DataError where a
         recipe has nobody to learn from.
         """
         asked = any(len(clips.logits) for clips in corpus.clips.values())
-        if recipe.teacher_weight and teacher is None and not asked:
+        there = asked if recipe.teacher == "posteriors" else teacher is not None
+        if recipe.teacher_weight and not there:
             raise DataError(
                 f"the recipe {recipe.name} learns from a teacher: need one, got none; "
                 "make it with `kws-stream teach` or `kws-stream data ask-teacher`, and name it "
@@ -247,7 +248,7 @@ class Training:
         self.recipe = recipe
         self._device = torch.device(device)
         self._teacher = None
-        if teacher is not None and recipe.teacher_weight:
+        if teacher is not None and recipe.teacher_weight and recipe.teacher == "network":
             self._teacher = teacher.to(self._device)
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)

@@ -52,6 +52,11 @@ SOURCES = {
         "licence": "made by this project; Kokoro's weights: Apache-2.0",
         "source": "scripts/synthesise_words.py, scripts/splice_words.py",
     },
+    "posteriors": {
+        "name": "what a published classifier says of the clips",
+        "licence": "that of the classifier",
+        "source": "kws-stream data ask-teacher",
+    },
 }
 
 
@@ -78,6 +83,8 @@ def write_pack(
     step, low, high = recipe.features.input_grid
     start, stop = recipe.decision_s
     used = [*corpus.clips, *corpus.streams]
+    if any(len(clips.logits) for clips in corpus.clips.values()):
+        used.append("posteriors")
     manifest = {
         "name": recipe.name,
         "version": recipe.version,

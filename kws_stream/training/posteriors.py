@@ -113,18 +113,20 @@ class Posteriors:
 
 
 def taught_by(
-    teacher: Path | None, recipe: Recipe, corpus: Corpus
+    teachers: Sequence[Path], recipe: Recipe, corpus: Corpus
 ) -> tuple[Corpus, Teacher | None]:
     """The corpus, and the network, that a recipe learns with from --teacher.
 
-    teacher: the folder of a network (see `teacher`), or a file of posteriors, which become the
-    corpus's own. Raises DataError for one that does not fit.
+    teachers: the folder of a network (see `teacher`), a file of posteriors, which become the
+    corpus's own, or both. Raises DataError for one that does not fit.
     """
-    if teacher is None:
-        return corpus, None
-    if teacher.is_dir():
-        return corpus, load_teacher(teacher, recipe)
-    return Posteriors.load(teacher).teach(corpus, recipe.classes), None
+    network = None
+    for path in teachers:
+        if path.is_dir():
+            network = load_teacher(path, recipe)
+        else:
+            corpus = Posteriors.load(path).teach(corpus, recipe.classes)
+    return corpus, network
 
 
 def tflite(path: Path) -> Ask:

@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.detector import DetectorSettings
@@ -46,8 +46,9 @@ class Recipe:
     (see `augment.mask`). decision_s: the part of each clip
     whose mean logits decide. between_weight: weight of the loss on windows between decisions.
     background_share: share of sequences that are unbroken stretches of noise or running speech.
-    teacher_weight: share of the decisions' loss that a teacher's posteriors take (see `teacher`
-    and `posteriors`), softened by temperature.
+    teacher_weight: share of the decisions' loss that a teacher's posteriors take, softened by
+    temperature; teacher: whose, a network's that hears the same batches (see `teacher`), or those
+    that a classifier gave once (see `posteriors`).
     power_weight: loss per uW of core power at 1 nA, times 1 - eps. classifier_power: how much a nW
     of the classifier counts there beside one of the core. mismatch: every step trains another
     virtual chip whose parameters are off by up to this fraction (three standard deviations).
@@ -103,6 +104,7 @@ class Recipe:
     between_weight: NotNegative = 0.1
     background_share: Share = 0.0
     teacher_weight: Share = 0.0
+    teacher: Literal["network", "posteriors"] = "network"
     temperature: Positive = 2.0
     power_weight: NotNegative = 0.0
     classifier_power: NotNegative = 0.0

@@ -30,10 +30,10 @@ def stages_from_toml(path: str | Path, **defaults: Any) -> tuple[Stage, ...]:
 
     A file is settings of a `Recipe`, and may have tables [[stage]] with a name and settings of its
     own. A stage takes what it does not set from the stage before it, or from the one that `like`
-    names, and begins with the network of the stage before it, or of those that `begins_with` names
-    (an empty list: an untrained one). A file without stages is one. `like = "NAME"` outside of
-    stages takes what the file does not set from the last stage of NAME.toml beside it. defaults:
-    what nothing sets, tables as dicts.
+    names ("": from what stands above the stages alone). It begins with the network of the stage
+    before it, or of those that `begins_with` names (an empty list: an untrained one). A file
+    without stages is one. `like = "NAME"` above the stages takes what the file does not set from
+    the last stage of NAME.toml beside it. defaults: what nothing sets, tables as dicts.
 
     Raises ParameterError that names the file, the stage and the setting.
     """
@@ -104,7 +104,7 @@ def _resolved(
                 f"{begins_with!r:.80}"
             )
         for setting, other in (("like", like), *(("begins_with", n) for n in begins_with)):
-            if other is not None and other not in found:
+            if other not in (None, "") and other not in found:
                 known = ", ".join(found) or "none"
                 raise ParameterError(
                     f"{path}: stage {name} {setting}: need the name of a stage before it, one of "
@@ -115,7 +115,7 @@ def _resolved(
             raise ParameterError(
                 f"{path}: stage {name}: {fixed[0]} is of the whole file; set it above the stages"
             )
-        found[name] = over(settings if like is None else found[like], own)
+        found[name] = over(found[like] if like else settings, own)
         made.append((name, found[name], tuple(begins_with)))
     return made
 
@@ -136,7 +136,7 @@ def shown(stages: tuple[Stage, ...]) -> str:
     for stage in stages:
         tables: list[str] = []
         lines += ["", "[[stage]]", f"name = {_text(stage.name or 'only')}"]
-        lines.append(f"begins_with = {_text(list(stage.begins_with))}")
+        lines += ['like = ""', f"begins_with = {_text(list(stage.begins_with))}"]
         for field in fields(Recipe):
             value = getattr(stage.recipe, field.name)
             if field.name in OF_FILE:

@@ -41,7 +41,7 @@ class Train:
     """Trains a recipe on the recordings of these folders; the same outcome wherever it is called.
 
     data, synthetic, pictures: as of `Corpus.from_folders`; cache: where envelopes are kept;
-    teacher: the folder or file of one, for recipes that learn from it. Accuracy is that on
+    teachers: folder or file of each, for recipes that learn from one. Accuracy is that on
     recordings.
     Each trial has one thread, since the order of PyTorch's sums depends on their number.
 
@@ -52,7 +52,7 @@ class Train:
     data: Path
     synthetic: Path | None
     cache: Path
-    teacher: Path | None = None
+    teachers: tuple[Path, ...] = ()
     pictures: Path | None = None
 
     def __call__(self, recipe: Recipe) -> Outcome:
@@ -64,7 +64,7 @@ class Train:
             threads = torch.get_num_threads()
             torch.set_num_threads(1)
             try:
-                fresh, carried, core_nw = _train(recipe, corpus, self.teacher)
+                fresh, carried, core_nw = _train(recipe, corpus, self.teachers)
             except MissingExtraError:
                 raise
             except Exception as error:  # whatever settings do to PyTorch: the next are others
@@ -108,13 +108,15 @@ def _sentence(error: Exception) -> str:
     return f"{' '.join(f'{kind}{error}'.split()):.300}"
 
 
-def _train(recipe: Recipe, corpus: Corpus, teacher: Path | None) -> tuple[float, float, float]:
+def _train(
+    recipe: Recipe, corpus: Corpus, teachers: tuple[Path, ...]
+) -> tuple[float, float, float]:
     """Accuracy fresh and carried, and core power in nW, of a network trained to the end."""
     from kws_stream.training.loop import Training, validate
     from kws_stream.training.posteriors import taught_by
     from kws_stream.training.validation import validation_clips
 
-    corpus, network_teacher = taught_by(teacher if recipe.teacher_weight else None, recipe, corpus)
+    corpus, network_teacher = taught_by(teachers if recipe.teacher_weight else (), recipe, corpus)
     with TemporaryDirectory() as folder:
         training = Training(recipe, corpus, Path(folder), network_teacher)
         for _ in range(recipe.steps):

@@ -98,8 +98,8 @@ def test_a_recipe_learns_from_posteriors_in_place_of_a_network(
     asked: Posteriors, corpus: Corpus, tmp_path: Path
 ) -> None:
     asked.save(tmp_path / "posteriors.npz")
-    recipe = small_recipe(teacher_weight=0.5, steps=2, sequences=4, joined=2)
-    taught, network = taught_by(tmp_path / "posteriors.npz", recipe, corpus)
+    recipe = small_recipe(teacher_weight=0.5, teacher="posteriors", steps=2, sequences=4, joined=2)
+    taught, network = taught_by([tmp_path / "posteriors.npz"], recipe, corpus)
     assert network is None
     batch = Batches(taught, recipe).draw(torch.Generator().manual_seed(0))
     assert batch.taught.shape == (4, 2, 12)
@@ -173,7 +173,7 @@ def test_ask_teacher_writes_a_file_that_train_takes(
     assert "120 recordings" in run.output
     assert (
         taught_by(
-            out,
+            [out],
             small_recipe(),
             Corpus.from_folders(data, None, FeatureSettings(), data / "cache", jobs=1),
         )[1]
