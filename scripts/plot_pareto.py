@@ -45,7 +45,7 @@ METRICS = {"yes": "balanced_accuracy", "v2-12": "accuracy"}
 def models(folder: Path, task: str) -> list[Point]:
     """The packs of a task, by the metrics in their manifests."""
     points = []
-    for path in sorted(folder.iterdir()):
+    for path in sorted(p.parent for p in folder.glob("*/manifest.json")):
         manifest = packs.load(path).manifest
         metrics = manifest["metrics"]
         if manifest["recipe"].get("task") != task or METRICS[task] not in metrics:
