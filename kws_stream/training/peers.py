@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kws_stream.files import replacing
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
-from kws_stream.training.loop import sequence_loss
+from kws_stream.training.loss import sequence_loss
 from kws_stream.training.recipe import Recipe
 
 FIRST_RADIUS = (0.6, 0.99)  # |lambda| of an untrained LRU: memory of 2 to 100 frames

@@ -55,7 +55,7 @@ class Recipe:
     chip_unit_na: unit current of a typical chip whose leakage and transfer every step meets a
     random part of, from none to all; 0: exact cells alone. half: multiply in bfloat16 while
     training. balance: 1 decides as if all classes were equally likely, 0 as if each were as likely
-    as training hears it (see `loop.adjusted`).
+    as training hears it (see `loss.adjusted`).
 
     What it begins with (see `stages.Stage`) may have fewer cells or blocks; wake: cells that change
     nothing there begin anew (see `loop.wake_idle_cells`). A second stage has lower rates; one of

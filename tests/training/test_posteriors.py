@@ -16,7 +16,8 @@ from kws_stream.features import FeatureSettings  # noqa: E402
 from kws_stream.training import posteriors as posteriors_module  # noqa: E402
 from kws_stream.training.batches import Batches  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
-from kws_stream.training.loop import Training, sequence_loss  # noqa: E402
+from kws_stream.training.loop import Training  # noqa: E402
+from kws_stream.training.loss import sequence_loss  # noqa: E402
 from kws_stream.training.picture_sound import HOP, POINTS, WINDOW, SoundOfPictures  # noqa: E402
 from kws_stream.training.pictures import BANDS, FRAMES  # noqa: E402
 from kws_stream.training.posteriors import Posteriors, ask_about, taught_by  # noqa: E402

@@ -10,7 +10,8 @@ torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 from kws_stream.errors import DataError  # noqa: E402
 from kws_stream.evaluation.speech_commands import TASKS  # noqa: E402
 from kws_stream.training.augment import condition  # noqa: E402
-from kws_stream.training.loop import Training, distilled, sequence_loss  # noqa: E402
+from kws_stream.training.loop import Training  # noqa: E402
+from kws_stream.training.loss import distilled, sequence_loss  # noqa: E402
 from kws_stream.training.teacher import (  # noqa: E402
     accuracy,
     in_classes,
