@@ -139,7 +139,8 @@ class Filterbank:
         self._same, self._cross = np.stack([same, same]), np.stack([-cross, cross])
         if channels <= DENSE_CHANNELS:
             a, b = np.diag(same), np.diag(cross)
-            self._step_matrix = np.block([[a, b], [-b, a]])
+            # the modes, and behind them what the samples of the block add
+            self._step_matrix = np.vstack([np.block([[a, b], [-b, a]]), np.eye(2 * channels)])
 
     def start(self, *streams: int) -> FilterbankState:
         """State of silence, for one stream or an array of them."""
@@ -178,7 +179,10 @@ class Filterbank:
             outputs += ROUND
             np.abs(outputs, out=outputs)
             outputs -= ROUND
-        halves = outputs.reshape(*streams, blocks, 2, HALF, channels).sum(axis=-2)
+        outputs = outputs.reshape(*streams, blocks, 2, HALF, channels)
+        halves = outputs[..., 0, :] + outputs[..., 1, :]
+        for later in range(2, HALF):
+            halves += outputs[..., later, :]
         weighted = halves.astype(np.int64)
         weighted *= self._weights
         mean = weighted[..., 0, :] + weighted[..., 1, :]
@@ -195,18 +199,20 @@ class Filterbank:
 
         added: (..., blocks, 2·channels), what the samples of each block add.
         """
-        modes = np.empty((*added.shape[:-2], self._blocks + 1, 2 * self.channels))
-        modes[..., 0, :] = start.reshape(*start.shape[:-2], -1)
         added += ROUND  # rounds what a step gives
-        if modes.ndim == 2 and self.channels <= DENSE_CHANNELS:
-            dot, add, floor, matrix = np.dot, np.add, np.floor, self._step_matrix
-            now = modes[0]
-            for brought, later in zip(added, modes[1:], strict=True):
+        start = start.reshape(*start.shape[:-2], -1)
+        width = 2 * self.channels
+        if added.ndim == 2 and self.channels <= DENSE_CHANNELS:
+            rows = np.empty((self._blocks + 1, 2 * width))
+            rows[0, :width] = start
+            rows[:-1, width:] = added
+            dot, floor, matrix = np.dot, np.floor, self._step_matrix
+            for now, later in zip(rows[:-1], rows[1:, :width], strict=True):
                 dot(now, matrix, out=later)
-                add(later, brought, out=later)
                 floor(later, out=later)
-                now = later
-            return modes.reshape(-1, 2, self.channels)
+            return rows[:, :width].reshape(-1, 2, self.channels)
+        modes = np.empty((*added.shape[:-2], self._blocks + 1, width))
+        modes[..., 0, :] = start
         modes = modes.reshape(*modes.shape[:-1], 2, self.channels)
         added = added.reshape(*added.shape[:-1], 2, self.channels)
         for block in range(self._blocks):
