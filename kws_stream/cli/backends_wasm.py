@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import FirmwareError
 from kws_stream.export.web import export_web
+from kws_stream.files import write
 from kws_stream.packs import Pack
 
 LIMIT_S = 600
@@ -39,14 +40,14 @@ class Wasm:
     def __init__(self, pack: Pack, folder: Path) -> None:
         self._folder, self._classes = folder, len(pack.classes)
         export_web(replace(pack, verifier=None), folder)
-        (folder / "hear.mjs").write_text(HEAR, "utf-8")
+        write(folder / "hear.mjs", HEAR)
 
     def hear(self, streams: NDArray[np.int16]) -> list[tuple[NDArray[np.float64], list[WakeEvent]]]:
         """Smoothed scores (T, K) and events of each of the streams (n, samples).
 
         Raises FirmwareError where Node.js fails.
         """
-        (self._folder / "sound").write_bytes(streams.astype("<i2").tobytes())
+        write(self._folder / "sound", streams.astype("<i2").tobytes())
         words: Sequence[str | Path] = ("node", "hear.mjs", self._folder, "sound")
         try:
             done = subprocess.run(
