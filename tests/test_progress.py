@@ -104,8 +104,9 @@ def test_json_on_standard_output_is_not_disturbed(tmp_path: Path) -> None:
     assert "hearing recordings" in result.stderr
 
 
-@pytest.mark.usefixtures("quick")
-def test_detect_tells_of_a_long_file_and_not_of_a_pipe(tmp_path: Path) -> None:
+def test_detect_tells_of_a_long_file_and_not_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FIRST_S", "EVERY_S", "LATER_S"):  # the file takes a few hundredths of a second
+        monkeypatch.setattr(progress_module, name, 0.0)
     told = CliRunner().invoke(main, ["detect", "--json", str(DATA / "demo.flac")])
     assert f"{DATA / 'demo.flac'}: heard 32/32 s" in told.stderr
     assert all(json.loads(line)["type"] == "event" for line in told.stdout.splitlines())
