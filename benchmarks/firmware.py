@@ -36,6 +36,10 @@ def size(names: list[str]) -> None:
             found = cortex_m.measure(model, cpu)
             counts = [found.instructions[stage] for stage in cortex_m.STAGES]
             row(name, cpu, [found.flash, found.ram, found.stack], counts, model)
+            if "verifier" in found.instructions:
+                print(
+                    f"{name:<14} {cpu:<10} a look of the verifier: {found.instructions['verifier']}"
+                )
         if platform.machine() in ("x86_64", "AMD64"):
             with toolchain.program(model, "speed_main.c") as binary:
                 cycles = [int(n) for n in toolchain.run_program(binary, b"").split()]

@@ -144,8 +144,8 @@ class KeywordSpotter:
         for at in range(0, len(samples), PIECE_SAMPLES):
             piece = samples[at : at + PIECE_SAMPLES]
             if isinstance(self.verifier, McuVerifier):  # it hears the features
-                seen = self._stages.observe(piece)
-                events += [] if seen is None else self._verified(piece, seen.events, seen.features)
+                frames, triggers = self._stages.hear(piece)
+                events += self._verified(piece, triggers, frames)
             else:
                 events += self._verified(piece, self._stages.process(piece))
         return events
@@ -232,17 +232,15 @@ class KeywordSpotter:
         """The silence in which a verifier still judges, and its features (t, n)."""
         frame_samples = round(self.frame_s * SAMPLE_RATE_HZ)
         wait = np.zeros((round(WAIT_S / self.frame_s) + 1) * frame_samples, np.int16)
-        seen = stages.observe(wait)
-        return wait, NO_FRAMES if seen is None else seen.features
+        return wait, stages.hear(wait)[0]
 
     def silence_behind(self) -> tuple[NDArray[np.int16], Array]:
         """All the silence that `finish` hears, for detector and verifier, and its features."""
         stages = self._stages.twin()
         silence = np.zeros(self.finish_samples, np.int16)
-        seen = stages.observe(silence)
-        assert seen is not None, "the silence is longer than a frame"
-        wait, features = self._wait(stages)
-        return np.concatenate([silence, wait]), np.concatenate([seen.features, features])
+        features, _ = stages.hear(silence)
+        wait, later = self._wait(stages)
+        return np.concatenate([silence, wait]), np.concatenate([features, later])
 
     @property
     def finish_samples(self) -> int:

@@ -312,3 +312,18 @@ def test_every_shipped_model_is_in_the_wheel() -> None:
     listed = (root / "pyproject.toml").read_text("utf-8")
     for name in packs.list_packs():
         assert f'"kws_stream/_models/{name}" = "models/{name}"' in listed
+
+
+@needs_engine
+def test_features_come_with_events_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pcm = recording(20.0)
+    parts = np.split(pcm, [0, 1, 700, 701, 40_000, 200_000])
+    for spotter in spotters(monkeypatch, "yes-8"):
+        wanted = spotter.observe(pcm)
+        spotter.reset()
+        heard = [spotter._stages.hear(part) for part in parts]
+        frames = np.concatenate([features for features, _ in heard])
+        assert np.array_equal(frames, np.concatenate([one.features for one in wanted]))
+        events = [event for _, found in heard for event in found]
+        assert events == [event for one in wanted for event in one.events]
+        assert events

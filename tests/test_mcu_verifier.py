@@ -405,3 +405,22 @@ def test_its_decisions_are_in_the_power_of_the_system_alone(
     large = VerifierWork(1, 3_000_000, accelerated=True)
     assert large.decision_nj == pytest.approx((251e3, 2.7e6, 6.3e6))
     assert "MAX78000" in row.source
+
+
+def test_it_runs_on_a_simulated_cortex_m(pack: packs.Pack) -> None:
+    from firmware_sim import cortex_m
+
+    if cortex_m.missing_tools():
+        pytest.skip(f"needs {', '.join(cortex_m.missing_tools())}")
+    model = firmware_model(pack)
+    found = cortex_m.measure(model, "cortex-m4", "-Os")
+    plain = cortex_m.measure(dataclasses.replace(model, verifier=None), "cortex-m4", "-Os")
+    assert set(found.instructions) == {*plain.instructions, "verifier"}
+    assert model.verifier is not None
+    work = KeywordSpotter(pack).verifier
+    assert isinstance(work, McuVerifier)
+    a_look = work.multiplications / len(work.network.looks)
+    assert 0.5 * a_look < found.instructions["verifier"] < 100 * a_look
+    assert found.ram > plain.ram + model.verifier.frames * 16
+    assert found.flash > plain.flash
+    assert found.stack >= plain.stack

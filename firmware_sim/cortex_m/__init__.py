@@ -23,10 +23,14 @@ TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-size", "qemu-system-arm")
 STAGES = ("front_end", "network", "detector")
 # of kws_process; each calls the next
 CHAINS = (
-    ("kws_process", "kws_front_end_process", "kws_filter", "block_mean"),
-    ("kws_process", "kws_front_end_process", "condition", "root", "small_root"),
-    ("kws_process", "kws_network_step", "affine"),
-    ("kws_process", "kws_detector_step", "score", "power"),
+    ("kws_process", "listen", "kws_front_end_process", "kws_filter", "block_mean"),
+    ("kws_process", "listen", "kws_front_end_process", "condition", "root", "small_root"),
+    ("kws_process", "listen", "judge", "kws_network_step", "affine"),
+    ("kws_process", "listen", "judge", "kws_detector_step", "score", "power"),
+    (
+        *("kws_process", "listen", "judge", "kws_verifier_step", "look"),
+        *("kws_verifier_scores", "convolve"),
+    ),
 )
 
 
@@ -34,7 +38,7 @@ CHAINS = (
 class Footprint:
     """flash: code and constants of the library. ram: kws_spotter. stack: of kws_process. Bytes.
 
-    instructions: a frame, by stage.
+    instructions: a frame, by stage; and one look of the verifier, where the model has one.
     """
 
     flash: int
@@ -67,7 +71,7 @@ def _stack(folder: Path) -> int:
         for place, size, kind in (line.split("\t") for line in path.read_text().splitlines()):
             if kind != "static":
                 raise FirmwareError(f"{place}: need a stack of fixed size, got one {kind}")
-            used[place.rpartition(":")[2]] = int(size)
+            used[place.rpartition(":")[2].split(".")[0]] = int(size)  # f.constprop is an f
     return max(sum(used.get(name, 0) for name in chain) for chain in CHAINS)
 
 
@@ -90,6 +94,7 @@ def measure(model: FirmwareModel, cpu: str = "cortex-m4", level: str = "-O2") ->
         for file, text in files.items():
             (folder / file).write_text(text, "ascii")
         core = ["network", "front_end", "detector", "spotter", "model"]
+        core += ["verifier"] if model.verifier is not None else []
         sources = [f"kws_{part}.c" for part in core]
         _run([TOOLS[0], *flags, "-c", *sources], folder)
         others = sorted({file for file in files if file.endswith(".c")} - set(sources))
@@ -113,4 +118,5 @@ def measure(model: FirmwareModel, cpu: str = "cortex-m4", level: str = "-O2") ->
         board = ["-M", BOARDS[cpu], "-icount", "shift=0", "-nographic", "-semihosting"]
         said = _run([TOOLS[2], *board, "-kernel", "board.elf"], folder)
     counts = {key: int(value) for key, value in re.findall(r"(\w+) (\d+)", said)}
-    return Footprint(flash, ram, stack, {stage: counts[stage] for stage in STAGES})
+    stages = [*STAGES, *(["verifier"] if model.verifier is not None else [])]
+    return Footprint(flash, ram, stack, {stage: counts[stage] for stage in stages})

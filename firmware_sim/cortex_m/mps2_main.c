@@ -104,5 +104,16 @@ int main(void)
     report("front_end", spent[0]);
     report("network", spent[1]);
     report("detector", spent[2]);
+#ifdef KWS_VERIFIER
+    {
+        static uint8_t codes[KWS_VERIFIER_ROOM]; /* every row the last frame's features */
+        int32_t scores[KWS_VERIFIER_KEYWORDS];
+        for (unsigned i = 0; i < KWS_VERIFIER_FRAMES * KWS_CHANNELS; i++)
+            codes[i] = (uint8_t)features[i % KWS_CHANNELS];
+        uint32_t start = now();
+        kws_verifier_scores(codes, scores);
+        report("verifier", ((now() - start) & 0xffffff) * FRAMES);
+    }
+#endif
     return 0;
 }

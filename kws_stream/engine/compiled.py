@@ -186,6 +186,18 @@ class CompiledStages:
             if getattr(rows, name) != self._ffi.NULL:
                 setattr(rows, name, getattr(rows, name) + frames * size)
 
+    def hear(self, codes: NDArray[np.int16]) -> tuple[Array, list[WakeEvent]]:
+        """As `process`, with the features (t, n) of the frames that are complete."""
+        heard = self.frames
+        most = len(codes) // round(self._settings.frame_s * SAMPLE_RATE_HZ) + 1
+        features = np.empty((most, self._network.parameters.n_features), np.int32)
+        rows = self._ffi.new("kws_engine_rows *")
+        rows.features = self._ffi.cast("int32_t *", features.ctypes.data)
+        events = self._listen(codes, rows, most)
+        count = self.frames - heard
+        frames: Array = np.multiply(features[:count], self._settings.step, dtype=np.float64)
+        return frames, events
+
     def trace(self, codes: NDArray[np.int16]) -> Trace | None:
         """As `process`, but the trace of the frames that are complete; None if none is."""
         seen = self.observe(codes)

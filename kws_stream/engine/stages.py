@@ -58,6 +58,11 @@ class NumpyStages:
         frames = self._front_end.process_codes(codes)
         return self._judge(frames)[1] if len(frames) else []
 
+    def hear(self, codes: NDArray[np.int16]) -> tuple[Array, list[WakeEvent]]:
+        """As `process`, with the features (t, n) of the frames that are complete."""
+        frames = self._front_end.process_codes(codes)
+        return frames, self._judge(frames)[1] if len(frames) else []
+
     def trace(self, codes: NDArray[np.int16]) -> Trace | None:
         """As `process`, but the trace of the frames that are complete; None if none is."""
         frames = self._front_end.process_codes(codes)
