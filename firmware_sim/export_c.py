@@ -132,12 +132,13 @@ def _bands(bank: FixedBank) -> Iterator[str]:
         taps = bank.taps[c].tolist()
         odd = [taps[i ^ 1] for i in range(BLOCK)]
         even = [taps[0], 0, *(taps[i + step] for i in range(1, BLOCK - 1, 2) for step in (1, 0))]
-        turn = bank.turn[:, c].T.ravel().tolist()
+        turn = [*bank.turn[:, c, ::2].T.ravel().tolist(), *bank.turn[:, c, 1::2].T.ravel().tolist()]
         arrays = [taps, odd, even, turn, bank.into[0, c].tolist(), bank.into[1, c].tolist()]
         words = [f"{{{', '.join(map(str, values))}}}" for values in arrays]
         words[4:] = [f"{{{words[4]}, {words[5]}}}"]
         words.append(f"{{{bank.pole[0, c] << 9}, {bank.pole[1, c] << 9}}}")
-        words += map(str, (bank.before[c], bank.tap_shift[c], bank.into_shift[c]))
+        words.append(f"{{{bank.before[c]}, {taps[0]}}}")
+        words += map(str, (bank.tap_shift[c], bank.into_shift[c]))
         yield f"{{{', '.join(words)}}}"
 
 

@@ -43,18 +43,19 @@ extern const kws_block kws_blocks[];
 
 /* A band-pass over a block of samples x_0 ... x_7, behind x_-1; `re` and `im` are its mode, doubled.
  *
- * y_n = sum of taps[n - k] x_k / 2^tap_shift + re turn[2 n] / 2^16 + im turn[2 n + 1] / 2^16, and
- * the first output has before x_-1 in its sum; each quotient is rounded down. The next mode is
+ * y_n = sum of taps[n - k] x_k / 2^tap_shift + re turn / 2^16 + im turn / 2^16, with the pair of
+ * turn for n, and the first output has first[0] x_-1 in its sum; each quotient is rounded down.
+ * taps are for processors without those instructions. The next mode is
  * 2 ((pole mode) / 2^32, rounded to nearest, + sum of into[.][k] x_k / 2^into_shift, rounded
  * down). */
 typedef struct {
     int16_t taps[KWS_BLOCK];
     int16_t odd[KWS_BLOCK]; /* pairs for Arm's DSP instructions: taps 1 0, 3 2, 5 4, 7 6 */
     int16_t even[KWS_BLOCK]; /* 0 -, 2 1, 4 3, 6 5 */
-    int16_t turn[2 * KWS_BLOCK];
+    int16_t turn[2 * KWS_BLOCK]; /* of the outputs 0 2 4 6, then of 1 3 5 7 */
     int16_t into[2][KWS_BLOCK];
     int32_t pole[2];
-    int16_t before;
+    int16_t first[2]; /* of x_-1 and x_0 in the first output */
     uint8_t tap_shift, into_shift;
 } kws_band;
 
@@ -83,12 +84,15 @@ void kws_network_step(kws_network *net, const int32_t *features,
 /* ---- front end ---- */
 
 typedef struct {
+    int32_t re, im; /* the mode at the start of the block, doubled */
+    uint32_t mean;  /* of the frame so far, weighted */
+} kws_mode;
+
+typedef struct {
     KWS_ARRAY(int64_t, envelope, KWS_CHANNELS); /* 2^31 finer than its unit */
     KWS_ARRAY(int64_t, level, KWS_CHANNELS);    /* of the gain control, as envelope */
     KWS_ARRAY(int64_t, slow, KWS_CHANNELS * KWS_SLOW_COPIES + 1); /* 2^-51 */
-    KWS_ARRAY(int32_t, re, KWS_CHANNELS);       /* modes at the start of the block, doubled */
-    KWS_ARRAY(int32_t, im, KWS_CHANNELS);
-    KWS_ARRAY(uint32_t, mean, KWS_CHANNELS);    /* of the frame so far, weighted */
+    KWS_ARRAY(kws_mode, modes, KWS_CHANNELS);
     int16_t last;               /* sample before the block */
     int16_t block[KWS_BLOCK];   /* as much of it as is there */
     uint16_t filled;            /* samples of the frame so far */

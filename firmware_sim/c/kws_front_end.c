@@ -17,8 +17,32 @@ typedef char kws_shifts_round_down[(-3 >> 1) == -2 ? 1 : -1];
 #endif
 
 #ifndef KWS_CHUNK
-#define KWS_CHUNK 32u /* samples worked through at once: bounds the stack; whole blocks */
+#define KWS_CHUNK 56u /* samples worked through at once: bounds the stack; whole blocks */
 #endif
+
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__GNUC__) && KWS_BLOCK == 8
+
+#include "kws_dsp.h"
+
+/* Listens to whole blocks from x[0] on; x[-1] is the sample before them. */
+void kws_filter(kws_front_end *front_end, const int16_t *x, unsigned blocks,
+                const uint32_t *weights)
+{
+    kws_record records[KWS_CHUNK / KWS_BLOCK], *end = records + blocks;
+    if (blocks == 0)
+        return;
+    for (kws_record *record = records; record < end; record++) {
+        record->weights[0] = *weights++;
+        record->weights[1] = *weights++;
+        memcpy(&record->before, x - 1, sizeof record->before);
+        memcpy(record->x, x, sizeof record->x);
+        x += KWS_BLOCK;
+    }
+    (KWS_HALF_WAVE ? kws_hear_half : kws_hear)(kws_bands, records, end, front_end->modes,
+                                               kws_bands + KWS_CHANNELS);
+}
+
+#else
 
 /* |y + 1/2| - 1/2, or max(y, 0) */
 static uint32_t rectified(int32_t y)
@@ -34,80 +58,6 @@ static inline uint32_t weighted(uint32_t mean, const uint32_t *weights, uint32_t
     sum += (uint64_t)weights[0] * first;
     return (uint32_t)((sum + (uint64_t)weights[1] * second) >> 32);
 }
-
-#if defined(__ARM_FEATURE_DSP) && KWS_BLOCK == 8
-
-/* sum + a.low b.low + a.high b.high */
-static inline int32_t pairs(uint32_t a, uint32_t b, int32_t sum)
-{
-    int32_t out;
-    __asm__("smlad %0, %1, %2, %3" : "=r"(out) : "r"(a), "r"(b), "r"(sum));
-    return out;
-}
-
-static inline int32_t first_pairs(uint32_t a, uint32_t b)
-{
-    int32_t out;
-    __asm__("smuad %0, %1, %2" : "=r"(out) : "r"(a), "r"(b));
-    return out;
-}
-
-/* sum + floor(value 2^-16 turn.low), and .high */
-static inline int32_t turn_low(int32_t value, uint32_t turn, int32_t sum)
-{
-    int32_t out;
-    __asm__("smlawb %0, %1, %2, %3" : "=r"(out) : "r"(value), "r"(turn), "r"(sum));
-    return out;
-}
-
-static inline int32_t turn_high(int32_t value, uint32_t turn, int32_t sum)
-{
-    int32_t out;
-    __asm__("smlawt %0, %1, %2, %3" : "=r"(out) : "r"(value), "r"(turn), "r"(sum));
-    return out;
-}
-
-typedef uint32_t __attribute__((may_alias)) word;
-
-/* Has the compiler read a band's numbers where they are used: kept, they would go to the stack. */
-#define KWS_READ_AGAIN(band) __asm__("" : "+r"(band))
-
-#define WORD(array, i) (((const word *)(const void *)(array))[i])
-
-#define OUTPUT(n, sum) \
-    rectified(turn_high(im, WORD(band->turn, n), turn_low(re, WORD(band->turn, n), (sum) >> shift)))
-
-/* mean + the rectified outputs over the block x[0..], times the weights of its halves, / 2^32. */
-static uint32_t block_mean(const kws_band *band, const int16_t *x, int32_t re, int32_t im,
-                           const uint32_t *weights, uint32_t mean)
-{
-    const uint32_t x0 = WORD(x, 0), x1 = WORD(x, 1), x2 = WORD(x, 2), x3 = WORD(x, 3);
-    const unsigned shift = band->tap_shift;
-    uint32_t a = WORD(band->even, 0), b = WORD(band->even, 1), c, d;
-    uint32_t half = OUTPUT(0, pairs(a, x0, band->before * x[-1]));
-    half += OUTPUT(2, pairs(a, x1, first_pairs(b, x0)));
-    c = WORD(band->even, 2), d = WORD(band->even, 3);
-    uint32_t rest = OUTPUT(4, pairs(a, x2, pairs(b, x1, first_pairs(c, x0))));
-    rest += OUTPUT(6, pairs(a, x3, pairs(b, x2, pairs(c, x1, first_pairs(d, x0)))));
-    a = WORD(band->odd, 0), b = WORD(band->odd, 1);
-    half += OUTPUT(1, first_pairs(a, x0));
-    half += OUTPUT(3, pairs(a, x1, first_pairs(b, x0)));
-    c = WORD(band->odd, 2), d = WORD(band->odd, 3);
-    rest += OUTPUT(5, pairs(a, x2, pairs(b, x1, first_pairs(c, x0))));
-    rest += OUTPUT(7, pairs(a, x3, pairs(b, x2, pairs(c, x1, first_pairs(d, x0)))));
-    return weighted(mean, weights, half, rest);
-}
-
-static inline int32_t added(const int16_t *into, const int16_t *x)
-{
-    return pairs(WORD(into, 0), WORD(x, 0),
-                 pairs(WORD(into, 1), WORD(x, 1),
-                       pairs(WORD(into, 2), WORD(x, 2), first_pairs(WORD(into, 3), WORD(x, 3)))));
-}
-
-#else
-
-#define KWS_READ_AGAIN(band)
 
 /* sum / 2^tap_shift + re 2^-16 turn[0] + im 2^-16 turn[1], each rounded down, rectified; a mode is
  * given as 2^16 high + low, with low in 0 ... 2^16 - 1. */
@@ -127,29 +77,29 @@ static uint32_t block_mean(const kws_band *band, const int16_t *x, int32_t re, i
     const int32_t mode[4] = {re >> 16, re & 0xffff, im >> 16, im & 0xffff};
     const unsigned shift = band->tap_shift;
     int32_t v = x[0];
-    int32_t y0 = h[0] * v + band->before * x[-1], y1 = h[1] * v, y2 = h[2] * v, y3 = h[3] * v;
+    int32_t y0 = h[0] * v + band->first[0] * x[-1], y1 = h[1] * v, y2 = h[2] * v, y3 = h[3] * v;
     int32_t y4 = h[4] * v, y5 = h[5] * v, y6 = h[6] * v, y7 = h[7] * v;
     uint32_t first = output(y0, shift, mode, turn), second;
     v = x[1];
     y1 += h[0] * v, y2 += h[1] * v, y3 += h[2] * v, y4 += h[3] * v;
     y5 += h[4] * v, y6 += h[5] * v, y7 += h[6] * v;
-    first += output(y1, shift, mode, turn + 2);
+    first += output(y1, shift, mode, turn + 8);
     v = x[2];
     y2 += h[0] * v, y3 += h[1] * v, y4 += h[2] * v, y5 += h[3] * v;
     y6 += h[4] * v, y7 += h[5] * v;
-    first += output(y2, shift, mode, turn + 4);
+    first += output(y2, shift, mode, turn + 2);
     v = x[3];
     y3 += h[0] * v, y4 += h[1] * v, y5 += h[2] * v, y6 += h[3] * v, y7 += h[4] * v;
-    first += output(y3, shift, mode, turn + 6);
+    first += output(y3, shift, mode, turn + 10);
     v = x[4];
     y4 += h[0] * v, y5 += h[1] * v, y6 += h[2] * v, y7 += h[3] * v;
-    second = output(y4, shift, mode, turn + 8);
+    second = output(y4, shift, mode, turn + 4);
     v = x[5];
     y5 += h[0] * v, y6 += h[1] * v, y7 += h[2] * v;
-    second += output(y5, shift, mode, turn + 10);
+    second += output(y5, shift, mode, turn + 12);
     v = x[6];
     y6 += h[0] * v, y7 += h[1] * v;
-    second += output(y6, shift, mode, turn + 12);
+    second += output(y6, shift, mode, turn + 6);
     y7 += h[0] * x[7];
     second += output(y7, shift, mode, turn + 14);
     return weighted(mean, weights, first, second);
@@ -162,8 +112,6 @@ static int32_t added(const int16_t *into, const int16_t *x)
         sum += into[k] * x[k];
     return sum;
 }
-
-#endif
 
 /* 2 (round(sum of the products / 2^32) + brought) */
 static inline int32_t next_mode(int32_t re, int32_t a, int32_t im, int32_t b, int32_t brought)
@@ -180,21 +128,21 @@ void kws_filter(kws_front_end *front_end, const int16_t *x, unsigned blocks,
 {
     for (unsigned c = 0; c < KWS_CHANNELS; c++) {
         const kws_band *band = &kws_bands[c];
-        int32_t re = front_end->re[c], im = front_end->im[c];
-        uint32_t mean = front_end->mean[c];
+        kws_mode *mode = &front_end->modes[c];
+        int32_t re = mode->re, im = mode->im;
+        uint32_t mean = mode->mean;
         for (unsigned i = 0; i < blocks; i++) {
-            KWS_READ_AGAIN(band);
             const int16_t *block = x + i * KWS_BLOCK;
             const int32_t a = band->pole[0], b = band->pole[1], before = re;
             mean = block_mean(band, block, re, im, weights + 2 * i, mean);
             re = next_mode(re, a, im, -b, added(band->into[0], block) >> band->into_shift);
             im = next_mode(im, a, before, b, added(band->into[1], block) >> band->into_shift);
         }
-        front_end->re[c] = re;
-        front_end->im[c] = im;
-        front_end->mean[c] = mean;
+        *mode = (kws_mode){re, im, mean};
     }
 }
+
+#endif
 
 /* One step of a one-pole low-pass: the state is 2^31 finer than its input. */
 static int64_t follow(int64_t state, int32_t input, int32_t gain)
@@ -202,21 +150,38 @@ static int64_t follow(int64_t state, int32_t input, int32_t gain)
     return state + (int64_t)(input - (int32_t)(state >> 31)) * gain;
 }
 
-/* floor(sqrt(value)), a bit at a time; *left: value less its square */
+/* floor(2^24 n / d) */
+static uint64_t quotient(uint32_t n, uint32_t d)
+{
+    if (d >> 26 != 0)
+        return ((uint64_t)n << 24) / d;
+    /* by hand, six bits at a time, where a 64-bit division is a long function */
+    const uint32_t whole = n / d;
+    n = n % d << 6;
+    uint32_t part = n / d;
+    n = n % d << 6;
+    part = part << 6 | n / d;
+    n = n % d << 6;
+    part = part << 6 | n / d;
+    n = n % d << 6;
+    return (uint64_t)whole << 24 | (part << 6 | n / d);
+}
+
+/* floor(sqrt(value)) by Newton's method from above; *left: value less its square */
 static uint32_t small_root(uint32_t value, uint32_t *left)
 {
-    uint32_t result = 0, bit = (uint32_t)1 << 30;
-    while (bit > value)
-        bit >>= 2;
-    for (; bit != 0; bit >>= 2) {
-        uint32_t trial = result + bit;
-        result >>= 1;
-        if (value >= trial) {
-            value -= trial;
-            result += bit;
-        }
-    }
-    *left = value;
+    uint32_t result, other;
+    *left = 0;
+    if (value == 0)
+        return 0;
+#ifdef __GNUC__
+    result = (uint32_t)1 << (33 - __builtin_clz(value)) / 2;
+#else
+    result = (uint32_t)1 << 16;
+#endif
+    while ((other = value / result) < result)
+        result = (result + other) >> 1;
+    *left = value - result * result;
     return result;
 }
 
@@ -246,8 +211,8 @@ static int32_t on_grid(int32_t value)
 static void condition(kws_front_end *front_end, unsigned c, int32_t *features)
 {
     front_end->envelope[c] =
-        follow(front_end->envelope[c], (int32_t)front_end->mean[c], KWS_LOWPASS_GAIN);
-    front_end->mean[c] = 0;
+        follow(front_end->envelope[c], (int32_t)front_end->modes[c].mean, KWS_LOWPASS_GAIN);
+    front_end->modes[c].mean = 0;
     int32_t envelope = (int32_t)(front_end->envelope[c] >> 31);
     int64_t level = front_end->level[c];
     if (level >> 31 == 0) { /* a stream may begin in the middle of any sound */
@@ -256,7 +221,7 @@ static void condition(kws_front_end *front_end, unsigned c, int32_t *features)
     }
     front_end->level[c] = level = follow(level, envelope, KWS_AGC_GAIN);
     uint32_t under = (uint32_t)(level >> 31) + KWS_FLOOR;
-    uint64_t ratio = ((uint64_t)envelope << 24) / under;
+    uint64_t ratio = quotient((uint32_t)envelope, under);
     if (ratio >= (uint64_t)1 << 35)
         ratio = ((uint64_t)1 << 35) - 1;
     int32_t value = (int32_t)(root((ratio + KWS_OFFSET) << 16) - KWS_ROOT_OFFSET);
@@ -275,9 +240,7 @@ void kws_front_end_reset(kws_front_end *front_end)
     memset(front_end->envelope, 0, KWS_CHANNELS * sizeof *front_end->envelope);
     memset(front_end->level, 0, KWS_CHANNELS * sizeof *front_end->level);
     memset(front_end->slow, 0, KWS_CHANNELS * KWS_SLOW_COPIES * sizeof *front_end->slow);
-    memset(front_end->re, 0, KWS_CHANNELS * sizeof *front_end->re);
-    memset(front_end->im, 0, KWS_CHANNELS * sizeof *front_end->im);
-    memset(front_end->mean, 0, KWS_CHANNELS * sizeof *front_end->mean);
+    memset(front_end->modes, 0, KWS_CHANNELS * sizeof *front_end->modes);
     front_end->last = 0;
     front_end->filled = 0;
 }
@@ -296,11 +259,13 @@ size_t kws_front_end_process(kws_front_end *front_end, const int16_t *pcm, size_
         unsigned take = KWS_CHUNK - waiting < n - used ? KWS_CHUNK - waiting : (unsigned)(n - used);
         unsigned blocks = (waiting + take) / KWS_BLOCK, whole = blocks * KWS_BLOCK;
         x[-1] = front_end->last;
-        memcpy(x, front_end->block, waiting * sizeof *x);
+        if (waiting != 0)
+            memcpy(x, front_end->block, waiting * sizeof *x);
         memcpy(x + waiting, pcm + used, take * sizeof *x);
         KWS_FILTER(front_end, x, blocks, &kws_weights[front_end->filled / KWS_BLOCK * 2]);
         front_end->last = x[(int)whole - 1];
-        memcpy(front_end->block, x + whole, (waiting + take - whole) * sizeof *x);
+        if (waiting + take != whole)
+            memcpy(front_end->block, x + whole, (waiting + take - whole) * sizeof *x);
         front_end->filled = (uint16_t)(front_end->filled + take);
         used += take;
     }

@@ -12,7 +12,7 @@ from firmware_sim.integers import INT32, IntegerLayer, IntegerNetwork
 from kws_stream.errors import ParameterError
 from kws_stream.features.fixed_point import BLOCK, FixedBank, FixedConditioning
 
-MAGIC = 0x3253574B
+MAGIC = 0x3353574B
 HEAD = 32
 MOST_WINDOW = 2**15 - 1  # frames, of the detector's counters
 ROW = 32  # rows of weights are as long as a multiple of this
@@ -25,7 +25,7 @@ _BAND = np.dtype(
         ("turn", np.int16, 2 * BLOCK),
         ("into", np.int16, (2, BLOCK)),
         ("pole", np.int32, 2),
-        ("before", np.int16),
+        ("first", np.int16, 2),
         ("tap_shift", np.uint8),
         ("into_shift", np.uint8),
     ],
@@ -51,10 +51,11 @@ def band_table(bank: FixedBank) -> NDArray[np.void]:
     table["odd"] = taps[:, pairs]
     table["even"][:, 0] = taps[:, 0]
     table["even"][:, 2:] = taps[:, 1 + pairs[: BLOCK - 2]]
-    table["turn"] = np.moveaxis(bank.turn, 0, 2).reshape(bank.channels, -1)
+    turn = np.moveaxis(bank.turn, 0, 2)
+    table["turn"] = np.concatenate([turn[:, ::2], turn[:, 1::2]], axis=1).reshape(len(taps), -1)
     table["into"] = np.moveaxis(bank.into, 0, 1)
     table["pole"] = bank.pole.T << 9
-    table["before"] = bank.before
+    table["first"] = np.stack([bank.before, taps[:, 0]], axis=1)
     table["tap_shift"] = bank.tap_shift
     table["into_shift"] = bank.into_shift
     return table

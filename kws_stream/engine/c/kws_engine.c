@@ -90,9 +90,7 @@ static size_t lay_out(char *memory, const void *blob, engine **made)
     self->front_end.envelope = take(&room, channels, 8);
     self->front_end.level = take(&room, channels, 8);
     self->front_end.slow = take(&room, channels * slow, 8);
-    self->front_end.re = take(&room, channels, 4);
-    self->front_end.im = take(&room, channels, 4);
-    self->front_end.mean = take(&room, channels, 4);
+    self->front_end.modes = take(&room, channels, sizeof(kws_mode));
     self->detector.recent = take(&room, window * classes, 8);
     self->detector.sums = take(&room, classes, 8);
     self->detector.scores = take(&room, classes, 4);

@@ -5,7 +5,7 @@
 #include "kws.h"
 #include "kws_engine.h"
 
-#define KWS_BLOB_MAGIC 0x3253574b /* KWS2, little-endian */
+#define KWS_BLOB_MAGIC 0x3353574b /* KWS3, little-endian */
 
 /* out = (in . weight) 2^shift + bias. Rows of weights are n_out wide and `stride` apart. */
 typedef struct {

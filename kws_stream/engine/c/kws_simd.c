@@ -46,8 +46,8 @@ AVX2 static void run_modes(kws_front_end *front_end, unsigned first, unsigned n,
         table[8][l] = band->pole[0];
         table[9][l] = band->pole[1];
         table[10][l] = band->into_shift;
-        table[11][l] = front_end->re[first + l];
-        table[12][l] = front_end->im[first + l];
+        table[11][l] = front_end->modes[first + l].re;
+        table[12][l] = front_end->modes[first + l].im;
     }
     __m256i v[13];
     for (unsigned k = 0; k < 13; k++)
@@ -87,8 +87,8 @@ AVX2 static void run_modes(kws_front_end *front_end, unsigned first, unsigned n,
     _mm256_storeu_si256((__m256i *)(void *)table[11], re);
     _mm256_storeu_si256((__m256i *)(void *)table[12], im);
     for (unsigned l = 0; l < n; l++) {
-        front_end->re[first + l] = table[11][l];
-        front_end->im[first + l] = table[12][l];
+        front_end->modes[first + l].re = table[11][l];
+        front_end->modes[first + l].im = table[12][l];
     }
 }
 
@@ -105,8 +105,10 @@ AVX2 static uint32_t weigh_outputs(const kws_band *band, const int16_t *x, unsig
     const __m256i taps1 = _mm256_set_m128i(_mm_alignr_epi8(high, low, 8), _mm_slli_si128(low, 8));
     const __m256i taps2 = _mm256_set_m128i(low, zero);
     const __m256i taps3 = _mm256_set_m128i(_mm_slli_si128(low, 8), zero);
-    const __m256i before = _mm256_setr_epi32(band->before & 0xffff, 0, 0, 0, 0, 0, 0, 0);
-    const __m256i turn = _mm256_loadu_si256((const __m256i *)(const void *)band->turn);
+    const __m256i before = _mm256_setr_epi32(band->first[0] & 0xffff, 0, 0, 0, 0, 0, 0, 0);
+    const __m256i turn =
+        _mm256_permutevar8x32_epi32(_mm256_loadu_si256((const __m256i *)(const void *)band->turn),
+                                    _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
     const __m256i ones = _mm256_set1_epi16(1);
     const __m256i half_wave = _mm256_set1_epi32(KWS_HALF_WAVE ? -1 : 0);
     const __m128i shift = _mm_cvtsi32_si128(band->tap_shift);
@@ -170,7 +172,7 @@ AVX2 static void filter_avx2(kws_front_end *front_end, const int16_t *x, unsigne
         const unsigned n = KWS_CHANNELS - first < LANES ? KWS_CHANNELS - first : LANES;
         run_modes(front_end, first, n, x, blocks, &words);
         for (unsigned l = 0; l < n; l++)
-            front_end->mean[first + l] +=
+            front_end->modes[first + l].mean +=
                 weigh_outputs(&kws_bands[first + l], x, blocks, &words, l, ordered);
     }
 }
