@@ -86,9 +86,11 @@ def run_network(
     return logits, bits
 
 
-def run_front_end(binary: Path, pcm: NDArray[np.int16], features: int) -> NDArray[np.int32]:
+def run_front_end(
+    command: Sequence[str | Path], pcm: NDArray[np.int16], features: int
+) -> NDArray[np.int32]:
     """host/front_end_main.c over streams (S, n): features (S, frames, n_features) in steps."""
-    got = _run([binary, str(pcm.shape[1])], np.ascontiguousarray(pcm, np.int16).tobytes())
+    got = _run([*command, str(pcm.shape[1])], np.ascontiguousarray(pcm, np.int16).tobytes())
     return np.frombuffer(got, np.int32).reshape(len(pcm), -1, features)
 
 

@@ -18,6 +18,7 @@ from firmware_sim import toolchain
 from firmware_sim.integers import integer_network
 from firmware_sim.model import FirmwareModel
 from kws_stream import features, packs
+from kws_stream.cli.backends_sound import CROSS
 from kws_stream.cli.firmware import firmware_model
 from kws_stream.cli.output import event_text
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
@@ -172,7 +173,7 @@ def test_packs_of_other_shapes_build_and_give_their_bits(tmp_path: Path, shape: 
     assert_same_bits(pack.network, values, *got)
     with toolchain.program(model, "front_end_main.c", QUICK) as binary:
         codes = toolchain.run_front_end(
-            binary, recording(2.0)[None], pack.network.parameters.n_features
+            [binary], recording(2.0)[None], pack.network.parameters.n_features
         )
     wanted = features.build(pack.features).process(recording(2.0) / np.float32(32768))
     assert np.array_equal(codes[0], wanted / pack.features.get("step", 2.0**-6))
@@ -352,11 +353,27 @@ def test_features_in_c_are_those_of_the_front_end_for_any_sound() -> None:
     ]
     pcm = np.stack(sounds).astype(np.int16)
     with toolchain.program(model, "front_end_main.c", QUICK) as binary:
-        codes = toolchain.run_front_end(binary, pcm, front_end.n_features)
+        codes = toolchain.run_front_end([binary], pcm, front_end.n_features)
     for samples, found in zip(pcm, codes, strict=True):
         front_end.reset()
         wanted = front_end.process(samples / np.float32(32768)) / front_end.settings.step
         assert np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("settings", [{}, {"half_wave": True}, {"channels": 9, "selectivity": 3.0}])
+def test_arms_dsp_instructions_give_the_same_features(tmp_path: Path, settings: Any) -> None:
+    compiler, emulator, flags = CROSS["armhf"]
+    if not (shutil.which(compiler) and shutil.which(emulator)):
+        pytest.skip(f"needs {compiler} and {emulator}")
+    pack, model = model_of(build_pack(tmp_path / "pack", graphs=False, feature_settings=settings))
+    rng = np.random.default_rng(0)
+    loud = np.where(np.arange(24_000) // 80 % 2, 32767, -32768)
+    pcm = np.stack([recording()[: len(loud)], loud, rng.integers(-32768, 32768, len(loud))])
+    n_features = pack.network.parameters.n_features
+    with toolchain.program(model, "front_end_main.c", (*flags, "-mthumb"), compiler) as binary:
+        with toolchain.program(model, "front_end_main.c", QUICK) as plain:
+            wanted = toolchain.run_front_end([plain], pcm, n_features)
+        assert np.array_equal(toolchain.run_front_end([emulator, binary], pcm, n_features), wanted)
 
 
 def test_every_setting_of_front_end_and_detector_reaches_the_firmware() -> None:
