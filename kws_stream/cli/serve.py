@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import click
 
@@ -122,7 +123,8 @@ def serve(
     log = _log(log_level, log_format)
     if as_json:
         consequences.on_text = json_text
-    changed: dict[Pack, dict[str, float]] = {}
+    # of packs that somebody still hears, through any number of reloads
+    changed: WeakKeyDictionary[Pack, dict[str, float]] = WeakKeyDictionary()
 
     def load() -> "list[Pack]":
         packs = _load(models)

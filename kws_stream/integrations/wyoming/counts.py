@@ -26,7 +26,6 @@ class Counts:
     busy_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     triggers: Counter[str] = field(default_factory=Counter)
     detections: Counter[tuple[str, str]] = field(default_factory=Counter)
-    began: float = field(default_factory=time.monotonic)
     came_round: float = field(default_factory=time.monotonic)
 
     @property
