@@ -1,6 +1,7 @@
 """Promises that all the sound of a file is heard, whatever its header says, or the loss is told."""
 
 import io
+import os
 import struct
 import sys
 
@@ -10,6 +11,7 @@ import soundfile
 
 from kws_stream.audio import FileSource, to_float32
 from kws_stream.audio.formats import mpeg_frame_bytes
+from kws_stream.audio.quiet import libmpg123_caught
 from kws_stream.errors import AudioError, TruncatedAudioError
 
 RATE = 16_000
@@ -142,6 +144,33 @@ def test_an_mp3_whose_decoder_gives_up_is_told(tmp_path):
     got, told = heard_and_told(tmp_path, "a.mp3", mp3 + bytes(20_000) + mp3)
     assert abs(len(got) - SECONDS * RATE) < 3 * 1152
     assert f"stopped at byte {len(mp3)}" in told
+
+
+def damaged_mp3():
+    """Both of libmpg123's kinds of complaint: numbers of a frame that cannot be, and lost sync."""
+    mp3 = bytearray(vbr_mp3())
+    frames = [at for at in range(len(mp3) - 4) if mp3[at] == 0xFF and mp3[at + 1] & 0xE0 == 0xE0]
+    middle = frames[len(frames) // 2]
+    mp3[middle + 8 : middle + 40] = b"\xff" * 32
+    return bytes(mp3)
+
+
+@MP3
+@pytest.mark.skipif(os.name == "nt", reason="a library may have a standard error of its own there")
+def test_a_damaged_mp3_is_told_in_our_words_and_the_decoder_writes_nothing(tmp_path, capfd):
+    _, told = heard_and_told(tmp_path, "a.mp3", damaged_mp3())
+    assert "MPEG frame cannot be decoded" in told
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a library may have a standard error of its own there")
+def test_what_others_write_while_a_decoder_works_reaches_standard_error(capfd):
+    lines = ["Note: Illegal Audio-MPEG-Header 0x0 at offset 2.", "another thread's words", ""]
+    lines.append("[src/libmpg123/layer3.c:INT123_do_layer3():1804] error: dequantization failed!")
+    with libmpg123_caught() as errors:
+        os.write(2, "\n".join(lines).encode())
+    assert errors == ["dequantization failed!"]
+    assert capfd.readouterr().err == "another thread's words\n"
 
 
 # Ogg

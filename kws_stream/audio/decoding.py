@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.audio.parts import Part
+from kws_stream.audio.quiet import libmpg123_caught
 from kws_stream.audio.view import View
 
 Frames = NDArray[np.float32]
@@ -41,6 +42,7 @@ class Decoder(Protocol):
 
     rate_hz: of what `read` gave last, or will give first. format: of the file. frames: how many the
     header promises, None if it does not. fault: why reading stopped before the end, or empty.
+    damage: what in between cannot be decoded, or empty.
     """
 
     rate_hz: int
@@ -48,6 +50,7 @@ class Decoder(Protocol):
     format: str
     frames: int | None
     fault: str
+    damage: str
 
     def read(self, size: int) -> Frames:
         """The next frames (n, channels), n <= size; n is 0 at the end and after a fault."""
@@ -101,6 +104,7 @@ class SndfileDecoder:
             self.frames = part.frames or None
         self._done = 0
         self.fault = ""
+        self.damage = ""
 
     def _open(self, name: str, endless: bool) -> None:
         import soundfile
@@ -112,7 +116,8 @@ class SndfileDecoder:
         # bytes, for names that are no text; Windows has no such names
         path = name if os.name == "nt" else os.fsencode(name)
         try:
-            self._file = soundfile.SoundFile(self._view or path)
+            with libmpg123_caught():
+                self._file = soundfile.SoundFile(self._view or path)
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a name in ".raw"
             if self._view is not None:
                 self._view.close()
@@ -125,14 +130,20 @@ class SndfileDecoder:
         import soundfile
 
         frames = np.empty((size, self.channels), dtype=np.float32)
+        mpeg = str(self._file.subtype).startswith("MPEG")
         try:
-            got = len(self._file.read(out=frames))
+            with libmpg123_caught() if mpeg else contextlib.nullcontext([]) as errors:
+                got = len(self._file.read(out=frames))
         except soundfile.SoundFileError as error:
             # the frames before the fault are in the buffer; the decoder knows how many
             got = min(max(int(self._file.tell()) - self._done, 0), size)
             # beyond the number that is promised there is no sound, but what follows a file
             if self._done + got != self._part.frames or not self._part.frames:
                 self.fault = reason_of(error)
+        if errors:
+            self.damage = (
+                self.damage or f"an MPEG frame cannot be decoded ({errors[0].strip(' .!')})"
+            )
         self._done += got
         if not got and not self.fault:
             self.fault = self._unread()
@@ -180,7 +191,7 @@ class PyAVDecoder:
             raise CannotDecode("there is no sound in it")
         self.format = str(self._container.format.name).partition(",")[0]
         self.frames: int | None = None
-        self.fault = ""
+        self.fault = self.damage = ""
         self._errors = av.FFmpegError
         self._promised_s = self._length_s(stream)
         self._heard_s = 0.0

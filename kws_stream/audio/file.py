@@ -212,6 +212,8 @@ class FileSource:
                     )
                 elif decoder.fault:
                     self._cut = f"the audio cannot be decoded to its end ({decoder.fault})"
+                elif decoder.damage:
+                    self._damage = decoder.damage
             decoder.close()
             self._decoder = None
             if self._parts:

@@ -77,11 +77,14 @@ def _members(data: bytes) -> dict[str, bytes]:
         for member in members:
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ParameterError(f"need {member.filename} stored or deflated")
-        return {m.filename.removesuffix(".npy"): _read(archive, m) for m in members}
+        return {m.filename.removesuffix(".npy"): member_bytes(archive, m) for m in members}
 
 
-def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """All of a member. `ZipFile.read` would unpack up to 2 GiB of what says that it is smaller."""
+def member_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """All of a member, and no more than it says that it holds.
+
+    `ZipFile.read` would unpack up to 2 GiB of what says that it is smaller.
+    """
     with archive.open(member) as file:
         return file.read(member.file_size) + file.read(1)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.errors import ParameterError
+from kws_stream.packs.arrays import member_bytes
 
 MAX_BYTES = 2**24
 
@@ -45,7 +46,7 @@ def archive_arrays(data: bytes, what: str) -> dict[str, NDArray[Any]]:
                 raise ParameterError(f"need {MAX_BYTES} bytes at most, got more")
             return {
                 member.filename.removesuffix(".npy"): np.lib.format.read_array(
-                    io.BytesIO(archive.read(member)), allow_pickle=False
+                    io.BytesIO(member_bytes(archive, member)), allow_pickle=False
                 )
                 for member in members
             }

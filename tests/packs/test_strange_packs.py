@@ -17,6 +17,7 @@ from kws_stream.layers import OnnxLayers
 from kws_stream.packs.arrays import network_bytes, parse_network
 from kws_stream.packs.loading import list_packs, models_dir
 from kws_stream.parameters import NetworkParameters
+from kws_stream.verifier.arrays import archive_arrays, archive_bytes
 from tests.pack_factory import random_network
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
@@ -52,6 +53,16 @@ def test_an_array_that_unpacks_to_more_than_it_says_takes_no_memory() -> None:
     tracemalloc.start()
     with contextlib.suppress(ParameterError):
         parse_network(data, {"step": grid.step, "low": grid.low, "high": grid.high})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_an_array_of_a_verifier_that_unpacks_to_more_than_it_says_takes_no_memory() -> None:
+    data = swollen(archive_bytes({"weight": np.ones(4)}), 2**28)
+    tracemalloc.start()
+    with contextlib.suppress(ParameterError):
+        archive_arrays(data, "head")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**24
