@@ -130,9 +130,11 @@ class SndfileDecoder:
         import soundfile
 
         frames = np.empty((size, self.channels), dtype=np.float32)
-        mpeg = str(self._file.subtype).startswith("MPEG")
+        told: contextlib.AbstractContextManager[list[str]] = contextlib.nullcontext([])
+        if str(self._file.subtype).startswith("MPEG"):
+            told = libmpg123_caught()
         try:
-            with libmpg123_caught() if mpeg else contextlib.nullcontext([]) as errors:
+            with told as errors:
                 got = len(self._file.read(out=frames))
         except soundfile.SoundFileError as error:
             # the frames before the fault are in the buffer; the decoder knows how many
