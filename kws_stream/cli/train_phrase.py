@@ -29,10 +29,13 @@ def train_phrase(
     """Synthesise, train, choose the threshold, write the pack."""
     import torch
 
+    from kws_stream.training import kokoro as kokoro_files
     from kws_stream.training import verifier_network, verifying, wake_phrase
     from kws_stream.training.phrase_speech import Amounts, Speech
 
     verified = verifier != "mcu" and verifying.wanted(verifier)
+    if kokoro is None and kokoro_files.DEFAULT_FOLDER.is_dir():
+        kokoro = kokoro_files.DEFAULT_FOLDER
     goal = wake_phrase.TARGET_PER_HOUR if target is None else target
     jobs = torch.get_num_threads()
     sources = wake_phrase.sources(phrase, positives is not None, data, kokoro is not None)
@@ -41,7 +44,13 @@ def train_phrase(
         run = run or Path("runs") / recipe.name
         amounts = Amounts.from_dict(recipe.speech)
         speech = Speech(
-            phrase, recipe.clip_s, amounts, recipe.seed, run / "speech", positives, kokoro
+            *(phrase, recipe.clip_s, amounts, recipe.seed, run / "speech", positives),
+            *(kokoro, CACHE / "kokoro"),
+        )
+    if kokoro is None:
+        complain(
+            "training without Kokoro's voices, with which fewer people are missed: "
+            f"{kokoro_files.GET_THEM}; run this again then"
         )
     for note in speech.skipped.notes:
         complain(note)

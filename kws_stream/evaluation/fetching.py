@@ -72,37 +72,52 @@ def fetch(
     Raises DataError for a server that cannot be reached, an archive with another SHA-256, one that
     holds anything but plain files, and a disk that is full; MissingExtraError without pooch.
     """
+    target = Path(folder) / archive.name
+    if target.exists():
+        return target
+    packed = target.with_name(f"{archive.name}.tar.gz")
+    download(archive, packed, progress)
+    try:
+        _unpack(packed, target, progress)
+        if not keep_archive:
+            packed.unlink()
+    except OSError as error:
+        raise DataError(
+            f"{target}: need a place for the data set, got {error.strerror or error}"
+        ) from error
+    return target
+
+
+def download(
+    archive: Archive, path: Path, progress: Progress = lambda what, done, total: None
+) -> None:
+    """An archive as a file at `path`; one that is there and right is left as it is.
+
+    A download that was cut goes on where it ended. Raises as `fetch` does.
+    """
     try:
         import pooch
     except ImportError as error:
         raise MissingExtraError(
             f"need pooch to fetch data sets, got: {error}; pip install 'kws-stream[data]'"
         ) from error
-    target = Path(folder) / archive.name
-    if target.exists():
-        return target
-    packed = target.with_name(f"{archive.name}.tar.gz")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{archive.name}.{archive.sha256[:12]}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{archive.name}.{archive.sha256[:12]}.part")
         pooch.get_logger().setLevel("ERROR")
         pooch.retrieve(
             archive.url,
             known_hash=f"sha256:{archive.sha256}",
-            fname=packed.name,
-            path=packed.parent,
+            fname=path.name,
+            path=path.parent,
             downloader=_Downloader(part, archive.size, progress),
         )
-        _unpack(packed, target, progress)
-        if not keep_archive:
-            packed.unlink()
     except ValueError as error:  # pooch's word for a wrong checksum, and for an unknown protocol
         raise DataError(f"{archive.url}: {str(error).splitlines()[0]:.300}; try again") from error
     except OSError as error:
         raise DataError(
-            f"{target}: need a place for the data set, got {error.strerror or error}"
+            f"{path}: need a place for the data set, got {error.strerror or error}"
         ) from error
-    return target
 
 
 class _Downloader:

@@ -8,9 +8,11 @@
     FOLDER/held_out/misses/near           near misses alone
 
 Every file comes from the seed, its kind and its number alone, so that an interrupted run goes on
-with the missing ones and any number of jobs writes the same files.
+with the missing ones and any number of jobs writes the same files. What Kokoro says is kept in a
+cache beside, by its text, voice and speed: it is slow, so each utterance serves several clips.
 """
 
+import hashlib
 import json
 import shutil
 import zlib
@@ -28,9 +30,10 @@ from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.files import replacing, write
+from kws_stream.training import kokoro as kokoro_files
 from kws_stream.training.phrase import NearMisses, Phrase, sentences
 from kws_stream.training.phrase_recordings import read_recordings
-from kws_stream.training.settings import Count, Part, Positive, checked
+from kws_stream.training.settings import Count, Positive, Share, checked
 from kws_stream.training.surroundings import KINDS, Samples, noise, recorded
 from kws_stream.training.synthesis import (
     TRACT,
@@ -45,10 +48,11 @@ from kws_stream.training.synthesis import (
     with_tract,
 )
 
-LAYOUT = 2  # raised when the same settings give other files
+LAYOUT = 3  # raised when the same settings give other files
 MAX_S = 2.0  # a phrase said at a usual speed
 HELD_OUT = ("m4", "f3", "adam", "linda", "rob", "awb")  # variants of espeak-ng, a voice of flite
-KOKORO_UTTERANCES = {"phrase": 300, "near": 200, "words": 100}  # Kokoro is slow: each serves often
+# of Kokoro for training, a fifth as many held out; one of the phrase takes 0.8 s of an x86 core
+KOKORO_UTTERANCES = {"phrase": 600, "near": 400, "words": 100, "running": 120}
 KOKORO_HELD_OUT = ("af_bella", "af_river", "am_liam", "am_puck", "bf_emma", "bm_fable")
 FLITE_SHARE = 0.5
 TAIL_S = (0.1, 0.35)  # from the phrase's end to that of its clip
@@ -61,7 +65,7 @@ POOL = 200  # utterances that speech before and after a phrase is cut from
 class Amounts:
     """How much is made. Clips for training, a fifth as many held out; minutes of either.
 
-    kokoro: share of the clips that Kokoro speaks, where its files are given.
+    kokoro: share of the recordings that Kokoro speaks, where its files are there.
     """
 
     phrase: Count = 3000
@@ -71,7 +75,7 @@ class Amounts:
     running_min: Positive = 30.0
     held_out_min: Positive = 30.0
     noise_min: Positive = 8.0
-    kokoro: Part = 0.3
+    kokoro: Share = 0.5
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Amounts":
@@ -127,34 +131,34 @@ class Speech:
         folder: Path,
         positives: Path | None = None,
         kokoro: Path | None = None,
+        cache: Path | None = None,
     ) -> None:
         """positives: folder of a person's own recordings of the phrase. kokoro: of Kokoro's files.
+        cache: for what Kokoro says; without it a folder beside the clips.
 
         Raises DataError for a folder without recordings, for one that is no short phrase and for
-        one without Kokoro's files, AudioError for a file that cannot be read, MissingExtraError
-        without Kokoro's package.
+        one without Kokoro's files, AudioError for a file that cannot be read.
         """
         if kokoro is not None:
             kokoro_voices(kokoro)
-        self._kokoro = kokoro
+        self._kokoro = kokoro if amounts.kokoro else None
+        self._cache = folder / "kokoro" if cache is None else cache
         self.phrase, self.folder, self.amounts = phrase, folder, amounts
         self._samples = round(clip_s * SAMPLE_RATE_HZ)
         self._seed = seed
         self._misses = NearMisses(phrase)
         self._texts = [text for text in sentences() if not phrase.within(text)]
-        self._kokoro_said = lru_cache(maxsize=None)(self._said_by_kokoro)
         self.skipped = Skipped()  # of the recordings
         self._own: dict[Path, Samples] = {}
         if positives is not None:
             self._own = read_recordings(positives, self._samples, self.skipped)
-        self._pool: list[Samples] = []
         self._about = {
             "layout": LAYOUT,
             "phrase": phrase.text,
             "clip_s": clip_s,
             "seed": seed,
             "amounts": asdict(amounts),
-            "kokoro": kokoro is not None,
+            "kokoro": None if self._kokoro is None else kokoro_files.digest(self._kokoro),
             "recordings": [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in self._own],
         }
 
@@ -164,7 +168,8 @@ class Speech:
         Files of other settings are replaced. Raises DataError for a folder of something else.
         """
         self._begin()
-        stages = [list(self._of(stage)) for stage in (self._long, self._clips)]
+        order = (self._kokoro_utterances, self._long, self._clips)
+        stages = [list(self._of(stage)) for stage in order]
         total, done = sum(map(len, stages)), 0
         for tasks in stages:
             with ThreadPoolExecutor(jobs) as pool:
@@ -189,6 +194,13 @@ class Speech:
     def _of(self, stage: "_Stage") -> "Iterator[_Task]":
         for held_out in (False, True):
             yield from stage(self.folder / ("held_out" if held_out else "training"), held_out)
+
+    def _kokoro_utterances(self, folder: Path, held_out: bool) -> "Iterator[_Task]":
+        """What Kokoro says, in the cache."""
+        if self._kokoro is not None:
+            for kind in KOKORO_UTTERANCES:
+                for index in range(_kokoro_count(kind, held_out)):
+                    yield self._by_kokoro(self._kokoro, kind, index, held_out)
 
     def _long(self, folder: Path, held_out: bool) -> "Iterator[_Task]":
         """Running speech and noises. An utterance lasts about 3.5 s with its pause."""
@@ -234,22 +246,30 @@ class Speech:
             return self.phrase.text
         if kind == "near":
             return self._misses.draw(rng, phonetic)
+        if kind == "running":  # a sentence, or some words that make none
+            if rng.random() < 0.5:
+                return self._texts[rng.integers(len(self._texts))]
+            return " ".join(self._misses.words(rng, int(rng.integers(4, 12))))
         return " ".join(self._misses.words(rng, int(rng.integers(1, 4))))
 
     def _said(self, kind: str, rng: np.random.Generator, held_out: bool) -> Samples:
         if self._kokoro is not None and rng.random() < self.amounts.kokoro:
-            share = HELD_OUT_SHARE if held_out else 1.0
-            index = int(rng.integers(round(share * KOKORO_UTTERANCES[kind])))
-            sound = self._kokoro_said(self._kokoro, kind, index, held_out)
-            return with_tract(sound, rng.uniform(*TRACT))
+            index = int(rng.integers(_kokoro_count(kind, held_out)))
+            path, make = self._by_kokoro(self._kokoro, kind, index, held_out)
+            _write_missing(path, make)
+            return with_tract(read_whole(path), rng.uniform(*TRACT))
         voice, manner = self._voice(rng, held_out)
         return speak(self._text(kind, rng, voice.tool == "espeak-ng"), voice, manner)
 
-    def _said_by_kokoro(self, folder: Path, kind: str, index: int, held_out: bool) -> Samples:
+    def _by_kokoro(self, folder: Path, kind: str, index: int, held_out: bool) -> "_Task":
+        """The file of an utterance of Kokoro, and what makes it."""
         rng = self._rng(f"kokoro/{kind}", index, held_out)
         voices = kokoro_voices_of(folder, held_out)
-        manner = replace(random_manner(rng), tract=1.0)
-        return speak(self._text(kind, rng, False), voices[rng.integers(len(voices))], manner)
+        manner = replace(random_manner(rng), pitch=1.0, tract=1.0)
+        voice, text = voices[rng.integers(len(voices))], self._text(kind, rng, True)
+        said = [kokoro_files.digest(folder), voice.name, text, manner.ending, manner.stretch]
+        name = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+        return self._cache / f"{name}.flac", partial(speak, text, voice, manner)
 
     def _alone(self, kind: str, index: int) -> Samples:
         rng = self._rng(kind, index, True)
@@ -286,19 +306,18 @@ class Speech:
         return scaled.astype(np.float32)
 
     def _utterance(self, index: int, held_out: bool) -> Samples:
-        """A sentence, or some words that make none, and a pause."""
+        """Running speech and a pause."""
         rng = self._rng("running", index, held_out)
-        voice, manner = self._voice(rng, held_out)
-        if rng.random() < 0.5:
-            text = self._texts[rng.integers(len(self._texts))]
-        else:
-            text = " ".join(self._misses.words(rng, int(rng.integers(4, 12))))
-        sound = at_level(recorded(speak(text, voice, manner), rng), rng)
+        sound = at_level(recorded(self._said("running", rng, held_out), rng), rng)
         return np.pad(sound, (0, round(rng.uniform(0.05, 0.9) * SAMPLE_RATE_HZ)))
 
 
 _Task = tuple[Path, Callable[[], Samples]]
 _Stage = Callable[[Path, bool], Iterator[_Task]]
+
+
+def _kokoro_count(kind: str, held_out: bool) -> int:
+    return round((HELD_OUT_SHARE if held_out else 1.0) * KOKORO_UTTERANCES[kind])
 
 
 def _write_missing(path: Path, make: Callable[[], Samples]) -> None:

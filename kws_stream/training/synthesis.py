@@ -1,13 +1,11 @@
 """Spoken words from espeak-ng, flite and Kokoro: training clips for words that recordings lack.
 
 A clip is drawn from (seed, word, index) alone: the same tools give the same clips in any order
-and for any number of jobs. espeak-ng and flite run as programs, Kokoro as a package where its files
+and for any number of jobs. espeak-ng and flite run as programs, Kokoro as a graph where its files
 are given (see `kokoro`); nothing of them becomes part of this project.
 """
 
 import re
-import shutil
-import subprocess
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.constants import SAMPLE_RATE_HZ
-from kws_stream.errors import AudioError, MissingExtraError, ParameterError
+from kws_stream.errors import AudioError, ParameterError
 from kws_stream.files import replacing
 from kws_stream.training import kokoro
 from kws_stream.training.surroundings import recorded
+from kws_stream.training.tools import run_tool
 
 Samples = NDArray[np.float32]
 
@@ -96,7 +95,7 @@ def flite_voices() -> list[Voice]:
 
 
 def kokoro_voices(folder: Path) -> list[Voice]:
-    """Raises DataError without Kokoro's files, MissingExtraError without its package."""
+    """Raises DataError without Kokoro's files."""
     return [Voice("kokoro", name, folder) for name in kokoro.names_in(folder)]
 
 
@@ -257,20 +256,3 @@ def _resample(samples: Samples, rate_hz: float) -> Samples:
 
     out: Samples = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ)
     return out
-
-
-def run_tool(command: list[str], *, needs_success: bool = True) -> str:
-    """Run a tool and return what it said.
-
-    Raises MissingExtraError when it is not installed, AudioError when it failed.
-    """
-    if shutil.which(command[0]) is None:
-        raise MissingExtraError(
-            f"need the program {command[0]} to synthesise speech, and it is not installed; "
-            "on Debian and Ubuntu: apt-get install espeak-ng flite"
-        )
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    if needs_success and done.returncode:
-        raise AudioError(f"{command[0]} failed: {said.strip()[:200]}")
-    return said
