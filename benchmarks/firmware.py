@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from firmware_sim import cortex_m, toolchain
 from firmware_sim.model import FirmwareModel
 from kws_stream import evaluation, packs
-from kws_stream.cli.firmware import load_model
 from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.export.firmware import load_model
 
 BATCH = 200
 

@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "packs": CORE,
     "events": BASE,
     "engine": BASE | STAGES | {"network", "firmware_sim"},
-    "export": CORE | {"engine", "firmware_sim"},
+    "export": CORE | {"engine", "evaluation", "firmware_sim", "pipeline", "verifier"},
     "verifier": BASE | {"audio", "detector", "features", "packs"},
     "pipeline": CORE | {"events", "engine", "verifier"},
     "live": CORE | {"events", "engine", "pipeline", "verifier"},

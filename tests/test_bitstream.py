@@ -15,8 +15,8 @@ from firmware_sim.chip import BROWN_OUT_V, Chip, bits_of, program, readback, ser
 from firmware_sim.export_c import SOURCES
 from firmware_sim.integers import integer_network
 from kws_stream import packs
-from kws_stream.cli.firmware import firmware_model
 from kws_stream.errors import BitstreamError, FirmwareError
+from kws_stream.export.firmware import firmware_model
 from kws_stream.network import Network
 from tests.pack_factory import build_pack
 from tests.test_firmware import model_of, random_features
@@ -267,7 +267,7 @@ def test_a_model_that_the_map_cannot_hold_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_wrong_bit_of_a_backend_passes_the_comparison() -> None:
-    from kws_stream.cli.backends import _require_same
+    from kws_stream.export.comparison import _require_same
 
     logits, bits = np.zeros((2, 3, 4)), [np.zeros((2, 3, 5), bool)]
     wrong = bits[0].copy()

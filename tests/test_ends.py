@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from firmware_sim.export_c import export_c
 from kws_stream import KeywordSpotter
 from kws_stream.cli import main
-from kws_stream.cli.firmware import load_model
 from kws_stream.evaluation.recordings import evaluate_recordings
+from kws_stream.export.firmware import load_model
 from kws_stream.live import Hearing, PowerMeter
 from kws_stream.live.passages import passages
 from kws_stream.packs import load

@@ -18,11 +18,11 @@ from firmware_sim import toolchain
 from firmware_sim.integers import integer_network
 from firmware_sim.model import FirmwareModel
 from kws_stream import features, packs
-from kws_stream.cli.backends_sound import CROSS
-from kws_stream.cli.firmware import firmware_model
 from kws_stream.cli.output import event_text
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import FirmwareError, ParameterError
+from kws_stream.export.comparison_sound import CROSS
+from kws_stream.export.firmware import firmware_model
 from kws_stream.network import Network
 from kws_stream.pipeline import KeywordSpotter
 from tests.pack_factory import build_pack, random_network

@@ -10,7 +10,6 @@ import soundfile
 from click.testing import CliRunner
 
 from kws_stream.cli import main
-from kws_stream.cli.backends import clips_of
 from kws_stream.errors import DataError
 from kws_stream.evaluation import (
     Skipped,
@@ -22,6 +21,7 @@ from kws_stream.evaluation import (
     streams_of,
     word_clips,
 )
+from kws_stream.export.comparison import clips_of
 from kws_stream.features import FeatureSettings
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.phrase_recordings import read_recordings

@@ -15,12 +15,12 @@ from firmware_sim import bitstream
 from firmware_sim.onnx_graph import run_streaming, streaming_graph
 from kws_stream import features, packs
 from kws_stream.cli import main
-from kws_stream.cli.backends_sound import Ways
-from kws_stream.cli.backends_wasm import Wasm
-from kws_stream.cli.firmware import load_model
-from kws_stream.cli.verify_backends import LABELS
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import FirmwareError
+from kws_stream.export import BACKENDS
+from kws_stream.export.comparison_sound import Ways
+from kws_stream.export.comparison_wasm import Wasm
+from kws_stream.export.firmware import load_model
 from tests.pack_factory import build_pack
 from tests.test_firmware import RECORDING, model_of, random_features
 
@@ -149,8 +149,8 @@ def test_verify_backends_compares_all_of_them_on_the_packaged_recording() -> Non
     left_out = [
         line for line in result.stdout.splitlines() if ": needs " in line or ": no " in line
     ]
-    assert result.stdout.count("frames, equal") == len(LABELS) - len(left_out) >= 6
-    assert f"with {len(LABELS) - len(left_out)} backends" in result.stdout
+    assert result.stdout.count("frames, equal") == len(BACKENDS) - len(left_out) >= 6
+    assert f"with {len(BACKENDS) - len(left_out)} backends" in result.stdout
 
 
 @needs_compiler
@@ -189,7 +189,7 @@ def test_verify_backends_takes_a_folder_and_leaves_out_what_it_is_told(tmp_path:
 
 
 def test_verify_backends_without_any_backend_is_wrong_usage() -> None:
-    words = [f"--without={name}" for name in LABELS]
+    words = [f"--without={name}" for name in BACKENDS]
     result = CliRunner().invoke(main, ["verify-backends", "yes-4", *words])
     assert result.exit_code == 2
 

@@ -18,11 +18,11 @@ from firmware_sim import toolchain
 from firmware_sim.model import FirmwareModel
 from kws_stream import KeywordSpotter, packs
 from kws_stream.cli import main
-from kws_stream.cli.backends_sound import Ways
-from kws_stream.cli.firmware import firmware_model
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import FirmwareError, InputError, PackError, ParameterError
 from kws_stream.evaluation import evaluate_streams, streams_of
+from kws_stream.export.comparison_sound import Ways
+from kws_stream.export.firmware import firmware_model
 from kws_stream.live import Hearing, PowerMeter
 from kws_stream.power import VerifierWork
 from kws_stream.verifier import (

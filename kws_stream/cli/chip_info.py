@@ -47,7 +47,7 @@ def _configuration(bitstream: Path) -> "Configuration":
     from kws_stream.errors import BitstreamError
 
     if bitstream.is_dir() or (not bitstream.exists() and str(bitstream) in packs.list_packs()):
-        from kws_stream.cli.firmware import load_model
+        from kws_stream.export.firmware import load_model
 
         return decode(encode(load_model(str(bitstream))[1]))
     try:

@@ -20,7 +20,7 @@ def export_c(model: str, output: Path) -> None:
 
     Everything is integer; it needs no heap and no library but <string.h>."""
     from firmware_sim.export_c import export_c as write
-    from kws_stream.cli.firmware import load_model
+    from kws_stream.export.firmware import load_model
 
     pack, numbers = load_model(model)
     files = write(numbers, output)

@@ -22,7 +22,7 @@ def export_onnx(model: str, output: str) -> None:
 
     Any number of streams run at once, a frame a call. Needs the extra onnx."""
     from firmware_sim.onnx_graph import streaming_graph
-    from kws_stream.cli.firmware import load_model
+    from kws_stream.export.firmware import load_model
 
     pack, numbers = load_model(model)
     graph = streaming_graph(numbers)

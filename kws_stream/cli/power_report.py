@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kws_stream.audio import RECORDING
 from kws_stream.cli.files import open_sound
 from kws_stream.cli.options import make_spotter
 from kws_stream.cli.output import print_power
@@ -13,8 +14,6 @@ from kws_stream.cli.output import print_power
 if TYPE_CHECKING:
     from kws_stream.packs import Pack
     from kws_stream.power import PowerReport
-
-RECORDING = Path(__file__).resolve().parents[1] / "_data" / "demo.flac"
 
 
 def report_of(

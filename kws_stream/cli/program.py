@@ -25,7 +25,7 @@ def program(model: str, output: str) -> None:
     from firmware_sim import bitstream
     from firmware_sim.chip import Chip
     from firmware_sim.chip import program as send
-    from kws_stream.cli.firmware import load_model
+    from kws_stream.export.firmware import load_model
 
     pack, numbers = load_model(model)
     data = bitstream.encode(numbers)

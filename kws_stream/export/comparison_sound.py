@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from firmware_sim import toolchain
 from kws_stream import engine
 from kws_stream.audio import to_int16
-from kws_stream.cli.backends_wasm import Wasm
 from kws_stream.detector import SCORE_BITS, Detector, DetectorSettings, WakeEvent
 from kws_stream.engine.compiled import CompiledStages, compiled_stages
 from kws_stream.engine.stages import NumpyStages
 from kws_stream.errors import FirmwareError
+from kws_stream.export.comparison_wasm import Wasm
 from kws_stream.features import build
 from kws_stream.pipeline import KeywordSpotter
 from kws_stream.verifier.network import SCORE_BITS as VERIFIER_BITS
@@ -36,6 +36,7 @@ CROSS = {
     "aarch64": ("aarch64-linux-gnu-gcc", "qemu-aarch64", ("-O2", "-static")),
     "armhf": ("arm-linux-gnueabihf-gcc", "qemu-arm", ("-O2", "-static", "-mcpu=cortex-a7")),
 }
+HEARING = ("engine", "wasm", "firmware", *CROSS)
 
 
 def missing_for(name: str, model: "FirmwareModel") -> str:

@@ -1,5 +1,6 @@
 """Every way to compute a model's network, over the same features, compared bit by bit."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,17 +15,19 @@ from firmware_sim.chip import Chip, program
 from firmware_sim.integers import integer_network
 from firmware_sim.onnx_graph import run_streaming, streaming_graph
 from firmware_sim.scalar import run_scalar
-from kws_stream.audio import to_float32
-from kws_stream.cli.backends_sound import Ways
-from kws_stream.errors import DataError, FirmwareError
+from kws_stream.audio import RECORDING, to_float32
+from kws_stream.errors import DataError, FirmwareError, ParameterError
 from kws_stream.evaluation import Clip, Skipped, read_clip, recordings_below, split_of
+from kws_stream.export import BACKENDS
+from kws_stream.export.comparison_sound import HEARING, Ways, missing_for
+from kws_stream.export.firmware import firmware_model
 from kws_stream.features import build
 from kws_stream.network import Network
+from kws_stream.packs import Pack, load
 from kws_stream.pipeline import blocks_of
 
 if TYPE_CHECKING:
     from firmware_sim.model import FirmwareModel
-    from kws_stream.packs import Pack
 
 Array = NDArray[np.float64]
 Result = tuple[Array, list[NDArray[np.bool_]]]
@@ -35,12 +38,57 @@ BATCH = 200  # streams at once: bounds the memory
 
 
 @dataclass
-class Comparison:
-    """What was compared with the pack, in frames."""
+class BackendComparison:
+    """What was compared with the pack, to the bit."""
 
+    pack: Pack
     clips: int
     frames: int
     compared: dict[str, int]
+    """Frames of each backend: all of them, but for the scalar oracle."""
+    left_out: dict[str, str]
+    """Backends that this machine cannot run, and why."""
+    notes: list[str]
+    """What is to be known of the recordings."""
+
+
+def compare_backends(
+    model: "str | os.PathLike[str] | Pack",
+    recordings: "str | os.PathLike[str] | None" = None,
+    backends: Sequence[str] | None = None,
+    *,
+    scalar_frames: int = 2000,
+    progress: Callable[[int, int], None] = lambda clips, of_clips: None,
+) -> BackendComparison:
+    """Compare a pack with all other ways to compute it, bit by bit, on real sound.
+
+    model: a pack, its name or its folder. recordings: a folder, of Speech Commands or any other;
+    by default the packaged recording. backends: some of BACKENDS; by default all. scalar_frames:
+    how many the scalar oracle computes, which is slow; 0: all.
+
+    Raises FirmwareError at the first bit that differs and where none of the backends runs here,
+    PackError as `packs.load`, DataError for a folder without recordings, ParameterError for a
+    backend that is unknown, and MissingExtraError without the onnx package for "onnx".
+    """
+    names = list(BACKENDS if backends is None else backends)
+    for name in names:
+        if name not in BACKENDS:
+            raise ParameterError(f"backends: know {', '.join(BACKENDS)}, got {name!r:.60}")
+    pack = model if isinstance(model, Pack) else load(model)
+    numbers = firmware_model(pack)
+    missing = {name: missing_for(name, numbers) for name in names if name in HEARING}
+    left_out = {name: reason for name, reason in missing.items() if reason}
+    names = [name for name in names if name not in left_out]
+    if not names:
+        raise FirmwareError(
+            "need a backend that runs here, got none: "
+            + "; ".join(f"{name} {reason}" for name, reason in left_out.items())
+        )
+    whole = recordings is None
+    clips, notes = ([RECORDING], []) if recordings is None else clips_of(Path(recordings))
+    done = BackendComparison(pack, len(clips), 0, dict.fromkeys(names, 0), left_out, notes)
+    _compare(done, numbers, clips, scalar_frames, whole, lambda count: progress(count, len(clips)))
+    return done
 
 
 def clips_of(folder: Path) -> tuple[list[Path], list[str]]:
@@ -69,7 +117,7 @@ def pcm_of(clips: Sequence[Path], whole: bool) -> list[NDArray[np.float32]]:
     return [read_clip(Clip(path, "", "")) for path in clips]
 
 
-def features_of(pack: "Pack", sounds: Sequence[NDArray[np.float32]]) -> Array:
+def features_of(pack: Pack, sounds: Sequence[NDArray[np.float32]]) -> Array:
     """Features (S, T, n) of sounds of one length."""
     front_end = build(pack.features)
     streams = []
@@ -97,7 +145,9 @@ def _chip(model: "FirmwareModel") -> Backend:
     return _runs(Network(program(chip, data).parameters))
 
 
-def backends(model: "FirmwareModel", names: Sequence[str], stack: ExitStack) -> dict[str, Backend]:
+def network_backends(
+    model: "FirmwareModel", names: Sequence[str], stack: ExitStack
+) -> dict[str, Backend]:
     """The named backends; programs that they need live until the stack closes.
 
     Raises FirmwareError without a C compiler, MissingExtraError without the onnx package.
@@ -159,28 +209,27 @@ def _require_same(name: str, clips: Sequence[Path], wanted: Result, got: Result)
             )
 
 
-def compare(
-    pack: "Pack",
+def _compare(
+    done: BackendComparison,
     model: "FirmwareModel",
     clips: Sequence[Path],
-    names: Sequence[str],
     scalar_frames: int,
     whole: bool,
-    progress: Callable[[int], None] = lambda clips: None,
-) -> Comparison:
+    progress: Callable[[int], None],
+) -> None:
     """Compare each backend with the pack on the clips; the scalar oracle on some frames alone.
 
-    Backends of `backends_sound` hear the samples, and their scores and events are compared.
+    Backends of `comparison_sound` hear the samples, and their scores and events are compared.
 
     whole: the one clip is a recording to hear to its end; else a second of each is heard.
 
-    Raises FirmwareError at the first bit that differs, and as `backends`.
+    Raises FirmwareError at the first bit that differs, and as `network_backends`.
     """
-    done = Comparison(len(clips), 0, dict.fromkeys(names, 0))
+    pack, names = done.pack, list(done.compared)
     reference = _runs(pack.network)
     compared = 0
     with ExitStack() as stack:
-        ways = backends(model, names, stack)
+        ways = network_backends(model, names, stack)
         by_sound = Ways(pack, model, names, stack)
         for batch, sounds in _batches(clips, whole):
             features = features_of(pack, sounds)
@@ -200,4 +249,3 @@ def compare(
                     done.compared[name] += seen.shape[0] * seen.shape[1]
             compared += len(batch)
             progress(compared)
-    return done
