@@ -20,7 +20,7 @@ FILES = sorted(
     if "_models" not in path.parts
 )
 
-BASE = {"errors", "constants", "parameters", "names", "files", "graphs"}
+BASE = {"errors", "constants", "parameters", "names", "files", "graphs", "plots"}
 STAGES = {"audio", "features", "layers", "bmru", "detector", "power"}
 CORE = BASE | STAGES | {"network", "packs"}
 ALLOWED: dict[str, set[str]] = {
@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "names": {"errors"},
     "files": set(),
     "graphs": {"errors"},
+    "plots": {"errors", "files"},
     "parameters": {"errors", "constants"},
     **dict.fromkeys(STAGES, BASE),
     "workers": BASE,

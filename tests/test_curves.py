@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kws_stream.cli.curves import _last_run, draw_curves
 from kws_stream.errors import DataError, MissingExtraError
+from kws_stream.training.curves import _last_run, draw_curves
 
 LOG = """step,loss,power_nw,fresh,carried,seconds
 250,0.9,60.0,0.7,0.6,3.0

@@ -230,11 +230,11 @@ def check_streams(names: Sequence[str], channel: int | None = None) -> None:
 
 def check_report(file: str) -> None:
     """Refuse, before the work, a page that cannot be made."""
-    from kws_stream.evaluation.report import check_extra
+    from kws_stream.plots import check_matplotlib
 
     if file == "-":
         raise click.UsageError("--report: need the name of a file, got '-'.")
-    check_extra()
+    check_matplotlib("a report")
 
 
 def typed(context: click.Context) -> str:

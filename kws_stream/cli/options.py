@@ -69,7 +69,7 @@ def _check_figure(
         )
     if file.is_dir() or not os.access(file.parent, os.W_OK):
         raise click.BadParameter(f"need a file in a folder that can be written, got '{file}'.")
-    from kws_stream.cli.figures import check_matplotlib
+    from kws_stream.plots import check_matplotlib
 
     check_matplotlib()
     return file

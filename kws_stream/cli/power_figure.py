@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kws_stream.cli.figures import INK, MUTED, SERIES, STATUS_COLOURS, figure_file
 from kws_stream.cli.power_table import format_quantity
+from kws_stream.plots import INK, MUTED, SERIES, STATUS_COLOURS, figure_file
 from kws_stream.power import PowerReport
 
 if TYPE_CHECKING:

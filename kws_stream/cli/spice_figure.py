@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kws_stream.cli.figures import INK, SERIES, figure_file
+from kws_stream.plots import INK, SERIES, figure_file
 
 if TYPE_CHECKING:
     from kws_stream.spice import Comparison

@@ -295,7 +295,7 @@ def run_training(
     title: str | None = None,
 ) -> "Training":
     """Train to the end, telling of each validation; title: what the lines of progress call it."""
-    from kws_stream.cli.curves import draw_curves
+    from kws_stream.training.curves import draw_curves
     from kws_stream.training.loop import Training
 
     with progress("preparing the network"):

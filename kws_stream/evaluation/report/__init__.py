@@ -6,13 +6,11 @@ Needs Matplotlib (extra `report`). The same run gives the same file, byte for by
 from kws_stream import __version__, packs
 from kws_stream.evaluation.recordings import RecordingsResult
 from kws_stream.evaluation.report.clip_part import clip_sections, clip_tiles
-from kws_stream.evaluation.report.figures import check_extra
 from kws_stream.evaluation.report.html import Section, page, paragraph, text, tiles
 from kws_stream.evaluation.report.stream_part import stream_sections, stream_tiles
 from kws_stream.evaluation.report.worst import worst_section
 from kws_stream.evaluation.running import ClipRun
-
-__all__ = ["check_extra", "render"]
+from kws_stream.plots import check_matplotlib
 
 STREAM_WANTED = (
     "Not measured: false accepts per hour and latency need a long recording with labels; give one "
@@ -27,7 +25,7 @@ def render(
 
     Raises MissingExtraError without Matplotlib.
     """
-    check_extra()
+    check_matplotlib("a report")
     sections = [Section("Summary", _summary(clips, stream))]
     if clips is not None:
         sections += clip_sections(clips)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kws_stream.errors import MissingExtraError
 from kws_stream.evaluation.report.html import text
+from kws_stream.plots import check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,20 +46,10 @@ STYLE: Any = {
 }
 
 
-def check_extra() -> None:
-    """Raises MissingExtraError unless figures can be drawn."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            f"need Matplotlib for a report, got: {error}; pip install 'kws-stream[report]'"
-        ) from error
-
-
 @contextmanager
 def drawing(width: float, height: float, rows: int = 1, **layout: Any) -> Iterator[Any]:
     """A figure of that size in inches, and its axes from top to bottom."""
-    check_extra()
+    check_matplotlib("a report")
     import matplotlib
     from matplotlib.figure import Figure
 

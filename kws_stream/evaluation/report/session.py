@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from kws_stream import __version__
 from kws_stream.detector import WakeEvent
-from kws_stream.evaluation.report.figures import ACCENT, INK, SERIES, as_html, check_extra, drawing
+from kws_stream.evaluation.report.figures import ACCENT, INK, SERIES, as_html, drawing
 from kws_stream.evaluation.report.html import Section, page, paragraph, table, text, tiles
 from kws_stream.features import FeatureSettings
 from kws_stream.features.filterbank import mel_centres
 from kws_stream.parameters import FloatArray
 from kws_stream.pipeline import KeywordSpotter, Observation
+from kws_stream.plots import check_matplotlib
 from kws_stream.power import PowerReport
 from kws_stream.power.by_activity import frame_power
 
@@ -143,7 +144,7 @@ def render_session(
 
     Raises MissingExtraError without Matplotlib.
     """
-    check_extra()
+    check_matplotlib("a report")
     log.finish()
     seconds = sum(stream.seconds for stream in log.streams)
     count = sum(stream.event_count for stream in log.streams)

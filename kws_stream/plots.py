@@ -1,14 +1,11 @@
-"""Pictures of the command line: drawn with Matplotlib without a screen, written whole or not."""
+"""Plots in files: drawn with Matplotlib without a screen, written whole or not."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from kws_stream.errors import MissingExtraError
+from kws_stream.errors import DataError, MissingExtraError
 from kws_stream.files import replacing
 
 if TYPE_CHECKING:
@@ -43,19 +40,22 @@ STYLE: Any = {
 }
 
 
-def check_matplotlib() -> None:
-    """Raises MissingExtraError unless figures can be drawn."""
+def check_matplotlib(wanted: str = "a figure") -> None:
+    """Raises MissingExtraError unless figures can be drawn; wanted: what for."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(
-            f"need Matplotlib for a figure, got: {error}; pip install 'kws-stream[report]'"
+            f"need Matplotlib for {wanted}, got: {error}; pip install 'kws-stream[report]'"
         ) from error
 
 
 @contextmanager
 def figure_file(path: Path, width: float, height: float) -> Iterator["Figure"]:
-    """A figure of that size in inches, which is written to `path` at the end; or nothing is."""
+    """A figure of that size in inches, which is written to `path` at the end; or nothing is.
+
+    Raises MissingExtraError without Matplotlib, DataError where the file cannot be written.
+    """
     check_matplotlib()
     import matplotlib
     from matplotlib.figure import Figure
@@ -69,4 +69,5 @@ def figure_file(path: Path, width: float, height: float) -> Iterator["Figure"]:
             with replacing(path) as file:
                 figure.savefig(file, format=kind, dpi=150, metadata=undated.get(kind))
         except OSError as error:
-            raise click.FileError(os.fspath(path), error.strerror or str(error)) from error
+            reason = error.strerror or error
+            raise DataError(f"{path}: cannot write the figure: {reason}") from error

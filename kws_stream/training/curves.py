@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from kws_stream.cli.figures import SERIES, figure_file
 from kws_stream.errors import DataError
+from kws_stream.plots import SERIES, figure_file
 
 
 def draw_curves(log: Path, picture: Path) -> None:
