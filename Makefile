@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test long lint format train figures soak clean
+.PHONY: demo test long lint format train figures soak fuzz clean
 
 demo: .venv/.base  ## Detect words in the packaged recording, then report the power of the chip
 	$(BIN)/kws-stream detect --model commands-12 kws_stream/_data/demo.flac
@@ -35,6 +35,9 @@ figures: .venv/.train  ## Measure the models in MODELS again: DATA, PICTURES and
 soak: .venv/.test  ## Hear 24 hours of sound with every model, in minutes each
 	$(BIN)/python scripts/soak.py
 
+fuzz: .venv/.fuzz  ## Fuzz everything that reads what strangers send, MINUTES=10 for each target
+	$(BIN)/python -m fuzz --minutes $(or $(MINUTES),10)
+
 clean:  ## Remove the environment and everything built
 	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -49,6 +52,6 @@ clean:  ## Remove the environment and everything built
 	$(PIP) install --editable .
 	@touch $@
 
-.venv/.test .venv/.dev .venv/.train: .venv/.%: .venv/.python pyproject.toml
+.venv/.test .venv/.dev .venv/.train .venv/.fuzz: .venv/.%: .venv/.python pyproject.toml
 	$(PIP) install --editable '.[$*]'
 	@touch $@

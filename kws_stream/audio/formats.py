@@ -55,8 +55,8 @@ def recognise(head: bytes) -> str | None:
     undecided = False
     for at, magic, name in _MAGIC:
         seen = head[at : at + len(magic)]
-        if seen == magic and _plausible(head, name):
-            return name
+        if seen == magic and _plausible(head, name):  # a longer one before it may yet be it
+            return None if undecided and len(head) < ENOUGH else name
         # the size of an ftyp box comes before its name: silence is not the beginning of one
         begun = at == 0 or _plausible(head, name)
         undecided |= begun and len(seen) < len(magic) and magic.startswith(seen)

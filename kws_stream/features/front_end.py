@@ -28,6 +28,8 @@ from kws_stream.features.mel import MelBands, MelState, mel_edges
 
 Array = NDArray[np.float64]
 
+MOST_SLOW = 16  # slow copies of a channel; a manifest has room for hundreds of thousands
+
 
 @dataclass(frozen=True)
 class FeatureSettings(ConditioningSettings):
@@ -62,13 +64,14 @@ class FeatureSettings(ConditioningSettings):
             (self.floor > 0, "floor", "need more than 0"),
             (self.start_level >= 0, "start_level", "need 0 or more"),
             (self.offset >= 0, "offset", "need 0 or more"),
+            (len(self.slow_s) <= MOST_SLOW, "slow_s", f"need {MOST_SLOW} of them at most"),
             (all(0 < s <= 1000 for s in self.slow_s), "slow_s", "need 0 to 1000 s each"),
             (self.step > 0 and np.frexp(self.step)[0] == 0.5, "step", "need a power of two"),
             (self.high >= self.step and self.high % self.step == 0, "high", "need whole steps"),
         ]
         for good, name, need in checks:
             if not good:
-                raise ParameterError(f"features {name}: {need}, got {getattr(self, name)!r}")
+                raise ParameterError(f"features {name}: {need}, got {getattr(self, name)!r:.200}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "FeatureSettings":

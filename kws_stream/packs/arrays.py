@@ -16,10 +16,12 @@ from kws_stream.errors import ParameterError
 from kws_stream.parameters import Layer, NetworkParameters
 
 MAX_UNPACKED_BYTES = 2**26
+MAX_AXES = 8
 MAX_AXIS = 2**16  # features, cells, classes: more would take gigabytes for a second of sound
 # The text that NumPy writes in front of an array; read by pattern, so that nothing is evaluated.
 _HEADER = re.compile(
-    r"\{'descr': '(<f8|\|b1)', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n"
+    r"\{'descr': '(\|[biu]1|<[iu][248]|<f[248])', 'fortran_order': (True|False), "
+    r"'shape': \(([0-9, ]*)\), \} *\n"
 )
 _LAYER = ("weight", "bias")
 _CELLS = ("beta1", "delta", "alpha", "initial_state")
@@ -34,28 +36,40 @@ def _names(blocks: int) -> list[str]:
     return [*names, *(f"classifier.{part}" for part in _LAYER)]
 
 
-def _parse_array(name: str, data: bytes) -> NDArray[Any]:
-    """Array of a .npy file, version 1.0, float64 or bool."""
+def plain_array(name: str, data: bytes) -> NDArray[Any]:
+    """The array in the bytes of a .npy file, version 1.0, of numbers or truth values.
+
+    Raises ParameterError, with `name`, for anything else, before memory is taken for it.
+    """
     start = 10 + int.from_bytes(data[8:10], "little")
     header = _HEADER.fullmatch(data[10:start].decode("latin-1"))
     if data[:8] != b"\x93NUMPY\x01\x00" or header is None:
-        raise ParameterError(f"need {name} as a plain float64 or bool array of .npy 1.0")
-    wanted = "|b1" if name.endswith(".initial_state") else "<f8"
+        raise ParameterError(f"need {name} as a plain array of .npy 1.0")
     sizes = [size.strip() for size in header[3].split(",") if size.strip()]
-    if header[1] != wanted or len(sizes) > 2 or not all(len(size) <= 9 for size in sizes):
-        raise ParameterError(f"need {name} as {wanted} of up to 2 axes, got {header[0]!r:.150}")
-    shape = tuple(int(size) for size in sizes)
-    if max(shape, default=0) > MAX_AXIS:
-        raise ParameterError(f"need {name} with axes of {MAX_AXIS} at most, got shape {shape}")
-    dtype = np.dtype(wanted)
+    if len(sizes) > MAX_AXES or not all(size.isdecimal() and len(size) <= 9 for size in sizes):
+        raise ParameterError(f"need {name} of {MAX_AXES} axes at most, got {header[0]!r:.150}")
+    shape, dtype = tuple(map(int, sizes)), np.dtype(header[1])
     if math.prod(shape) * dtype.itemsize != len(data) - start:
         raise ParameterError(
             f"need {name} of shape {shape} to fill its file, got {len(data) - start} bytes"
         )
-    if wanted == "|b1" and set(data[start:]) - {0, 1}:
-        raise ParameterError(f"need the bits of {name} as bytes 0 or 1")
     order: Any = "F" if header[2] == "True" else "C"
     return np.frombuffer(data, dtype, offset=start).reshape(shape, order=order)
+
+
+def _parse_array(name: str, data: bytes) -> NDArray[Any]:
+    """Array of a network: float64 or bool."""
+    array = plain_array(name, data)
+    wanted = "|b1" if name.endswith(".initial_state") else "<f8"
+    if array.dtype != wanted or array.ndim > 2:
+        raise ParameterError(
+            f"need {name} as {wanted} of up to 2 axes, got {array.dtype.str} of {array.shape}"
+        )
+    if max(array.shape, default=0) > MAX_AXIS:
+        raise ParameterError(f"need {name} with axes of {MAX_AXIS} at most, got {array.shape}")
+    if wanted == "|b1" and (array.view(np.uint8) > 1).any():
+        raise ParameterError(f"need the bits of {name} as bytes 0 or 1")
+    return array
 
 
 def _members(data: bytes) -> dict[str, bytes]:

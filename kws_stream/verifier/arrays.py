@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.errors import ParameterError
-from kws_stream.packs.arrays import member_bytes
+from kws_stream.packs.arrays import member_bytes, plain_array
 
 MAX_BYTES = 2**24
 
@@ -33,8 +33,8 @@ def archive_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 def archive_arrays(data: bytes, what: str) -> dict[str, NDArray[Any]]:
     """The arrays in the bytes of a .npz file, by name; what: that is read, for messages.
 
-    Raises ParameterError for anything but arrays, for a name that is there twice, and for more than
-    16 MiB.
+    Raises ParameterError for anything but plain arrays, for a name that is there twice, and for
+    more than 16 MiB.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -44,16 +44,12 @@ def archive_arrays(data: bytes, what: str) -> dict[str, NDArray[Any]]:
                 raise ParameterError(f"need arrays with different names, got {names!r:.300}")
             if sum(member.file_size for member in members) > MAX_BYTES:
                 raise ParameterError(f"need {MAX_BYTES} bytes at most, got more")
-            return {
-                member.filename.removesuffix(".npy"): np.lib.format.read_array(
-                    io.BytesIO(member_bytes(archive, member)), allow_pickle=False
-                )
-                for member in members
-            }
+            unpacked = {m.filename.removesuffix(".npy"): member_bytes(archive, m) for m in members}
+            return {name: plain_array(name, array) for name, array in unpacked.items()}
     except ParameterError as error:
         raise ParameterError(f"{what}: {error}") from error
     except (
         *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError),
-        *(ValueError, OSError, EOFError, LookupError, SyntaxError, MemoryError),
-    ) as error:  # what zipfile and NumPy raise, depending on where the bytes are wrong
+        *(ValueError, OSError, EOFError, LookupError),
+    ) as error:  # what zipfile raises, depending on where the bytes are wrong
         raise ParameterError(f"{what}: need a plain file of arrays: {error!s:.200}") from error
