@@ -324,6 +324,21 @@ def test_mirror_gain_changes_with_current_by_the_fit() -> None:
     assert gain / x[:, 0] == pytest.approx([1.0, low, high, low])
 
 
+def test_a_mirror_narrower_than_any_fitted_one_changes_by_the_same_share_as_the_narrowest() -> None:
+    narrowest = 0.1742 * 0.5 + 0.046  # 0.03 more of it at 0.1 nA, 0.003 less at 3 nA
+    weight = np.array([[1 / 64, narrowest, -1 / 64]])
+    net = Network.from_arrays((weight, np.zeros(3)), [], (np.eye(3), np.zeros(3)))
+    chip = ChipSettings(mirror_current=True)
+    x = np.array([[0.1], [3.0]])
+    layer = fabricate(net.parameters, chip, 0, [0]).pre
+    gain = ChipBatch(net.parameters, chip, 0, [0])._affine(x[..., None], layer)[..., 0] / x
+    for column in (0, 1):
+        share = gain[:, column] / weight[0, column] - 1
+        assert share == pytest.approx(np.array([0.03, -0.003]) / narrowest)
+    negative = 0.1784 * 0.5 + 0.053
+    assert gain[0, 2] / weight[0, 2] - 1 == pytest.approx(0.03 / negative)
+
+
 def test_drawn_widths_are_multiples_of_the_step_and_too_small_weights_vanish() -> None:
     net = Network.from_arrays(([[1.0, -2.0, 0.001]], [0, 0, 0]), [], (np.eye(3), [0, 0, 0]))
     weight = quantised(net.parameters, ChipSettings(width_step_um=0.5)).pre.weight[0]

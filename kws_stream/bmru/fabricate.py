@@ -299,12 +299,19 @@ def _clamp(currents: dict[str, FloatArray], settings: ChipSettings) -> FloatArra
 
 
 def _gain_changes(weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Signed change of each weight from 1 nA to 0.1 nA and to 3 nA, by the width of its mirror."""
+    """Signed change of each weight from 1 nA to 0.1 nA and to 3 nA, by the width of its mirror.
+
+    A weight below that of the narrowest mirror of the fits changes by the same share as that one:
+    both devices of a mirror are in subthreshold, where its ratio is a factor exp(dV/(n·UT)). A
+    change that stayed at LOW_CURRENT_GAIN would make three of a weight of 1/64.
+    """
     low, high = WIDTHS_UM
     place = (np.clip(widths_um(weight), low, high) - low) / (high - low)
+    slope, offset = _mirror_fit(weight)
+    share = np.sign(weight) * np.minimum(np.abs(weight) / (slope * low + offset), 1.0)
     changes = []
     for narrow, wide in (LOW_CURRENT_GAIN, HIGH_CURRENT_GAIN):
-        changes.append(np.sign(weight) * (narrow + (wide - narrow) * place))
+        changes.append(share * (narrow + (wide - narrow) * place))
     return changes[0], changes[1]
 
 
