@@ -140,15 +140,23 @@ class KeywordSpotter:
         as it was before the call.
         """
         samples = to_int16(pcm)
+        if len(samples) <= PIECE_SAMPLES:
+            return self._process_piece(samples)
         events: list[WakeEvent] = []
         for at in range(0, len(samples), PIECE_SAMPLES):
-            piece = samples[at : at + PIECE_SAMPLES]
-            if isinstance(self.verifier, McuVerifier):  # it hears the features
-                frames, triggers = self._stages.hear(piece)
-                events += self._verified(piece, triggers, frames)
-            else:
-                events += self._verified(piece, self._stages.process(piece))
+            events += self._process_piece(samples[at : at + PIECE_SAMPLES])
         return events
+
+    def _process_piece(self, samples: NDArray[np.int16]) -> list[WakeEvent]:
+        if self._cascade is None:
+            triggers = self._stages.process(samples)
+            if triggers:
+                self.triggers += len(triggers)
+            return triggers
+        if isinstance(self.verifier, McuVerifier):  # it hears the features
+            frames, triggers = self._stages.hear(samples)
+            return self._verified(samples, triggers, frames)
+        return self._verified(samples, self._stages.process(samples))
 
     def trace(self, pcm: ArrayLike) -> list[Trace]:
         """As `process`, but gives what every wire did, in consecutive pieces.

@@ -33,7 +33,8 @@ def main() -> None:
     sources = [FIRMWARE / "kws_front_end.c", FIRMWARE / "kws_detector.c"]
     sources += [ENGINE / "kws_engine.c", ENGINE / "kws_simd.c"]
     command = [
-        *(given.clang, "--target=wasm32", "-std=c99", "-O3", "-mbulk-memory", "-msimd128"),
+        *(given.clang, "--target=wasm32", "-std=c99", "-O3", "-fno-math-errno"),
+        *("-mbulk-memory", "-msimd128"),
         *("-Wall", "-Wextra", "-Werror", "-DKWS_RUNTIME", "-nostdlib"),
         *("-isystem", ENGINE / "wasm", "-I", FIRMWARE, "-I", ENGINE),
         *("-Wl,--no-entry", "-Wl,--strip-all", *exports, "-o", given.out, *sources),

@@ -12,6 +12,8 @@ typedef char kws_shifts_round_down[(-3 >> 1) == -2 ? 1 : -1];
 
 #ifdef KWS_RUNTIME
 #include "kws_engine_model.h"
+
+#include <math.h>
 #else
 #define KWS_FILTER kws_filter
 #endif
@@ -150,6 +152,23 @@ static int64_t follow(int64_t state, int32_t input, int32_t gain)
     return state + (int64_t)(input - (int32_t)(state >> 31)) * gain;
 }
 
+#ifdef KWS_RUNTIME
+
+/* floor(2^24 n / d) */
+static uint64_t quotient(uint32_t n, uint32_t d)
+{
+    return ((uint64_t)n << 24) / d;
+}
+
+/* floor(sqrt(value)) for value < 2^52: exact in double precision, since the root of k^2 - 1 is
+ * further below k <= 2^26 than it is rounded by */
+static uint32_t root(uint64_t value)
+{
+    return (uint32_t)sqrt((double)value);
+}
+
+#else
+
 /* floor(2^24 n / d) */
 static uint64_t quotient(uint32_t n, uint32_t d)
 {
@@ -200,6 +219,8 @@ static uint32_t root(uint64_t value)
         result--;
     return result;
 }
+
+#endif
 
 static int32_t on_grid(int32_t value)
 {

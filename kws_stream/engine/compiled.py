@@ -120,13 +120,13 @@ class CompiledStages:
         self._events = ffi.new("kws_engine_event[]", MOST_EVENTS)
         self._counts = ffi.new("size_t[2]")
         self._frames_out, self._events_out = self._counts, self._counts + 1
-        self._no_rows = ffi.new("kws_engine_rows *")
-        self._process = lib.kws_engine_process
+        self._process, self._hear = lib.kws_engine_process, lib.kws_engine_hear
+        self._from_buffer, self._pcm = ffi.from_buffer, ffi.typeof("int16_t[]")
 
     def __getstate__(self) -> dict[str, Any]:
         """For a copy, also in another process: the engine's memory, without its addresses."""
         foreign = ("_ffi", "_lib", "_at", "_events", "_counts", "_frames_out", "_events_out")
-        left_out = {*foreign, "_no_rows", "_process"}
+        left_out = {*foreign, "_process", "_hear", "_from_buffer", "_pcm"}
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -141,37 +141,55 @@ class CompiledStages:
 
     def reset(self, *, keep_power: bool = False) -> None:
         self._lib.kws_engine_reset(self._at, keep_power)
-        self.frames = 0
+
+    @property
+    def frames(self) -> int:
+        """Whole frames heard since the reset."""
+        return int(self._lib.kws_engine_frames(self._at))
 
     def process(self, codes: NDArray[np.int16]) -> list[WakeEvent]:
         """Events of the next 16-bit samples (n,)."""
-        return self._listen(codes, self._no_rows, MOST_FRAMES)
+        left = len(codes)
+        samples = self._samples(codes)
+        found = self._hear(self._at, samples, left, self._events, MOST_EVENTS, self._counts)
+        if not found:  # nearly always
+            return []
+        events, at = self._found(found), self._counts[0]
+        while at < left:
+            rest = (samples + at, left - at)
+            found = self._hear(self._at, *rest, self._events, MOST_EVENTS, self._counts)
+            events += self._found(found)
+            at += self._counts[0]
+        return events
+
+    def _samples(self, codes: NDArray[np.int16]) -> Any:
+        if not codes.flags.c_contiguous:
+            codes = np.ascontiguousarray(codes)
+        return self._from_buffer(self._pcm, codes)  # and keeps it alive
+
+    def _found(self, count: int) -> list[WakeEvent]:
+        """The events that the last call has left."""
+        return [
+            self._detector.event(
+                found.keyword, found.frame, found.low, found.score * 2.0**-SCORE_BITS, found.index
+            )
+            for found in (self._events[i] for i in range(count))
+        ]
 
     def _listen(self, codes: NDArray[np.int16], rows: Any, most: int) -> list[WakeEvent]:
+        """As `process`, and fills the rows."""
         left = len(codes)
-        if not left:
-            return []
-        samples = self._ffi.from_buffer("int16_t[]", np.ascontiguousarray(codes))
+        samples = self._samples(codes)
         events: list[WakeEvent] = []
         counts, at = self._counts, 0
-        while True:
-            used = self._process(
-                *(self._at, samples + at, left, rows, most, self._frames_out),
+        while at < left:
+            at += self._process(
+                *(self._at, samples + at, left - at, rows, most, self._frames_out),
                 *(self._events, MOST_EVENTS, self._events_out),
             )
-            self.frames += counts[0]
-            for i in range(counts[1]):
-                found = self._events[i]
-                score = found.score * 2.0**-SCORE_BITS
-                events.append(
-                    self._detector.event(found.keyword, found.frame, found.low, score, found.index)
-                )
-            left -= used
-            if not left:
-                return events
-            at += used
-            if rows != self._no_rows:
-                self._advance(rows, counts[0])
+            events += self._found(counts[1])
+            self._advance(rows, counts[0])
+        return events
 
     def _advance(self, rows: Any, frames: int) -> None:
         """The rows behind those that a call has filled."""

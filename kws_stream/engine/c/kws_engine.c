@@ -412,6 +412,20 @@ size_t kws_engine_process(void *memory, const int16_t *pcm, size_t n,
     return used;
 }
 
+size_t kws_engine_hear(void *memory, const int16_t *pcm, size_t n, kws_engine_event *events,
+                       size_t most_events, size_t *used)
+{
+    static const kws_engine_rows none;
+    size_t frames, found;
+    *used = kws_engine_process(memory, pcm, n, &none, SIZE_MAX, &frames, events, most_events, &found);
+    return found;
+}
+
+int64_t kws_engine_frames(const void *memory)
+{
+    return ((const engine *)memory)->frames;
+}
+
 void kws_engine_threshold(void *memory, unsigned keyword, uint32_t threshold, uint32_t rearm)
 {
     engine *self = memory;

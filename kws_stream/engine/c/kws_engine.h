@@ -16,7 +16,7 @@
 
 /* Counts up with every change of what is declared here or of the blob: kws_stream/engine/__init__.py
  * asks for it, so that it takes no extension of another version. */
-enum { KWS_ENGINE_VERSION = 3 };
+enum { KWS_ENGINE_VERSION = 4 };
 
 typedef struct {
     int32_t keyword;   /* index of the class */
@@ -51,6 +51,14 @@ void kws_engine_reset(void *memory, int keep_power);
 size_t kws_engine_process(void *memory, const int16_t *pcm, size_t n,
                           const kws_engine_rows *rows, size_t most_frames, size_t *frames,
                           kws_engine_event *events, size_t most_events, size_t *n_events);
+
+/* As kws_engine_process, for events alone. Returns how many there are; *used: samples listened to,
+ * all n where fewer than most_events came of them. */
+size_t kws_engine_hear(void *memory, const int16_t *pcm, size_t n, kws_engine_event *events,
+                       size_t most_events, size_t *used);
+
+/* Frames since the reset. */
+int64_t kws_engine_frames(const void *memory);
 
 /* A keyword's least score that fires, and the least that does not re-arm it: 2^-24. */
 void kws_engine_threshold(void *memory, unsigned keyword, uint32_t threshold, uint32_t rearm);
