@@ -6,8 +6,8 @@ from firmware_sim import bitstream, registers
 from firmware_sim.chip import Chip, program, readback
 from fuzz.pack_files import PACK
 from fuzz.places import sentence
-from kws_stream.cli.firmware import firmware_model
 from kws_stream.errors import BitstreamError
+from kws_stream.export.firmware import firmware_model
 
 _LENGTH_AT = registers.offset_of("length") // 8
 _MOST_BYTES = 2048  # sent bit by bit

@@ -13,8 +13,8 @@ from firmware_sim.export_c import library
 from firmware_sim.integers import integer_network
 from fuzz.model import small_pack
 from kws_stream import packs
-from kws_stream.cli.firmware import firmware_model
 from kws_stream.engine.blob import DetectorFrames, model_blob
+from kws_stream.export.firmware import firmware_model
 from kws_stream.features import FeatureSettings, fixed_front_end
 from kws_stream.packs import Pack
 
