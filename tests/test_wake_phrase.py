@@ -1,5 +1,6 @@
 """A wake phrase is taught from speech that is made for it, by other voices than it is judged on."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -338,12 +339,12 @@ def test_one_command_trains_a_pack_for_any_words(
 @needs_tools
 def test_one_command_trains_a_verifier_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
-    from kws_stream.training import verifying
+    from kws_stream.training import verifier_again, verifying
     from kws_stream.training.verifier_head import HeadSettings, train_head
 
     few = HeadSettings(seeds=2, steps=5, channels=3, kept=2, units=3)
     monkeypatch.setattr(verifying, "train_head", lambda w, s, done: train_head(w, few, done))
-    for module in ("training.verifying", "verifier.host"):
+    for module in ("training.verifying", "training.verifier_lesson", "verifier.host", "verifier"):
         monkeypatch.setattr(f"kws_stream.{module}.find_graphs", tiny_graphs)
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY)
@@ -362,6 +363,37 @@ def test_one_command_trains_a_verifier_too(tmp_path: Path, monkeypatch: pytest.M
         )
         assert told.exit_code == 0, told.stderr
         assert ("triggers per hour" in told.stdout) == (not extra)
+    teach = ["triggers", "teach", "kept", "./pack", "--run", "runs/hey-computer", "--out", "taught"]
+    keep_trigger(Path("kept"), 1, label=None)
+    told = CliRunner().invoke(main, teach)
+    assert (told.exit_code, "triggers with the label yes or no" in told.stderr) == (1, True)
+    keep_trigger(Path("kept"), 2, label="no")
+    keep_trigger(Path("kept"), 3, label="yes")
+    monkeypatch.setattr(
+        verifier_again.teach_again,
+        "__defaults__",
+        (HeadSettings(steps=3), lambda done, total: None),
+    )
+    told = CliRunner().invoke(main, teach)
+    assert told.exit_code == 0, told.stderr
+    assert "taught from 2 triggers" in told.stdout
+    taught = packs.load("taught")
+    assert taught.verifier is not None
+    assert taught.verifier.head != pack.verifier.head
+    assert taught.verifier.files == pack.verifier.files
+    assert Path("taught/network.npz").read_bytes() == Path("pack/network.npz").read_bytes()
+    teach[5] = "elsewhere"
+    told = CliRunner().invoke(main, teach)
+    assert (told.exit_code, "elsewhere/lesson.npz: need what" in told.stderr) == (1, True)
+
+
+def keep_trigger(folder: Path, number: int, label: str | None) -> None:
+    """A record as `--keep-triggers` writes it, as far as teaching reads it."""
+    name = f"trigger-20261124T12201{number}483210-hey_computer"
+    recording(folder / f"{name}.wav", seconds=3)
+    event = {"keyword": "hey_computer", "score": 0.9, "start_s": 11.0, "time_s": 12.0}
+    values = {"format": 1, "event": event, "audio_start_s": 10.0, "label": label}
+    (folder / f"{name}.json").write_text(json.dumps(values))
 
 
 @needs_tools

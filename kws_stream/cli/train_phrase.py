@@ -30,7 +30,7 @@ def train_phrase(
     import torch
 
     from kws_stream.training import kokoro as kokoro_files
-    from kws_stream.training import verifier_network, verifying, wake_phrase
+    from kws_stream.training import verifier_lesson, verifier_network, verifying, wake_phrase
     from kws_stream.training.phrase_speech import Amounts, Speech
 
     verified = verifier != "mcu" and verifying.wanted(verifier)
@@ -67,8 +67,9 @@ def train_phrase(
     taught = None
     if verified:
         with progress("embedding speech", "recordings") as embedded:
-            lesson = verifying.prepare(
-                speech.folder, data, lambda word: wake_phrase.is_other(word, recipe), embedded
+            lesson = verifier_lesson.prepare(
+                *(speech.folder, data, lambda word: wake_phrase.is_other(word, recipe), embedded),
+                run / verifier_lesson.NAME,
             )
         with progress("training the verifier", "steps") as trained:
             taught = verifying.teach(lesson, goal, progress=trained)

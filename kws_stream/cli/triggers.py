@@ -1,5 +1,6 @@
 """`kws-stream triggers`: what `--keep-triggers` kept."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -74,6 +75,75 @@ def label(folder: str, name: str | None, answer: str | None) -> None:
     record = _find(folder, name)
     record.set_label(None if answer == "clear" else answer)
     say(f"{record.name}: {answer}")
+
+
+@triggers.command()
+@click.argument("folder")
+@click.argument("model", metavar="PACK")
+@click.option(
+    "--run",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the training of PACK. Default: runs/NAME.",
+)
+@click.option(
+    "--target-fa-per-hour",
+    "target",
+    type=click.FloatRange(0, min_open=True, max=1e6),
+    default=0.5,
+    show_default=True,
+    help="False accepts per hour that the verifier's threshold is chosen for.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the new model pack.",
+)
+def teach(folder: str, model: str, run: Path | None, target: float, out: Path) -> None:
+    """Teach the verifier of PACK from the labelled triggers in FOLDER, in seconds.
+
+    PACK, a name or a folder, stays as it is; a copy gets a verifier that has heard the triggers
+    too, those with label yes as the phrase, those with label no as what is none. Needs the run in
+    which `train --wake-phrase` made PACK."""
+    from kws_stream import packs
+    from kws_stream.cli.progress import IMPORT_S, progress
+    from kws_stream.errors import PackError
+    from kws_stream.live import read_triggers, trigger_audio
+    from kws_stream.training import training_extra
+    from kws_stream.verifier import find_graphs, parse_head
+
+    packs.check_replaceable(out)
+    pack = packs.load(model)
+    if pack.verifier is None or pack.verifier.kind != "host":
+        raise PackError(
+            f"{pack.name}: need a pack with a verifier of the kind host to teach, got one with "
+            f"{'none' if pack.verifier is None else 'another'}"
+        )
+    records = [each for each in read_triggers(folder, complain) if each.label is not None]
+    with progress("loading PyTorch", first_s=IMPORT_S), training_extra():
+        from kws_stream.training import verifier_again, verifier_lesson
+    kept = []
+    for record in records:
+        at_s = record.values["event"]["time_s"] - record.values["audio_start_s"]
+        sound = trigger_audio(record)
+        kept.append(verifier_again.LabelledTrigger(sound, at_s, record.label == "yes"))
+    place = (run or Path("runs") / pack.name) / verifier_lesson.NAME
+    lesson = verifier_lesson.read_lesson(place, find_graphs())
+    with progress("teaching the verifier", "steps") as done:
+        taught = verifier_again.teach_again(
+            parse_head(pack.verifier.head), lesson, kept, target, progress=done
+        )
+    packs.save_copy(
+        pack.path,
+        out,
+        overwrite=True,
+        head=taught.head,
+        name=out.resolve().name,
+        verifier=taught.fields,
+        metrics={},
+    )
+    say(f"verifier: threshold {taught.fields['threshold']:g}, taught from {len(kept)} triggers")
+    complain(f"wrote {out}")
 
 
 def _ask_for_all(folder: str) -> None:

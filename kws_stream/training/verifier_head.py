@@ -5,7 +5,7 @@ scores highest. What is kept is the moving average of its weights.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,10 @@ Rows = NDArray[np.int64]
 @dataclass(frozen=True)
 class HeadSettings:
     """seeds: networks in a head. batch: windows with the phrase in a step, three times as many
-    without. dropped, lost: shares of hidden values and of the embedding's numbers left out. mined:
-    every so many steps the highest-scoring windows are looked for among `looked` and the ones
-    known.
+    without; own: how many of them are of its users' own voices, and as many are those that they
+    called wrong, where there are any. dropped, lost: shares of hidden values and of the
+    embedding's numbers left out. mined: every so many steps the highest-scoring windows are looked
+    for among `looked` and the ones known.
     """
 
     seeds: int = 3
@@ -38,6 +39,7 @@ class HeadSettings:
     learning_rate: float = 2e-3
     decay: float = 1e-2
     batch: int = 32
+    own: int = 12
     dropped: float = 0.2
     lost: float = 0.1
     smoothing: float = 0.02
@@ -82,8 +84,11 @@ def train_head(
     windows: Windows,
     settings: HeadSettings = DEFAULT,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    known: Head | None = None,
 ) -> Head:
     """A head of `settings.seeds` networks; progress hears of the steps done and of all.
+
+    known: a head to begin with, whose number of networks and sizes are kept.
 
     Raises DataError without windows of each kind.
     """
@@ -91,12 +96,17 @@ def train_head(
         if not len(getattr(windows, kind)):
             raise DataError(f"verifier: need recordings to learn {kind} from, got none")
     everything = windows.embeddings
-    mean = everything.mean(axis=0)
-    scale = everything.std(axis=0) + np.float32(1e-3)
+    mean = everything.mean(axis=0, dtype=np.float32)
+    scale = everything.std(axis=0, dtype=np.float32) + np.float32(1e-3)
+    if known is not None:
+        settings = _as_known(settings, known)
+        mean, scale = known.mean, known.scale
     networks = []
     for seed in range(settings.seeds):
         total = settings.seeds * settings.steps
         network = _Network(torch.from_numpy(mean), torch.from_numpy(scale), settings, seed)
+        if known is not None:
+            network.load_state_dict(_state(known, seed))
         for step in _trained(network, windows, settings, seed):
             progress(seed * settings.steps + step, total)
         networks.append(network)
@@ -108,7 +118,6 @@ def _trained(
 ) -> Iterator[int]:
     """Train a network, telling the number of each step that is done."""
     rng = np.random.default_rng(seed)
-    embeddings = torch.from_numpy(windows.embeddings)
     optimiser = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.decay
     )
@@ -124,17 +133,20 @@ def _trained(
             rate = settings.learning_rate * (0.5 + 0.5 * np.cos(np.pi * step / settings.steps))
             group["lr"] = warm * rate
         if step % settings.mined == settings.mined - 1:
-            hard = _hardest(network, embeddings, without, hard, settings, rng)
+            hard = _hardest(network, windows, without, hard, settings, rng)
+        own, wrong = (settings.own * bool(len(rows)) for rows in (windows.own, windows.wrong))
         rows = np.concatenate(
             [
-                rng.choice(windows.hits, count),
+                rng.choice(windows.hits, count - own),
+                rng.choice(windows.own, own) if own else windows.own,
                 rng.choice(windows.others, count),
                 rng.choice(windows.near, count // 2),
-                rng.choice(hard if len(hard) else without, 2 * count - count // 2),
+                rng.choice(hard if len(hard) else without, 2 * count - count // 2 - wrong),
+                rng.choice(windows.wrong, wrong) if wrong else windows.wrong,
             ]
         )
         network.train()
-        logits = network(_at(embeddings, rows))
+        logits = network(torch.from_numpy(windows.at(rows)))
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -151,14 +163,9 @@ def _trained(
     network.eval()
 
 
-def _at(embeddings: Tensor, rows: Rows) -> Tensor:
-    """The windows (n, 16, 96) that end at these rows."""
-    return embeddings[torch.from_numpy(rows)[:, None] + torch.arange(1 - STEPS, 1)]
-
-
 def _hardest(
     network: _Network,
-    embeddings: Tensor,
+    windows: Windows,
     without: Rows,
     known: Rows,
     settings: HeadSettings,
@@ -167,12 +174,19 @@ def _hardest(
     """The windows without the phrase that score highest, of some and of those known."""
     drawn = rng.choice(without, min(settings.looked, len(without)), replace=False)
     rows = np.unique(np.concatenate([drawn, known]))
-    network.eval()
-    with torch.no_grad():
-        parts = [network(_at(embeddings, rows[at : at + 2048])) for at in range(0, len(rows), 2048)]
-    order = torch.argsort(torch.cat(parts), descending=True, stable=True)
-    hardest: Rows = rows[order[: settings.hard].numpy()]
+    order = np.argsort(-logits_of([network], windows, rows), kind="stable")
+    hardest: Rows = rows[order[: settings.hard]]
     return hardest
+
+
+@torch.no_grad()
+def logits_of(networks: list[_Network], windows: Windows, rows: Rows) -> NDArray[np.float32]:
+    """The mean of the networks' logits at these rows."""
+    parts: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
+    for at in range(0, len(rows), 2048):
+        some = torch.from_numpy(windows.at(rows[at : at + 2048]))
+        parts.append(torch.stack([network.eval()(some) for network in networks]).mean(0).numpy())
+    return np.concatenate(parts)
 
 
 def _head(networks: list[_Network], mean: NDArray[np.float32], scale: NDArray[np.float32]) -> Head:
@@ -195,3 +209,27 @@ def _head(networks: list[_Network], mean: NDArray[np.float32], scale: NDArray[np
         last=stacked(lambda one: one.last.weight[0]),
         last_bias=stacked(lambda one: one.last.bias[0]),
     )
+
+
+def _as_known(settings: HeadSettings, head: Head) -> HeadSettings:
+    seeds, channels = head.first_bias.shape
+    kept, units = head.kept_bias.shape[1], head.hidden_bias.shape[1]
+    return replace(settings, seeds=seeds, channels=channels, kept=kept, units=units)
+
+
+def _state(head: Head, seed: int) -> dict[str, Tensor]:
+    """The parameters of one of its networks: what `_head` reads, the other way."""
+    flat = head.hidden[seed].reshape(-1, head.hidden.shape[3])
+    arrays = {
+        "first.weight": head.first[seed].transpose(2, 1, 0),
+        "first.bias": head.first_bias[seed],
+        "second.weight": head.second[seed].transpose(2, 1, 0),
+        "second.bias": head.second_bias[seed],
+        "kept.weight": head.kept[seed].T,
+        "kept.bias": head.kept_bias[seed],
+        "hidden.weight": flat.T,
+        "hidden.bias": head.hidden_bias[seed],
+        "last.weight": head.last[seed][None],
+        "last.bias": head.last_bias[seed][None],
+    }
+    return {name: torch.tensor(np.ascontiguousarray(array)) for name, array in arrays.items()}

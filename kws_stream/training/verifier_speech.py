@@ -7,7 +7,7 @@ babble over it, all drawn anew for each time that it is heard.
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,13 @@ from kws_stream.training.corpus import audio_files, training_files, words_in
 from kws_stream.training.surroundings import KINDS, Samples, noise, on_telephone
 from kws_stream.training.synthesis import with_tract
 from kws_stream.verifier import SpeechEmbedding
+from kws_stream.verifier.cascade import WAIT_S
 from kws_stream.verifier.embedding import STEP
 from kws_stream.verifier.head import STEPS
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
+KINDS_HEARD = ("hits", "near", "others", "own", "wrong")
 
 PHRASE_STEPS = 36  # of the stream that a clip is put into
 END_S = (2.3, 2.5)  # where the clip ends in it; the phrase ends 0.1 to 0.35 s earlier
@@ -40,15 +42,32 @@ HELD_OUT = 5  # every fifth file of real speech is kept for the threshold
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Embeddings (n, 96), and the rows at which windows of 16 of them end.
+    """Embeddings float16 (n, 96), and the rows at which windows of 16 of them end.
 
-    hits: with the phrase. near: with something that sounds like it. others: with neither.
+    hits: with the phrase. near: with something that sounds like it. others: with neither. own: with
+    the phrase by the people that the head is for. wrong: what a head took for the phrase, and they
+    said that it was not.
     """
 
-    embeddings: Floats
+    embeddings: NDArray[np.float16]
     hits: Rows
     near: Rows
     others: Rows
+    own: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    wrong: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def at(self, rows: Rows) -> Floats:
+        """The windows (n, 16, 96) that end at these rows."""
+        found: Floats = self.embeddings[rows[:, None] + np.arange(1 - STEPS, 1)].astype(np.float32)
+        return found
+
+    def joined(self, other: "Windows") -> "Windows":
+        """These and others."""
+        rows = {
+            kind: np.concatenate([getattr(self, kind), getattr(other, kind) + len(self.embeddings)])
+            for kind in KINDS_HEARD
+        }
+        return Windows(np.concatenate([self.embeddings, other.embeddings]), **rows)
 
 
 class Heard:
@@ -57,7 +76,7 @@ class Heard:
     def __init__(self, embedding: SpeechEmbedding) -> None:
         self._embedding = embedding
         self._parts: list[Floats] = []
-        self._rows: dict[str, list[Rows]] = {"hits": [], "near": [], "others": []}
+        self._rows: dict[str, list[Rows]] = {kind: [] for kind in KINDS_HEARD}
         self._count = 0
 
     def add_stream(self, sound: Samples) -> None:
@@ -70,13 +89,26 @@ class Heard:
         self._keep("others", vectors, np.arange(STEPS - 1, len(vectors)))
 
     def add_clip(self, sound: Samples, kind: str, end_s: float) -> None:
-        """A stream of `PHRASE_STEPS` steps with a clip that ends at `end_s`; kind: hits or near."""
+        """A stream of `PHRASE_STEPS` steps with a clip that ends at `end_s`.
+
+        kind: hits, own or near.
+        """
         vectors = self._embedding.embed_whole(to_int16(sound), silence_before=False)
         first = PHRASE_STEPS - len(vectors) + 1  # the step of the first vector
         ends = np.arange(STEPS - 1, len(vectors))
         after_s = (ends + first) * STEP / SAMPLE_RATE_HZ - end_s
         within = (after_s >= HIT_S[0]) & (after_s <= HIT_S[1])
-        self._keep(kind, vectors, ends[within] if kind == "hits" else ends)
+        self._keep(kind, vectors, ends if kind == "near" else ends[within])
+
+    def add_trigger(self, sound: Samples, at_s: float, spoken: bool) -> None:
+        """What a first stage triggered on at `at_s`, and whether it was the phrase."""
+        whole = sound[: len(sound) // STEP * STEP]
+        silent = np.repeat(self._embedding.silent[None], STEPS - 1, axis=0)
+        vectors = np.concatenate([silent, self._embedding.embed_whole(to_int16(whole))])
+        ends = np.arange(STEPS - 1, len(vectors))
+        after_s = (ends - (STEPS - 2)) * STEP / SAMPLE_RATE_HZ - at_s
+        judged = (after_s >= 0) & (after_s <= WAIT_S)
+        self._keep("own" if spoken else "wrong", vectors, ends[judged])
 
     def _keep(self, kind: str, vectors: Floats, ends: NDArray[np.int64]) -> None:
         self._parts.append(vectors)
@@ -86,7 +118,7 @@ class Heard:
     def windows(self) -> Windows:
         empty: list[Rows] = [np.zeros(0, np.int64)]
         rows = {kind: np.concatenate(empty + found) for kind, found in self._rows.items()}
-        return Windows(np.concatenate(self._parts), **rows)
+        return Windows(np.concatenate(self._parts).astype(np.float16), **rows)
 
 
 def gather(
@@ -109,7 +141,7 @@ def gather(
     tasks: list[tuple[Heard, Callable[[Heard], None]]] = []
     for heard, folder in zip(sides, (speech / "training", speech / "held_out"), strict=True):
         repeats = times if heard is sides[0] else 1
-        for kind, name in (("hits", "phrase"), ("hits", "recordings"), ("near", "near")):
+        for kind, name in (("hits", "phrase"), ("own", "recordings"), ("near", "near")):
             for path in audio_files(folder / name):
                 for turn in range(repeats):
                     rng = _rng(seed, path, turn)
@@ -127,6 +159,11 @@ def gather(
         task(heard)
         progress(done + 1, len(tasks))
     return sides[0].windows(), sides[1].windows()
+
+
+def real_files(data: Path | None, is_other: Callable[[str], bool], seed: int = 0) -> list[Path]:
+    """The files of real speech that `gather` hears."""
+    return [] if data is None else [path for group in _real(data, is_other, seed) for path in group]
 
 
 def _clip_task(

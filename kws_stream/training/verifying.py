@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,10 @@ import numpy as np
 from kws_stream.errors import MissingExtraError
 from kws_stream.evaluation.streams import REPEAT_S
 from kws_stream.training.verifier_head import DEFAULT, HeadSettings, train_head
-from kws_stream.training.verifier_speech import Windows, gather
-from kws_stream.verifier import Graphs, Head, SpeechEmbedding, find_graphs, head_bytes
+from kws_stream.training.verifier_lesson import Lesson
+from kws_stream.training.verifier_speech import Windows
+from kws_stream.verifier import Head, find_graphs, head_bytes
 from kws_stream.verifier.embedding import PACKAGE, STEP
-from kws_stream.verifier.head import STEPS
 from kws_stream.verifier.host import KIND
 
 STEPS_AN_HOUR = 3600 * 16_000 / STEP
@@ -51,30 +50,6 @@ class Taught:
     fields: dict[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class Lesson:
-    """What a head is taught from, what its threshold is chosen on, and the embedding's graphs."""
-
-    graphs: Graphs
-    windows: Windows
-    held_out: Windows
-
-
-def prepare(
-    speech: Path,
-    data: Path | None,
-    is_other: Callable[[str], bool],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Lesson:
-    """Embed the synthetic speech of a phrase, and real speech; arguments as of `gather`.
-
-    Raises MissingExtraError without the embedding.
-    """
-    graphs = find_graphs()
-    windows, held_out = gather(SpeechEmbedding(graphs), speech, data, is_other, progress=progress)
-    return Lesson(graphs, windows, held_out)
-
-
 def teach(
     lesson: Lesson,
     per_hour: float,
@@ -87,6 +62,11 @@ def teach(
     Raises DataError without windows of each kind.
     """
     head = train_head(lesson.windows, settings, progress)
+    return taught(head, lesson, per_hour)
+
+
+def taught(head: Head, lesson: Lesson, per_hour: float) -> Taught:
+    """A head as a verifier, with its threshold; arguments as of `teach`."""
     fields = {
         "kind": KIND,
         "threshold": threshold_for(head, lesson.held_out, per_hour),
@@ -102,8 +82,7 @@ def threshold_for(head: Head, held_out: Windows, per_hour: float) -> float:
     that pass within a second are one false accept.
     """
     rows = np.sort(held_out.others)
-    windows = held_out.embeddings[rows[:, None] + np.arange(1 - STEPS, 1)]
-    scores = np.array([head.score(window) for window in windows])
+    scores = np.array([head.score(held_out.at(rows[at : at + 1])[0]) for at in range(len(rows))])
     allowed = int(per_hour * len(rows) / STEPS_AN_HOUR)
     apart = round(REPEAT_S * 16_000 / STEP)
     passed: list[int] = []

@@ -12,10 +12,12 @@ import soundfile  # noqa: E402
 
 from kws_stream.errors import DataError, MissingExtraError  # noqa: E402
 from kws_stream.training import verifying  # noqa: E402
+from kws_stream.training.verifier_again import LabelledTrigger, teach_again  # noqa: E402
 from kws_stream.training.verifier_head import HeadSettings, train_head  # noqa: E402
+from kws_stream.training.verifier_lesson import Lesson, prepare, read_lesson  # noqa: E402
 from kws_stream.training.verifier_speech import PHRASE_STEPS, Heard, Windows, gather  # noqa: E402
 from kws_stream.training.verifying import threshold_for  # noqa: E402
-from kws_stream.verifier import SpeechEmbedding, head_bytes  # noqa: E402
+from kws_stream.verifier import SpeechEmbedding, head_bytes, parse_head  # noqa: E402
 from kws_stream.verifier.embedding import STEP  # noqa: E402
 from tests.tiny_verifier import tiny_graphs, tiny_head  # noqa: E402
 
@@ -49,7 +51,7 @@ def ordered_windows(seed: int = 0) -> Windows:
         rows[kind].append(16 * number + 15)
         parts.append(window)
     return Windows(
-        np.concatenate(parts).astype(np.float32), **{k: np.array(v) for k, v in rows.items()}
+        np.concatenate(parts).astype(np.float16), **{k: np.array(v) for k, v in rows.items()}
     )
 
 
@@ -58,7 +60,7 @@ def test_a_head_learns_the_order_of_sounds_and_scores_as_in_training() -> None:
     fresh = ordered_windows(seed=1)
 
     def mean(rows: np.ndarray) -> float:
-        return float(np.mean([head.score(fresh.embeddings[r - 15 : r + 1]) for r in rows]))
+        return float(np.mean([head.score(window) for window in fresh.at(rows)]))
 
     assert mean(fresh.hits) > 0.8
     assert mean(fresh.near) < 0.2
@@ -75,13 +77,14 @@ def test_numpy_and_pytorch_give_the_same_logits() -> None:
     from kws_stream.training.verifier_head import _head, _Network
 
     windows = ordered_windows()
-    mean, scale = windows.embeddings.mean(axis=0), windows.embeddings.std(axis=0)
+    floats = windows.embeddings.astype(np.float32)
+    mean, scale = floats.mean(axis=0), floats.std(axis=0)
     networks = [
         _Network(torch.from_numpy(mean), torch.from_numpy(scale), FEW, seed).eval()
         for seed in (0, 1)
     ]
     head = _head(networks, mean, scale)
-    window = windows.embeddings[:16]
+    window = floats[:16]
     with torch.no_grad():
         logits = [float(one(torch.from_numpy(window[None]))[0]) for one in networks]
     assert head.score(window) == pytest.approx(1 / (1 + np.exp(-np.mean(logits))), abs=1e-5)
@@ -98,8 +101,8 @@ def test_the_threshold_is_the_lowest_that_passes_seldom_enough() -> None:
     rng = np.random.default_rng(3)
     rows = np.arange(15, 4000)
     nothing = rows[:0]
-    held_out = Windows(rng.standard_normal((4000, 96)).astype(np.float32), nothing, nothing, rows)
-    scores = np.array([head.score(held_out.embeddings[r - 15 : r + 1]) for r in rows])
+    held_out = Windows(rng.standard_normal((4000, 96)).astype(np.float16), nothing, nothing, rows)
+    scores = np.array([head.score(window) for window in held_out.at(rows)])
     hours = len(rows) * 0.08 / 3600
     for per_hour in (0.5, 30.0, 500.0):
         threshold = threshold_for(head, held_out, per_hour)
@@ -192,3 +195,99 @@ def test_a_verifier_is_trained_where_its_extra_is_installed(
     assert not verifying.wanted(None)
     with pytest.raises(MissingExtraError):
         verifying.wanted("host")
+
+
+def test_own_recordings_and_wrong_triggers_are_heard_more_than_their_share() -> None:
+    windows, odd = ordered_windows(), np.random.default_rng(8).standard_normal(96) * 2
+    rng = np.random.default_rng(2)
+    extra = rng.standard_normal((4, 16, 96))
+    extra[:2, 5:9] += odd  # two own windows with a sound of their own, two wrong ones with another
+    extra[2:, 5:9] -= odd
+    rows = np.arange(4) * 16 + 15
+    nothing = rows[:0]
+    more = Windows(
+        extra.reshape(-1, 96).astype(np.float16), nothing, nothing, nothing, rows[:2], rows[2:]
+    )
+    head = train_head(windows.joined(more), FEW)
+    own, wrong = rng.standard_normal((2, 16, 96)).astype(np.float32)
+    own[5:9] += odd
+    wrong[5:9] -= odd
+    assert head.score(own) > 0.8
+    assert head.score(wrong) < 0.2
+
+
+def test_a_head_that_goes_on_begins_as_what_it_was() -> None:
+    head = train_head(ordered_windows(), FEW)
+    still = HeadSettings(steps=1, learning_rate=0.0)
+    assert head_bytes(train_head(ordered_windows(), still, known=head)) == head_bytes(head)
+
+
+def tone(pitch_hz: float, seconds: float = 2.6) -> np.ndarray:
+    return np.sin(2 * np.pi * pitch_hz * np.arange(round(seconds * 16_000)) / 16_000) * 0.1
+
+
+def test_triggers_with_labels_change_what_a_head_says_of_them(tmp_path: Path) -> None:
+    folder = speech_folder(tmp_path)
+    monkey_graphs = tiny_graphs()
+    embedding = SpeechEmbedding(monkey_graphs)
+    lesson = Lesson(monkey_graphs, *gather(embedding, folder, None, lambda word: True))
+    quick = HeadSettings(seeds=2, steps=60, channels=6, kept=3, units=4, average=0.9, mined=50)
+    head = train_head(lesson.windows, quick)
+    sounds = [tone(pitch_hz).astype(np.float32) for pitch_hz in (300.0, 3000.0)]
+
+    def best(head: object, sound: np.ndarray) -> float:
+        heard = Heard(embedding)
+        heard.add_trigger(sound, 1.6, True)
+        windows = heard.windows()
+        return max(head.score(window) for window in windows.at(windows.own))
+
+    learnt = [
+        parse_head(
+            teach_again(
+                head,
+                lesson,
+                [
+                    LabelledTrigger(sound, 1.6, said)
+                    for sound, said in zip(sounds, told, strict=True)
+                ],
+                0.5,
+                HeadSettings(steps=200, average=0.9, mined=50),
+            ).head
+        )
+        for told in ((True, False), (False, True))
+    ]
+    for taught, right, wrong in zip(learnt, sounds, sounds[::-1], strict=True):
+        assert best(taught, right) > best(taught, wrong) + 0.3
+    with pytest.raises(DataError, match="triggers with the label"):
+        teach_again(head, lesson, [], 0.5)
+
+
+def test_a_lesson_is_kept_until_its_recordings_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = speech_folder(tmp_path)
+    monkeypatch.setattr("kws_stream.training.verifier_lesson.find_graphs", tiny_graphs)
+    kept = tmp_path / "lesson.npz"
+    asked: list[int] = []
+
+    def lesson() -> Lesson:
+        return prepare(
+            folder, folder / "data", lambda word: True, lambda done, _: asked.append(done), kept
+        )
+
+    first = lesson()
+    count = len(asked)
+    assert count > 0
+    again = lesson()
+    assert len(asked) == count
+    for side in ("windows", "held_out"):
+        for part in ("embeddings", "hits", "near", "others", "own", "wrong"):
+            one, other = (getattr(getattr(each, side), part) for each in (first, again))
+            np.testing.assert_array_equal(one, other)
+            assert one.dtype == other.dtype
+    (folder / "data/speech_commands/stop/00000000_nohash_0.wav").touch()
+    lesson()
+    assert len(asked) == 2 * count
+    kept.write_bytes(b"cut")
+    with pytest.raises(DataError, match="as `train --wake-phrase` leaves it"):
+        read_lesson(kept, tiny_graphs())
