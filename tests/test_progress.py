@@ -116,10 +116,8 @@ def test_detect_tells_of_a_long_file_and_not_of_a_pipe(monkeypatch: pytest.Monke
 
 LONG = {
     *(
-        "train",
-        "train_phrase",
-        "train_verifier",
-        "teach",
+        "training/runs",
+        "training/phrase_run",
         "search",
         "evaluate",
         "evaluate_stream",
@@ -134,9 +132,23 @@ LONG = {
 
 @pytest.mark.parametrize("name", sorted(LONG))
 def test_every_command_that_may_take_long_shows_its_progress(name: str) -> None:
-    source = (Path(kws_stream.__file__).parent / "cli" / f"{name}.py").read_text("utf-8")
+    package = Path(kws_stream.__file__).parent
+    folder = package if name.startswith("training/") else package / "cli"
+    source = (folder / f"{name}.py").read_text("utf-8")
     called = [
         ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)
     ]
-    assert "progress" in called
+    assert {"progress", "reporter.progress"} & set(called)
     assert "Progress" not in called
+
+
+@pytest.mark.parametrize("name", ["train", "teach", "train_verifier"])
+def test_every_training_shows_its_progress_in_the_terminal(name: str) -> None:
+    source = (Path(kws_stream.__file__).parent / "cli" / f"{name}.py").read_text("utf-8")
+    runs = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("training.")
+    ]
+    assert runs
+    assert all("reporter=TERMINAL" in run or "**in_both" in run for run in runs)

@@ -113,14 +113,13 @@ def fit_pictures(recipe: Path, pictures: Path, folder: Path, threads: int | None
 
     On clips of training speakers of which picture and recording exist; prints its error on
     validation speakers. `kws-stream train --pictures` takes it from the cache, or fits it."""
-    from kws_stream.training import training_extra
+    from kws_stream.training.extra import training_extra
 
     with training_extra():
         import torch
 
-        from kws_stream.training.corpus import fitted_map, pairs_of, recordings_of
+        from kws_stream.training.corpus import CACHE, fitted_map, pairs_of, recordings_of
         from kws_stream.training.pictures import Pictures, same_recording
-    from kws_stream.cli.train import CACHE
     from kws_stream.training.recipe import Recipe
 
     if threads is not None:
@@ -176,7 +175,7 @@ def ask_teacher(
 
     MODEL.tflite takes a second at 16 kHz and gives logits, as the published Keyword Transformers
     do. Needs the extras train and teacher."""
-    from kws_stream.training import training_extra
+    from kws_stream.training.extra import training_extra
 
     with training_extra():
         from kws_stream.training import posteriors

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.output import printable
+from kws_stream.cli.output import complain, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 FIRST_S = 1.0  # after the start, in a log: the first line
 EVERY_S = 5.0  # the next ones, in the first minute
 LATER_S = 30.0
-IMPORT_S = 4.0  # what a large package may take to load before that is worth a line
 _MINUTE_S = 60.0
 
 
@@ -95,6 +94,16 @@ def progress(
         teller.finish()
     finally:
         teller.stop()
+
+
+class _Terminal:
+    """The `Reporter` of a training: bars or lines of progress, and messages."""
+
+    progress = staticmethod(progress)
+    note = staticmethod(complain)
+
+
+TERMINAL = _Terminal()
 
 
 def _bar() -> "Progress | None":

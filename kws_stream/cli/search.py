@@ -12,7 +12,7 @@ from kws_stream.cli.files import write_file
 from kws_stream.cli.options import check_workers, workers_options
 from kws_stream.cli.output import complain, say
 from kws_stream.cli.progress import progress
-from kws_stream.cli.train import CACHE, FOLDER, pictures_option, teacher_option
+from kws_stream.cli.train import FOLDER, pictures_option, teacher_option
 
 if TYPE_CHECKING:
     from kws_stream.training.space import Space
@@ -71,6 +71,7 @@ def search(
     Writes DIR/trials.csv and trials.json after each trial and, at the end, recipes of the best. The
     same seed gives the same trials for any number of workers. Ctrl-C loses what is being trained
     alone: --resume goes on."""
+    from kws_stream.training.corpus import CACHE
     from kws_stream.training.recipe import Recipe
     from kws_stream.training.search import Search
     from kws_stream.training.search import search as run_search

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
+from kws_stream import training
 from kws_stream.cli.output import complain, say
-from kws_stream.cli.progress import IMPORT_S, progress
-from kws_stream.cli.train import FOLDER, pictures_option, read_corpus
-from kws_stream.training import training_extra
+from kws_stream.cli.progress import TERMINAL
+from kws_stream.cli.train import FOLDER, pictures_option
 
 
 @click.command()
@@ -30,32 +30,16 @@ def teach(
     """Train a teacher on the clips, features and classes of a recipe.
 
     `kws-stream train --teacher` then lets its posteriors take the recipe's teacher_weight."""
-    with progress("loading PyTorch", first_s=IMPORT_S), training_extra():
-        import torch
-
-        from kws_stream.training import teacher
-    from kws_stream.training.augment import condition
-    from kws_stream.training.recipe import Recipe
-    from kws_stream.training.validation import validation_clips
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    settings = Recipe.from_toml(recipe)
-    corpus = read_corpus(data, synthetic, settings, pictures)
-    with progress("training the teacher", "steps") as trained:
-        made = teacher.train_teacher(
-            settings, corpus, steps, lambda step, loss: trained(step, steps)
-        )
-    held_out = validation_clips(corpus, settings)
-    path = teacher.save_teacher(made, settings, out)
-    with progress("checking the teacher on validation clips"):
-        shares = {
-            name: teacher.accuracy(
-                made, condition(of_source.clips, settings.features), of_source.labels
-            )
-            for source, name in (("speech_commands", "clips"), ("pictures", "pictures"))
-            if len(of_source := held_out.of(source))
-        }
+    path, shares = training.teach(
+        recipe,
+        data,
+        out,
+        synthetic=synthetic,
+        pictures=pictures,
+        steps=steps,
+        threads=threads,
+        reporter=TERMINAL,
+    )
     for name, share in shares.items():
         say(f"accuracy on validation {name}: {share:.4f}")
     complain(f"wrote {path}")

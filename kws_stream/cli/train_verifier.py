@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
+from kws_stream import training
 from kws_stream.cli.output import complain, say
-from kws_stream.cli.progress import IMPORT_S, progress
-from kws_stream.cli.train import FOLDER, pictures_option, read_corpus
-from kws_stream.training import training_extra
+from kws_stream.cli.progress import TERMINAL
+from kws_stream.cli.train import FOLDER, pictures_option
 
 
 @click.command("train-verifier")
@@ -33,23 +33,16 @@ def train_verifier(
 
     The verifier is of the kind mcu, an integer network for a microcontroller; the network of the
     pack stays as it is. `kws-stream tune` then chooses both thresholds."""
-    from kws_stream import packs
-
-    packs.check_replaceable(out)
-    pack = packs.load(model)
-    with progress("loading PyTorch", first_s=IMPORT_S), training_extra():
-        import torch
-
-        from kws_stream.training import verifier_network
-    if threads is not None:
-        torch.set_num_threads(threads)
-    recipe = verifier_network.recipe_of(pack)
-    corpus = read_corpus(data, synthetic, recipe, pictures)
-    settings = verifier_network.NetworkSettings(steps=steps, seed=seed)
-    with progress("training the verifier", "steps") as trained:
-        taught = verifier_network.teach(
-            corpus, recipe, settings, lambda step, loss: trained(step, steps)
-        )
-    verifier_network.write_copy(pack, taught, corpus, out)
-    say(f"verifier: threshold {taught.fields['threshold']:g}")
+    threshold = training.add_verifier(
+        model,
+        data,
+        out,
+        synthetic=synthetic,
+        pictures=pictures,
+        steps=steps,
+        seed=seed,
+        threads=threads,
+        reporter=TERMINAL,
+    )
+    say(f"verifier: threshold {threshold:g}")
     complain(f"wrote {out}; kws-stream tune chooses both thresholds for your recordings")

@@ -106,10 +106,11 @@ def teach(folder: str, model: str, run: Path | None, target: float, out: Path) -
     too, those with label yes as the phrase, those with label no as what is none. Needs the run in
     which `train --wake-phrase` made PACK."""
     from kws_stream import packs
-    from kws_stream.cli.progress import IMPORT_S, progress
+    from kws_stream.cli.progress import progress
     from kws_stream.errors import PackError
     from kws_stream.live import read_triggers, trigger_audio
-    from kws_stream.training import training_extra
+    from kws_stream.training.extra import training_extra
+    from kws_stream.training.reporter import IMPORT_S
     from kws_stream.verifier import find_graphs, parse_head
 
     packs.check_replaceable(out)

@@ -1,17 +1,18 @@
 """Training of spotting networks with PyTorch (extra: train)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from kws_stream.errors import MissingExtraError
+if TYPE_CHECKING:
+    from kws_stream.training.phrase_run import train_phrase
+    from kws_stream.training.runs import add_verifier, teach, train
+
+__all__ = ["add_verifier", "teach", "train", "train_phrase"]
 
 
-@contextmanager
-def training_extra() -> Iterator[None]:
-    """Imports inside need the extra train; raises MissingExtraError that says so."""
-    try:
-        yield
-    except ImportError as error:
-        raise MissingExtraError(
-            f"need PyTorch for training, got: {error}; pip install 'kws-stream[train]'"
-        ) from error
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use: most of this room does without them."""
+    if name not in __all__:
+        raise AttributeError(f"module 'kws_stream.training' has no attribute {name!r}")
+    module = "phrase_run" if name == "train_phrase" else "runs"
+    return getattr(importlib.import_module(f"kws_stream.training.{module}"), name)

@@ -33,6 +33,7 @@ from kws_stream.workers import Progress, Workers
 if TYPE_CHECKING:  # it loads PyTorch, which recordings do without
     from kws_stream.training.pictures import PictureMap, Pictures
 
+CACHE = Path("runs") / "cache"  # of envelopes and of what is made of pictures, unless told
 CLIP_HOPS = SAMPLE_RATE_HZ // HOP_SAMPLES
 FILES_AT_ONCE = 256
 FEWEST_PAIRS = 50  # to fit a map from pictures on

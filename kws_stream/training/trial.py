@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from kws_stream.errors import KwsStreamError, MissingExtraError
 from kws_stream.features import FeatureSettings
 from kws_stream.features.conditioning import ConditioningSettings
-from kws_stream.training import training_extra
 from kws_stream.training.corpus import Corpus
+from kws_stream.training.extra import training_extra
 from kws_stream.training.recipe import Recipe
 from kws_stream.workers import Progress
 

@@ -1,32 +1,50 @@
-"""`kws-stream train --wake-phrase`: some words in, a model pack out."""
+"""Training for a wake phrase: some words in, a model pack out."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from kws_stream.cli.output import complain, say
-from kws_stream.cli.progress import progress
-from kws_stream.cli.train import CACHE, run_training
-
-if TYPE_CHECKING:
-    from kws_stream.training.phrase import Phrase
+from kws_stream import packs
+from kws_stream.evaluation.sources import audio_below
+from kws_stream.training.corpus import CACHE
+from kws_stream.training.extra import set_up
+from kws_stream.training.phrase import Phrase
+from kws_stream.training.reporter import IMPORT_S, SILENT, Reporter
+from kws_stream.training.runs import run_training
 
 
 def train_phrase(
-    phrase: "Phrase",
-    *,
-    config: Path | None,
-    positives: Path | None,
-    data: Path | None,
+    words: str,
     out: Path,
-    run: Path | None,
-    start_from: tuple[Path, ...],
-    resume: bool,
-    kokoro: Path | None,
-    target: float | None,
-    device: str,
-    verifier: str | None,
-) -> None:
-    """Synthesise, train, choose the threshold, write the pack."""
+    *,
+    config: Path | None = None,
+    positives: Path | None = None,
+    data: Path | None = None,
+    run: Path | None = None,
+    start_from: Sequence[Path] = (),
+    resume: bool = False,
+    kokoro: Path | None = None,
+    target: float | None = None,
+    device: str = "cpu",
+    verifier: str | None = None,
+    threads: int | None = None,
+    reporter: Reporter = SILENT,
+) -> dict[str, Any]:
+    """Synthesise, train, choose the threshold, write the pack, and return its metrics.
+
+    words: the wake phrase. config: a recipe file that changes some settings. positives: folder of
+    own recordings of the phrase. data: folder of real speech to hear too. kokoro: folder of
+    Kokoro's files, by default where `kokoro.DEFAULT_FOLDER` has them. target: false accepts per
+    hour that the threshold is chosen for. verifier: "host", "mcu" or "none"; by default host where
+    its extra, phrase, is installed. The rest, and the errors: as of `runs.train`.
+    """
+    packs.check_replaceable(out)
+    phrase = Phrase.parse(words)
+    if positives is not None:  # a folder without recordings is refused before all the rest
+        audio_below(positives)
+    progress, complain = reporter.progress, reporter.note
+    with progress("loading PyTorch", first_s=IMPORT_S):
+        set_up(device, threads)
     import torch
 
     from kws_stream.training import kokoro as kokoro_files
@@ -63,7 +81,9 @@ def train_phrase(
         )
     for note in notes:
         complain(note)
-    training = run_training(recipe, corpus, run, start_from, resume, device=device)
+    training = run_training(
+        recipe, corpus, run, start_from, resume, device=device, reporter=reporter
+    )
     taught = None
     if verified:
         with progress("embedding speech", "recordings") as embedded:
@@ -81,12 +101,9 @@ def train_phrase(
                 *(corpus, recipe, settings), lambda step, loss: trained(step, settings.steps)
             )
     with progress("choosing the threshold, heard", "s") as heard:
-        metrics = wake_phrase.finish(
+        return wake_phrase.finish(
             *(training.network, recipe, corpus, speech.folder, out, sources, jobs),
             heard,
             goal,
             taught,
         )
-    for name, metric in metrics.items():
-        say(f"{name}: {metric['value']}")
-    complain(f"wrote {out}")
