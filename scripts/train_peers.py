@@ -10,7 +10,7 @@ import click
 
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.peers import train_peer, write_peers
-from kws_stream.training.recipe import Recipe
+from kws_stream.training.stages import recipe_from_toml
 
 ROOT = Path(__file__).parents[1]
 PATH = click.Path(path_type=Path)
@@ -28,7 +28,7 @@ PATH = click.Path(path_type=Path)
 def main(
     data: Path, recipe: Path, synthetic: Path | None, steps: int, learning_rate: float, out: Path
 ) -> None:
-    settings = Recipe.from_toml(recipe)
+    settings = recipe_from_toml(recipe)
     corpus = Corpus.from_folders(data, synthetic, settings.features, Path("runs") / "cache")
     networks = {}
     for kind in ("mingru", "lru"):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,37 @@ def test_the_rules_catch_a_forbidden_import(room: str, source: str) -> None:
 )
 def test_the_rules_allow_what_the_architecture_allows(room: str, source: str) -> None:
     assert import_faults(source, room, ["kws_stream", room]) == []
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_among(sources: dict[str, tuple[str, list[str]]]) -> dict[str, set[str]]:
+    """Modules that each module imports, late imports too, of {name: (source, package)}."""
+    among = {}
+    for module, (source, package) in sources.items():
+        found = [each for each in imports_in(ast.parse(source), package) if not each.for_types]
+        named = [(each.module, each.module.rpartition(".")[0]) for each in found]
+        wanted = {name if name in sources else above for name, above in named}
+        among[module] = (wanted & sources.keys()) - {module}
+    return among
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    sources = {module_of(path): (path.read_text("utf-8"), package_of(path)) for path in FILES}
+    list(TopologicalSorter(imports_among(sources)).static_order())
+
+
+def test_the_rule_catches_a_circle_of_late_imports() -> None:
+    one = "def late():\n    from kws_stream.power.two import second"
+    sources = {
+        "kws_stream.power.one": (one, ["kws_stream", "power"]),
+        "kws_stream.power.two": ("from .one import first", ["kws_stream", "power"]),
+    }
+    with pytest.raises(CycleError):
+        list(TopologicalSorter(imports_among(sources)).static_order())
 
 
 def loaded_after(code: str) -> set[str]:

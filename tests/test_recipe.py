@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kws_stream import packs
 from kws_stream.errors import ParameterError
 from kws_stream.training.recipe import Recipe
-from kws_stream.training.stages import shown, stages_from_toml
+from kws_stream.training.stages import recipe_from_toml, shown, stages_from_toml
 
 SEVERAL = st.lists(st.floats() | st.text(), max_size=3) | st.dictionaries(
     st.text(), st.floats() | st.text(), max_size=2
@@ -26,7 +26,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
     ids=lambda p: p.stem,
 )
 def test_every_recipe_reads(path: Path) -> None:
-    recipe = Recipe.from_toml(path)
+    recipe = recipe_from_toml(path)
     assert recipe.name == path.stem
     assert set(recipe.keywords) < set(recipe.classes)
 
@@ -36,7 +36,7 @@ def test_the_recipe_of_a_phrase_is_what_its_pack_was_trained_with(path: Path) ->
     recipe = packs.load(path.stem).manifest["recipe"]
     phrase = {"name": path.stem, "task": "wake-phrase", "phrase": path.stem.replace("-", " ")}
     set_here = tomllib.loads(path.read_text("utf-8"))
-    assert Recipe.from_toml(path, **phrase).version == packs.load(path.stem).version
+    assert recipe_from_toml(path, **phrase).version == packs.load(path.stem).version
     assert {k: recipe[k] for k in set_here if k != "version"} == {
         k: v for k, v in set_here.items() if k != "version"
     }
@@ -82,7 +82,7 @@ def test_a_wrong_recipe_is_refused_with_its_setting(text: str, says: str, tmp_pa
     path.write_text(text)
     (tmp_path / "other.toml").write_text('like = "recipe"')
     with pytest.raises(ParameterError, match=says):
-        Recipe.from_toml(path)
+        recipe_from_toml(path)
 
 
 @pytest.mark.parametrize("name", sorted(f.name for f in fields(Recipe)))
@@ -143,7 +143,7 @@ def test_a_stage_takes_from_the_one_before_and_begins_with_it(tmp_path: Path) ->
     assert {recipe.features.agc_s for recipe in recipes} == {0.5}
     assert [recipe.detector.threshold == 0.7 for recipe in recipes] == [False, True, False, True]
     assert all(recipe.shares == {"noise": 0.5} for recipe in recipes)
-    assert Recipe.from_toml(path) == recipes[-1]
+    assert recipe_from_toml(path) == recipes[-1]
 
 
 def test_what_show_prints_is_a_recipe_of_the_same_stages(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_stages_with_several_front_ends_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in packs.list_packs() if name != "hey-computer"])
 def test_a_packaged_model_was_trained_with_the_last_stage_of_its_recipe(name: str) -> None:
     trained = packs.load(name).manifest["recipe"]
-    settings = json.loads(json.dumps(Recipe.from_toml(RECIPES / f"{name}.toml").as_settings()))
+    settings = json.loads(json.dumps(recipe_from_toml(RECIPES / f"{name}.toml").as_settings()))
     both = set(trained) & set(settings)
     assert len(both) > 30
     assert {key: settings[key] for key in both} == {key: trained[key] for key in both}
@@ -179,6 +179,6 @@ def test_a_recipe_like_another_sets_what_it_names(tmp_path: Path) -> None:
     }
     for name, text in files.items():
         (tmp_path / f"{name}.toml").write_text(text)
-    recipe = Recipe.from_toml(tmp_path / "third.toml", steps=3, sequences=5)
+    recipe = recipe_from_toml(tmp_path / "third.toml", steps=3, sequences=5)
     assert (recipe.name, recipe.width, recipe.steps, recipe.sequences) == ("c", 10, 8, 5)
     assert (recipe.features.agc_s, recipe.features.channels) == (0.5, 13)

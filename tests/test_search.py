@@ -21,6 +21,7 @@ from kws_stream.errors import DataError, MissingExtraError, ParameterError, Work
 from kws_stream.training.recipe import Recipe  # noqa: E402
 from kws_stream.training.search import Search, search  # noqa: E402
 from kws_stream.training.space import Space, recipe_toml  # noqa: E402
+from kws_stream.training.stages import recipe_from_toml  # noqa: E402
 from kws_stream.training.teacher import new_teacher, save_teacher  # noqa: E402
 from kws_stream.training.trial import Outcome, Train  # noqa: E402
 from kws_stream.training.trial_table import Table, TriedRecipe  # noqa: E402
@@ -264,7 +265,7 @@ def test_a_wrong_space_is_refused_with_its_setting(text: str, says: str, tmp_pat
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("search-*.toml")), ids=lambda p: p.stem)
 def test_every_space_reads_and_holds_its_recipe(path: Path) -> None:
-    base = Recipe.from_toml(path.with_name(path.name.removeprefix("search-")))
+    base = recipe_from_toml(path.with_name(path.name.removeprefix("search-")))
     assert Space.from_toml(path, base).base_as_drawn() is not None
 
 
@@ -272,10 +273,10 @@ def test_every_space_reads_and_holds_its_recipe(path: Path) -> None:
     "path", sorted(set(RECIPES.glob("*.toml")) - set(RECIPES.glob("search-*")))
 )
 def test_a_written_recipe_reads_as_the_same(path: Path, tmp_path: Path) -> None:
-    recipe = Recipe.from_toml(path)
+    recipe = recipe_from_toml(path)
     copy = tmp_path / "copy.toml"
     copy.write_text(recipe_toml(recipe))
-    assert Recipe.from_toml(copy) == recipe
+    assert recipe_from_toml(copy) == recipe
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +316,7 @@ def test_the_command_trains_the_same_networks_everywhere(
     assert searched(data, "one", "--jobs", "1", "--resume") == here
     for row in here:
         if row["best"]:
-            found = Recipe.from_toml(Path("one") / f"trial-{row['trial']}.toml")
+            found = recipe_from_toml(Path("one") / f"trial-{row['trial']}.toml")
             assert found.learning_rate == row["settings"]["learning_rate"]
             assert found.name == f"small-trial-{row['trial']}"
 

@@ -120,11 +120,11 @@ def fit_pictures(recipe: Path, pictures: Path, folder: Path, threads: int | None
 
         from kws_stream.training.corpus import CACHE, fitted_map, pairs_of, recordings_of
         from kws_stream.training.pictures import Pictures, same_recording
-    from kws_stream.training.recipe import Recipe
+    from kws_stream.training.stages import recipe_from_toml
 
     if threads is not None:
         torch.set_num_threads(threads)
-    settings = Recipe.from_toml(recipe).features
+    settings = recipe_from_toml(recipe).features
     recordings = recordings_of(folder, settings, CACHE, torch.get_num_threads())
     shown = Pictures.load(pictures)
     picture_map = fitted_map(shown, recordings, settings, CACHE)

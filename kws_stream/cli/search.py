@@ -72,16 +72,16 @@ def search(
     same seed gives the same trials for any number of workers. Ctrl-C loses what is being trained
     alone: --resume goes on."""
     from kws_stream.training.corpus import CACHE
-    from kws_stream.training.recipe import Recipe
     from kws_stream.training.search import Search
     from kws_stream.training.search import search as run_search
     from kws_stream.training.space import Space
+    from kws_stream.training.stages import recipe_from_toml
     from kws_stream.training.trial import Train
     from kws_stream.training.trial_table import Table
     from kws_stream.workers import Workers
 
     check_workers(jobs, cluster)
-    searched = Space.from_toml(space, Recipe.from_toml(recipe))
+    searched = Space.from_toml(space, recipe_from_toml(recipe))
     what = Search(searched, seed, generation, power_budget, steps)
     table = Table(out, what.as_dict(), resume)
     train = Train(data, synthetic, CACHE.resolve(), teachers, pictures)

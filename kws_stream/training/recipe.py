@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
@@ -168,13 +167,6 @@ class Recipe:
             raise ParameterError(
                 f"recipe decision_s: need 0 <= from < to <= {self.clip_s:g}, got {start}, {stop}"
             )
-
-    @classmethod
-    def from_toml(cls, path: str | Path, **defaults: Any) -> "Recipe":
-        """The settings of the last stage of a file (see `stages.stages_from_toml`)."""
-        from kws_stream.training.stages import stages_from_toml
-
-        return stages_from_toml(path, **defaults)[-1].recipe
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> "Recipe":

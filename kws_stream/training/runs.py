@@ -11,7 +11,7 @@ from kws_stream.training.curves import draw_curves
 from kws_stream.training.extra import set_up
 from kws_stream.training.recipe import WAKE_PHRASE, Recipe
 from kws_stream.training.reporter import IMPORT_S, SILENT, Reporter
-from kws_stream.training.stages import Stage, stages_from_toml
+from kws_stream.training.stages import Stage, recipe_from_toml, stages_from_toml
 
 if TYPE_CHECKING:
     from kws_stream.training.loop import Check, Training
@@ -101,7 +101,7 @@ def teach(
         from kws_stream.training import teacher
         from kws_stream.training.augment import condition
         from kws_stream.training.validation import validation_clips
-    settings = Recipe.from_toml(recipe)
+    settings = recipe_from_toml(recipe)
     corpus = read_corpus(data, synthetic, settings, pictures, reporter)
     with reporter.progress("training the teacher", "steps") as trained:
         made = teacher.train_teacher(

@@ -134,7 +134,7 @@ class Space:
 
 
 def recipe_toml(recipe: Recipe) -> str:
-    """A file that `Recipe.from_toml` reads as `recipe`: all settings that are not the default."""
+    """A file that `recipe_from_toml` reads as `recipe`: all settings that are not the default."""
     task = f"task = {json.dumps(recipe.task)}\n"
     return task + changed(recipe, Recipe(name="default", task=recipe.task))
 

@@ -51,6 +51,11 @@ def stages_from_toml(path: str | Path, **defaults: Any) -> tuple[Stage, ...]:
     return tuple(made)
 
 
+def recipe_from_toml(path: str | Path, **defaults: Any) -> Recipe:
+    """The settings of the last stage of a file (see `stages_from_toml`)."""
+    return stages_from_toml(path, **defaults)[-1].recipe
+
+
 def _settings_in(
     path: Path, defaults: dict[str, Any], users: tuple[Path, ...] = ()
 ) -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:

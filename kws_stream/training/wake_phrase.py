@@ -29,6 +29,7 @@ from kws_stream.training.packing import SOURCES, write_metrics, write_pack
 from kws_stream.training.phrase import Phrase
 from kws_stream.training.phrase_speech import usual_length_s
 from kws_stream.training.recipe import WAKE_PHRASE, Recipe
+from kws_stream.training.stages import recipe_from_toml
 from kws_stream.training.synthesis import tool_versions
 from kws_stream.workers import Progress, Workers
 
@@ -97,7 +98,7 @@ def _recipe_of(phrase: Phrase, length_s: float, config: Path | None) -> Recipe:
     }
     if config is None:
         return Recipe.from_settings(defaults)
-    recipe = Recipe.from_toml(config, **defaults)
+    recipe = recipe_from_toml(config, **defaults)
     if (recipe.task, recipe.phrase) != (WAKE_PHRASE, phrase.text):
         raise ParameterError(
             f"{config}: need a recipe without task and phrase, which --wake-phrase gives, got "
