@@ -68,7 +68,7 @@ async def measure(args: argparse.Namespace) -> None:
     pcm, rate = soundfile.read(RECORDING, dtype="float32", frames=int(16_000 * args.seconds))
     pcm = np.round(soxr.resample(pcm, rate, args.rate) * 32767).astype(np.int16)
     command = [sys.executable, "-m", "kws_stream", "serve", "--uri", "tcp://127.0.0.1:0"]
-    command += ["-m", args.model]
+    command += ["-m", args.model, "--workers", str(args.workers)]
     server = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
@@ -86,7 +86,8 @@ async def measure(args: argparse.Namespace) -> None:
     refused = sum(result["refused"] for result in results)
     print(
         f"{args.clients} clients at {args.rate} Hz, chunks of {args.chunk_ms} ms, "
-        f"{args.seconds:g} s, {os.cpu_count()} processors: {refused} refused"
+        f"{args.seconds:g} s, {args.workers} workers, {os.cpu_count()} processors: "
+        f"{refused} refused"
     )
     print(
         f"{len(late)} detections, late by median {np.median(late):.1f} ms, "
@@ -94,7 +95,11 @@ async def measure(args: argparse.Namespace) -> None:
     )
     print(f"clients behind in sending: {1000 * max(r['behind'] for r in results):.0f} ms at most")
     used = usage.ru_utime + usage.ru_stime
-    print(f"server: {used:.1f} s of processor time, start included; {usage.ru_maxrss // 1024} MiB")
+    most = "" if args.workers == 1 else " in the largest process"
+    print(
+        f"server: {used:.1f} s of processor time, start included; "
+        f"{usage.ru_maxrss // 1024} MiB{most}"
+    )
 
 
 def main() -> None:
@@ -103,6 +108,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=16_000)
     parser.add_argument("--chunk-ms", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--workers", type=int, default=1, help="of the server")
     parser.add_argument("--model", default="commands-12", help="of words that the recording has")
     asyncio.run(measure(parser.parse_args()))
 

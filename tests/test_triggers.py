@@ -237,6 +237,17 @@ def test_a_clock_that_is_set_back_costs_no_new_trigger(pack, pcm, tmp_path, monk
     assert {record.values["kept_at"][:4] for record in after[1:]} == {"2020"}
 
 
+def test_processes_that_keep_in_one_folder_take_no_name_twice(pcm, tmp_path, monkeypatch):
+    stamps = iter(["20300101T000000000000"] * 2 + ["20300101T000000000001"])
+    monkeypatch.setattr(TriggerStore, "_stamp", lambda self: next(stamps))
+    stores = [TriggerStore(tmp_path) for _ in range(2)]
+    for store in stores:  # the second finds the first one's name taken
+        store.put({"event": EVENT, "audio_start_s": 0}, pcm[:1600])
+        store.close()
+        assert store.kept == 1
+    assert len(read_triggers(tmp_path)) == 2
+
+
 KEEPER = """
 import os, signal, sys
 import numpy as np

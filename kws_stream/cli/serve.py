@@ -2,12 +2,8 @@
 
 import asyncio
 import contextlib
-import json
-import logging
-from dataclasses import replace
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import click
 
@@ -18,18 +14,14 @@ from kws_stream.cli.options import (
     json_option,
     no_verify_option,
     threshold_option,
-    threshold_values,
 )
-from kws_stream.cli.output import complain, print_event
+from kws_stream.cli.service import Service, Settings, start_worker
 from kws_stream.errors import MissingExtraError, ParameterError, ServerError
 
 if TYPE_CHECKING:
-    from kws_stream.detector import WakeEvent
+    from kws_stream.integrations.wyoming.crew import Crew
     from kws_stream.integrations.wyoming.server import Address
-    from kws_stream.live import Hearing
-    from kws_stream.packs import Pack
 
-DEFAULT_MODEL = "commands-12"
 _LOOPBACK = ("127.", "localhost", "::1")
 
 
@@ -86,6 +78,15 @@ _LOOPBACK = ("127.", "localhost", "::1")
     show_default=True,
     help="Sentences, or JSON lines with time and level.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that share the address, one a core. Each loads the models, and --exec and "
+    "--transcribe have their bounds in each. Not on Windows.",
+)
 @click.option("--zeroconf", metavar="NAME", help="Announce the service by mDNS under this name.")
 @json_option()
 def serve(
@@ -99,6 +100,7 @@ def serve(
     health: int | None,
     log_level: str,
     log_format: str,
+    workers: int,
     zeroconf: str | None,
     as_json: bool,
     consequences: Consequences,
@@ -111,6 +113,7 @@ def serve(
     from kws_stream.integrations.wyoming.server import (
         Address,
         WyomingServer,
+        places_of,
         serve_until_stopped,
     )
 
@@ -120,107 +123,78 @@ def serve(
         raise click.BadParameter(str(error), param_hint="--uri") from error
     if zeroconf is not None and address.path:
         raise click.UsageError("--zeroconf announces tcp:// alone.")
-    log = _log(log_level, log_format)
+    _check_workers(workers, max_clients)
     if as_json:
         consequences.on_text = json_text
-    # of packs that somebody still hears, through any number of reloads
-    changed: WeakKeyDictionary[Pack, dict[str, float]] = WeakKeyDictionary()
-
-    def load() -> "list[Pack]":
-        packs = _load(models)
-        if no_verify:
-            packs = [replace(pack, verifier=None) for pack in packs]
-        changed.update(zip(packs, threshold_values(packs, thresholds), strict=True))
-        return packs
-
-    packs = load()
-
-    def make_hearing(pack: "Pack", keywords: frozenset[str], client: str) -> "Hearing":
-        from kws_stream.live import Hearing
-        from kws_stream.pipeline import KeywordSpotter
-
-        spotter = KeywordSpotter(pack, changed[pack] or None)
-        hearing = Hearing(spotter, keywords=keywords)
-        hearing.watchers = consequences.watchers(spotter, client, lambda: hearing.from_s)
-        return hearing
-
-    def on_event(client: str, event: "WakeEvent") -> None:
-        print_event(event, client, as_json, with_name=True)
-
-    try:
-        server = WyomingServer(
-            packs,
-            make_hearing,
-            max_clients,
-            on_event=on_event,
-            on_message=log.warning,
-            on_detail=log.debug,
-            channel=channel,
-            wake=wake,
+    service = Service(
+        Settings(
+            *(models, wake, tuple(thresholds), no_verify, channel, max_clients),
+            *(log_level, log_format, as_json, consequences),
         )
-    except ParameterError as error:
-        raise click.BadParameter(str(error), param_hint="--wake") from error
+    )
+    packs = service.load()
+    # one process measures this machine for all
+    capacity = places_of(packs, max_clients)
+    server = service.server(packs, capacity)
+    watched: WyomingServer | Crew = server
+    if workers > 1:
+        watched = _crew(service, workers, capacity)
 
     def on_ready(bound: "Address") -> None:
         names = ", ".join(pack.name for pack in packs)
-        log.info(f"serving {names} at {bound} to {server.max_clients} clients at most")
-        wake = server.catalogue.wake
-        if len(wake) < len(server.catalogue.names):
-            log.info(f"a client that gives no names listens for {', '.join(wake)}")
+        several = f", in {workers} workers" if workers > 1 else ""
+        service.log.info(
+            f"serving {names} at {bound} to {watched.max_clients} clients at most{several}"
+        )
+        if len(server.catalogue.wake) < len(server.catalogue.names):
+            heard = ", ".join(server.catalogue.wake)
+            service.log.info(f"a client that gives no names listens for {heard}")
         if bound.host and not bound.host.startswith(_LOOPBACK):
-            log.warning("everybody who reaches this address can use it: Wyoming has no passwords")
+            service.log.warning(
+                "everybody who reaches this address can use it: Wyoming has no passwords"
+            )
         if monitor is not None:
-            log.info(f"health and metrics at http://{monitor.host}:{monitor.port}")
+            service.log.info(f"health and metrics at http://{monitor.host}:{monitor.port}")
 
     monitor = None
     if health is not None:
         from kws_stream.integrations.wyoming.monitor import Monitor
 
-        monitor = Monitor(server, address.host or "127.0.0.1", health)
+        monitor = Monitor(watched, address.host or "127.0.0.1", health)
 
     async def run() -> None:
         async with _announced(zeroconf, address):
             with monitor or contextlib.nullcontext():
-                await serve_until_stopped(server, address, on_ready, load, log.warning)
+                if isinstance(watched, WyomingServer):
+                    await serve_until_stopped(
+                        watched, address, on_ready, service.load, service.log.warning
+                    )
+                else:
+                    await watched.serve(address, on_ready, service.load)
 
-    with consequences:
+    with contextlib.nullcontext() if workers > 1 else consequences:  # workers have their own
         asyncio.run(run())
 
 
-class _Lines(logging.Handler):
-    """Each record as a line on standard error."""
+def _check_workers(workers: int, max_clients: int | None) -> None:
+    from kws_stream.integrations.wyoming import worker
 
-    def __init__(self, as_json: bool) -> None:
-        super().__init__()
-        self._as_json = as_json
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if not self._as_json:
-            complain(text)
-            return
-        told = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {"time": told, "level": record.levelname.lower(), "message": text}
-        click.echo(json.dumps(line), err=True)
+    if workers > 1 and not worker.AVAILABLE:
+        raise click.UsageError("--workers: this system cannot hand a connection to a process.")
+    if max_clients is not None and max_clients < workers:
+        raise click.UsageError("--workers: need a client for each at least; raise --max-clients.")
 
 
-def _log(level: str, form: str) -> logging.Logger:
-    log = logging.getLogger("kws_stream.serve")
-    log.handlers[:] = [_Lines(form == "json")]
-    log.setLevel(level.upper())
-    log.propagate = False
-    return log
+def _crew(service: Service, workers: int, capacity: tuple[int, list[int]]) -> "Crew":
+    """The workers; --max-clients is of all together, what was measured is of each."""
+    from kws_stream.integrations.wyoming.crew import Crew
 
-
-def _load(models: tuple[str, ...]) -> "list[Pack]":
-    from kws_stream import packs
-    from kws_stream.integrations.wyoming.catalogue import is_wake_phrase
-
-    if models:
-        return [packs.load(name) for name in dict.fromkeys(models)]
-    shipped = [packs.load(name) for name in packs.list_packs()]
-    shipped.sort(key=lambda pack: (not is_wake_phrase(pack), pack.name != DEFAULT_MODEL))
-    return shipped
+    most, places = capacity
+    shares = [most] * workers
+    if service.settings.max_clients is not None:
+        shares = [most // workers + (number < most % workers) for number in range(workers)]
+    start = partial(start_worker, service.settings, places, shares)
+    return Crew(workers, start, service.log.warning)
 
 
 @contextlib.asynccontextmanager

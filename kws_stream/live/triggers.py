@@ -255,13 +255,12 @@ class TriggerStore:
         import soundfile
 
         word = re.sub(r"[^a-z0-9]+", "-", values["event"]["keyword"].lower()).strip("-")[:40]
-        stem = f"trigger-{self._stamp()}-{word}"
-        path = self.folder / f"{stem}.json"
-        audio = path.with_suffix(".wav")
         whole = np.rint(np.clip(pcm * 32768.0, -32768, 32767)).astype(np.int16)
-        kept_at = datetime.now(UTC).isoformat()
-        record = {"format": FORMAT, "kept_at": kept_at, "audio": audio.name} | values
         with files.locked(self.folder, shared=True):
+            audio = self._new_name(word)
+            path = audio.with_suffix(".json")
+            kept_at = datetime.now(UTC).isoformat()
+            record = {"format": FORMAT, "kept_at": kept_at, "audio": audio.name} | values
             try:
                 with files.replacing(audio) as file:
                     soundfile.write(file, whole, SAMPLE_RATE_HZ, "PCM_16", format="WAV")
@@ -269,6 +268,14 @@ class TriggerStore:
             except BaseException:
                 audio.unlink(missing_ok=True)
                 raise
+
+    def _new_name(self, word: str) -> Path:
+        """A recording that nobody has yet, begun as an empty file: several processes may keep."""
+        while True:
+            audio = self.folder / f"trigger-{self._stamp()}-{word}.wav"
+            with contextlib.suppress(FileExistsError):
+                audio.touch(exist_ok=False)
+                return audio
 
     def _stamp(self) -> str:
         """The time, or where the clock was set back, the one after the latest record's."""

@@ -3,13 +3,26 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from kws_stream.errors import MissingExtraError, ServerError
-from kws_stream.integrations.wyoming.server import WyomingServer
+from kws_stream.integrations.wyoming.counts import Counts
 
 _REQUEST_S = 5.0  # for a client to send its request
+
+
+class Watched(Protocol):
+    """A server, or several processes that are one."""
+
+    @property
+    def clients(self) -> int: ...
+    @property
+    def max_clients(self) -> int: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def counts(self) -> Counts: ...
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -30,7 +43,7 @@ class Monitor:
     it. Raises MissingExtraError without the extra metrics, ServerError for a port that is taken.
     """
 
-    def __init__(self, server: WyomingServer, host: str, port: int) -> None:
+    def __init__(self, server: Watched, host: str, port: int) -> None:
         try:
             from prometheus_client import CollectorRegistry, make_wsgi_app
         except ImportError as error:
@@ -77,7 +90,7 @@ class Monitor:
 class _Collector:
     """Reads a server's counts when it is asked; names are those of docs/wyoming.md."""
 
-    def __init__(self, server: WyomingServer) -> None:
+    def __init__(self, server: Watched) -> None:
         self._server = server
 
     def collect(self) -> Iterator[Any]:
@@ -85,6 +98,7 @@ class _Collector:
 
         server, counts = self._server, self._server.counts
         places = server.max_clients
+        yield GaugeMetricFamily("kws_workers", "Processes that serve", value=server.workers)
         yield GaugeMetricFamily("kws_clients", "Clients now", value=server.clients)
         yield GaugeMetricFamily("kws_places", "Clients that are served at most", value=places)
         for name, what, value in (

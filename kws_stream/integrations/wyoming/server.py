@@ -103,6 +103,7 @@ class WyomingServer:
         on_detail: Callable[[str], None] = lambda text: None,
         channel: int | None = None,
         wake: Sequence[str] = (),
+        capacity: tuple[int, list[int]] | None = None,
     ) -> None:
         """wake: what clients hear that give no names; by default wake phrases of all packs, or,
         where the first pack is none, all keywords of the first.
@@ -112,14 +113,16 @@ class WyomingServer:
         each event that it is sent. on_message: told what people should know, in sentences.
         on_detail: told of clients that come and go.
         channel: of the clients' sound, from 1; None for the mean of its channels.
+        capacity: what `places_of` gave elsewhere, in place of max_clients.
 
         Raises ParameterError for names in `wake` that no pack has, and for such a channel.
         """
         self.catalogue = Catalogue(packs, wake)
         self._wake = wake
         self._measures = max_clients is None
-        self.max_clients, self._places = places_of(packs, max_clients)
+        self.max_clients, self._places = capacity or places_of(packs, max_clients)
         self.clients = 0
+        self.changed = asyncio.Event()  # set when a client comes or goes; whoever waits clears it
         self.counts = Counts()
         self._make_hearing = make_hearing or _plain_hearing
         self._limits = limits or Limits()
@@ -135,40 +138,38 @@ class WyomingServer:
         self._server: asyncio.Server | None = None
         self._path = ""
 
+    @property
+    def workers(self) -> int:
+        """Processes that serve: this one."""
+        return 1
+
     async def start(self, address: Address) -> Address:
         """Begin to listen; gives the address with the port that port 0 became.
 
         Raises ServerError where that is not possible.
         """
-        address = await self._listen(address)
-        self._heart = asyncio.get_running_loop().create_task(self._beat())
+        self._server, address = await listening(address, self._accept, self._limits.line_bytes)
+        self._path = address.path
+        self.begin()
         return address
+
+    def begin(self) -> None:
+        """Be alive without listening: for clients that `adopt` brings."""
+        self._heart = asyncio.get_running_loop().create_task(self._beat())
+
+    async def adopt(self, connection: socket.socket) -> None:
+        """Serve a client that somebody else accepted."""
+        try:
+            streams = await asyncio.open_connection(sock=connection, limit=self._limits.line_bytes)
+        except OSError:  # it is gone already
+            connection.close()
+            return
+        self._accept(*streams)
 
     async def _beat(self) -> None:
         while True:
             self.counts.came_round = time.monotonic()
             await asyncio.sleep(1)
-
-    async def _listen(self, address: Address) -> Address:
-        limit = self._limits.line_bytes
-        try:
-            if address.path:
-                if _answers(address.path):
-                    raise OSError("an answer from another server")
-                self._server = await asyncio.start_unix_server(
-                    self._accept, address.path, limit=limit
-                )
-                self._path = address.path
-                return address
-            self._server = await asyncio.start_server(
-                self._accept, address.host, address.port, limit=limit
-            )
-        except (OSError, OverflowError, AttributeError) as error:
-            raise ServerError(
-                f"need to listen at {address}, got {error}; choose another address or stop what "
-                "uses it"
-            ) from error
-        return Address(address.host, self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Stop listening, send clients the words that they have just said, and end them."""
@@ -218,11 +219,13 @@ class WyomingServer:
                 return
             self.clients += 1
             self.counts.clients_total += 1
+            self.changed.set()
             self._on_detail(f"{client} came; {self.clients} now")
             try:
                 await self._talk(client, reader, writer)
             finally:
                 self.clients -= 1
+                self.changed.set()
                 self._on_detail(f"{client} went; {self.clients} now")
         except OSError:
             pass  # the client went away
@@ -231,13 +234,19 @@ class WyomingServer:
 
     def _free(self) -> int:
         """Places that are left: a client takes one, or those of all packs that it hears."""
-        return self.max_clients - self.clients - sum(s.extra for s in self._sessions)
+        return self.max_clients - self.clients - self.extra
+
+    @property
+    def extra(self) -> int:
+        """Places that clients take beyond one each."""
+        return sum(session.extra for session in self._sessions)
 
     async def _refuse(
         self, client: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         text = f"need fewer clients, got more than {self.max_clients}; try again later"
         self.counts.refused_total += 1
+        self.changed.set()
         self._on_message(f"refused {client}: {self.max_clients} clients already")
         await self._say_last(Error(text=text, code="busy"), reader, writer)
 
@@ -305,6 +314,34 @@ class WyomingServer:
             async with asyncio.timeout(_FAREWELL_S):
                 while await reader.read(self._limits.line_bytes):
                     pass
+
+
+async def listening(
+    address: Address,
+    accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None],
+    limit: int = Limits.line_bytes,
+    start_serving: bool = True,
+) -> tuple[asyncio.Server, Address]:
+    """A server at an address, and the address with the port that port 0 became.
+
+    Raises ServerError where that is not possible.
+    """
+    try:
+        if address.path:
+            if _answers(address.path):
+                raise OSError("an answer from another server")
+            server = await asyncio.start_unix_server(
+                accept, address.path, limit=limit, start_serving=start_serving
+            )
+            return server, address
+        server = await asyncio.start_server(
+            accept, address.host, address.port, limit=limit, start_serving=start_serving
+        )
+    except (OSError, OverflowError, AttributeError) as error:
+        raise ServerError(
+            f"need to listen at {address}, got {error}; choose another address or stop what uses it"
+        ) from error
+    return server, Address(address.host, server.sockets[0].getsockname()[1])
 
 
 async def serve_until_stopped(
