@@ -140,7 +140,7 @@ def graph_seeds() -> list[bytes]:
     ]
     graphs = [path.read_bytes() for path in shipped if path.stat().st_size < 4096]
     try:
-        from kws_stream.training.export import stage_graphs
+        from kws_stream.packs.stage_graphs import stage_graphs
 
         graphs += stage_graphs(PARAMETERS, PACK.network.exactness.dtype)
     except ImportError:

@@ -59,7 +59,7 @@ def measure(
     """Measure models in models/ and write the figures to their manifests."""
     from score_halves import metrics_of, score
 
-    from kws_stream.training.packing import record_metrics, write_metrics
+    from kws_stream.training.packing import record_metrics
 
     for name in models:
         folder = MODELS / name
@@ -75,7 +75,7 @@ def measure(
         if "chips" in wanted:
             metrics = {key: value for key, value in metrics.items() if "typical" not in key}
             metrics |= on_chips(pack, data / "speech_commands", metrics["core_power_nw"]["value"])
-        write_metrics(folder, metrics)
+        packs.save_metrics(folder, metrics)
         click.echo(f"{name}: " + ", ".join(f"{k} {m['value']}" for k, m in metrics.items()))
 
 

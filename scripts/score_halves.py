@@ -19,7 +19,6 @@ from kws_stream import packs
 from kws_stream.evaluation import HALVES, read_clip, select
 from kws_stream.training.corpus import CLIP_HOPS, Corpus, envelopes_of
 from kws_stream.training.loop import new_network
-from kws_stream.training.packing import write_metrics
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.validation import Weighed, called, validation_clips, weigh
 
@@ -49,7 +48,7 @@ def main(
         found = score(pack, data, pictures, half)
         figures[model] = {name: asdict(weighed) for name, weighed in found.items()}
         if record:
-            write_metrics(pack.path, pack.manifest["metrics"] | metrics_of(pack, found, half))
+            packs.save_metrics(pack.path, pack.manifest["metrics"] | metrics_of(pack, found, half))
         if not as_json:
             click.echo(f"{model}, {half} half")
             for name, weighed in found.items():

@@ -11,7 +11,7 @@ import numpy as np
 from kws_stream import features, packs
 from kws_stream.detector import DetectorSettings
 from kws_stream.network import Network
-from kws_stream.training.export import stage_graphs
+from kws_stream.packs.stage_graphs import stage_graphs
 
 CLASSES = ("yes", "no", "other")
 KEYWORDS = ("yes", "no")

@@ -21,7 +21,7 @@ FILES = sorted(
     if "_models" not in path.parts
 )
 
-BASE = {"errors", "constants", "parameters", "names", "files", "graphs", "plots"}
+BASE = {"errors", "constants", "parameters", "names", "files", "graphs", "onnx_writer", "plots"}
 STAGES = {"audio", "features", "layers", "bmru", "detector", "power"}
 CORE = BASE | STAGES | {"network", "packs"}
 ALLOWED: dict[str, set[str]] = {
@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "names": {"errors"},
     "files": set(),
     "graphs": {"errors"},
+    "onnx_writer": {"errors"},
     "plots": {"errors", "files"},
     "parameters": {"errors", "constants"},
     **dict.fromkeys(STAGES, BASE),

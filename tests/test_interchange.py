@@ -12,7 +12,6 @@ import soundfile
 from click.testing import CliRunner
 
 from firmware_sim import bitstream
-from firmware_sim.onnx_graph import run_streaming, streaming_graph
 from kws_stream import features, packs
 from kws_stream.cli import main
 from kws_stream.detector import WakeEvent
@@ -21,6 +20,7 @@ from kws_stream.export import BACKENDS
 from kws_stream.export.comparison_sound import Ways
 from kws_stream.export.comparison_wasm import Wasm
 from kws_stream.export.firmware import load_model
+from kws_stream.export.onnx_graph import run_streaming, streaming_graph
 from tests.pack_factory import build_pack
 from tests.test_firmware import RECORDING, model_of, random_features
 

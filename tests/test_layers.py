@@ -9,7 +9,7 @@ import pytest
 from kws_stream.errors import InputError, MissingExtraError, PackError
 from kws_stream.layers import MatmulLayers, OnnxLayers, OrderedLayers
 from kws_stream.network import ONNX_MIN_FRAMES, Network
-from kws_stream.training.export import stage_graphs
+from kws_stream.packs.stage_graphs import stage_graphs
 
 N, M, D, K = 11, 8, (7, 5), 3
 FRAMES = (1, 2, ONNX_MIN_FRAMES - 1, ONNX_MIN_FRAMES, ONNX_MIN_FRAMES + 1, 100)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kws_stream import network as network_module
 from kws_stream.errors import InputError
 from kws_stream.network import Network, Trace
-from kws_stream.training.export import stage_graphs
+from kws_stream.packs.stage_graphs import stage_graphs
 from tests.strategies import Case, float_cases, grid_cases, splits
 
 FIELDS = ("logits", "inputs", "candidates", "states", "bits")

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kws_stream.network import Network
+from kws_stream.packs.pruning import idle_cells, pruned, with_idle_cells
 from kws_stream.parameters import Block, NetworkParameters
 from kws_stream.power import estimate
-from kws_stream.training.pruning import idle_cells, pruned, with_idle_cells
 from tests.pack_factory import random_network
 
 FEATURES = np.random.default_rng(3).integers(-64, 65, (200, 5)) * 2.0**-6

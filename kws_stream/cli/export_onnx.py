@@ -21,8 +21,8 @@ def export_onnx(model: str, output: str) -> None:
     """Write the network of MODEL as one ONNX graph: a frame and state in, logits and state out.
 
     Any number of streams run at once, a frame a call. Needs the extra onnx."""
-    from firmware_sim.onnx_graph import streaming_graph
     from kws_stream.export.firmware import load_model
+    from kws_stream.export.onnx_graph import streaming_graph
 
     pack, numbers = load_model(model)
     graph = streaming_graph(numbers)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from firmware_sim import bitstream, toolchain
 from firmware_sim.chip import Chip, program
 from firmware_sim.integers import integer_network
-from firmware_sim.onnx_graph import run_streaming, streaming_graph
 from firmware_sim.scalar import run_scalar
 from kws_stream.audio import RECORDING, to_float32
 from kws_stream.errors import DataError, FirmwareError, ParameterError
@@ -21,6 +20,7 @@ from kws_stream.evaluation import Clip, Skipped, read_clip, recordings_below, sp
 from kws_stream.export import BACKENDS
 from kws_stream.export.comparison_sound import HEARING, Ways, missing_for
 from kws_stream.export.firmware import firmware_model
+from kws_stream.export.onnx_graph import run_streaming, streaming_graph
 from kws_stream.features import build
 from kws_stream.network import Network
 from kws_stream.packs import Pack, load

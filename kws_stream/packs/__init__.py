@@ -6,7 +6,7 @@ is read once; its bytes are hashed and those same bytes are parsed.
 """
 
 from kws_stream.packs.loading import Pack, list_packs, load, models_dir
-from kws_stream.packs.saving import check_replaceable, save, save_copy
+from kws_stream.packs.saving import check_replaceable, save, save_copy, save_metrics
 from kws_stream.packs.verifying import verify
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "models_dir",
     "save",
     "save_copy",
+    "save_metrics",
     "verify",
 ]

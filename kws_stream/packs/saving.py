@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kws_stream.errors import PackError
-from kws_stream.files import replacing_folder
+from kws_stream.files import replacing_folder, write
 from kws_stream.packs.arrays import network_bytes
 from kws_stream.packs.loading import find, load_directory
 from kws_stream.packs.manifest import FIELDS, FORMAT, MANIFEST
@@ -119,3 +119,16 @@ def save_copy(
         overwrite=overwrite,
         head=head,
     )
+
+
+def save_metrics(directory: str | os.PathLike[str], metrics: Mapping[str, Any]) -> None:
+    """Put metrics into the manifest of a pack, in place of those there.
+
+    metrics: {name: {"value", "command"}}. Raises PackError as `load`, OSError where the manifest
+    cannot be written.
+    """
+    path = Path(directory) / MANIFEST
+    load_directory(path.parent)
+    manifest = json.loads(path.read_text("utf-8")) | {"metrics": metrics}
+    write(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    load_directory(path.parent)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from kws_stream.bmru.chip_settings import OFF_STATE_NA
 from kws_stream.bmru.fabricate import GAIN_FIT, THRESHOLD_FIT, WIDTH_FIT
 from kws_stream.errors import ParameterError
+from kws_stream.packs.pruning import change_nothing, with_idle_cells
 from kws_stream.parameters import FloatArray, Layer, NetworkParameters
 from kws_stream.power import formulas
-from kws_stream.training.pruning import change_nothing, with_idle_cells
 from kws_stream.training.scan import cells as cell_currents
 
 

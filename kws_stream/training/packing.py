@@ -1,17 +1,15 @@
 """From a trained network to a model pack that says what it was made from."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kws_stream import packs
 from kws_stream.evaluation import evaluate
-from kws_stream.files import write
 from kws_stream.network import Network
+from kws_stream.packs.pruning import pruned
+from kws_stream.packs.stage_graphs import stage_graphs
 from kws_stream.training.corpus import Corpus
-from kws_stream.training.export import stage_graphs
 from kws_stream.training.model import SpottingNetwork
-from kws_stream.training.pruning import pruned
 from kws_stream.training.recipe import Recipe
 from kws_stream.workers import Progress
 
@@ -128,13 +126,5 @@ def record_metrics(folder: Path, data: Path, progress: Progress | None = None) -
         for name, value in figures.items():
             label = f"{name}_carried" if carry else name
             metrics[label] = {"value": round(value, 4), "command": command}
-    write_metrics(folder, metrics)
+    packs.save_metrics(folder, metrics)
     return metrics
-
-
-def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    """Put metrics into the manifest of a pack, in place of those there."""
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text("utf-8")) | {"metrics": metrics}
-    write(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    packs.load(folder)

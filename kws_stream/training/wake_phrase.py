@@ -25,7 +25,7 @@ from kws_stream.training.corpus import (
     words_in,
 )
 from kws_stream.training.model import SpottingNetwork
-from kws_stream.training.packing import SOURCES, write_metrics, write_pack
+from kws_stream.training.packing import SOURCES, write_pack
 from kws_stream.training.phrase import Phrase
 from kws_stream.training.phrase_speech import usual_length_s
 from kws_stream.training.recipe import WAKE_PHRASE, Recipe
@@ -241,7 +241,7 @@ def finish(
         made = evaluation.synthesise(misses, noise, None, SNR_DB, 0, "near misses")
         near = evaluation.evaluate_streams(made, out, workers=workers)
     metrics = _metrics(counts, near.point.false_accepts / len(misses), speech, out, target)
-    write_metrics(out, metrics)
+    packs.save_metrics(out, metrics)
     return metrics
 
 

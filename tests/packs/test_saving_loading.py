@@ -14,7 +14,7 @@ from kws_stream import packs
 from kws_stream.errors import PackError
 from kws_stream.network import ONNX_MIN_FRAMES, Network
 from kws_stream.packs import loading
-from kws_stream.training.export import stage_graphs
+from kws_stream.packs.stage_graphs import stage_graphs
 from tests.pack_factory import (
     CLASSES,
     KEYWORDS,

@@ -21,7 +21,7 @@ from kws_stream.verifier.arrays import archive_arrays, archive_bytes
 from tests.pack_factory import random_network
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
-from kws_stream.training.export import stage_graphs  # noqa: E402
+from kws_stream.packs.stage_graphs import stage_graphs  # noqa: E402
 
 NETWORK = random_network(5)
 FIRST = [NETWORK.parameters.pre, NETWORK.parameters.blocks[0].candidate]

@@ -10,10 +10,10 @@ from kws_stream import packs, studies
 from kws_stream.bmru.chip import ChipSettings
 from kws_stream.errors import DataError, ParameterError, TaskError
 from kws_stream.packs import Pack
+from kws_stream.packs.pruning import with_idle_cells
 from kws_stream.studies.accumulation import _ages
 from kws_stream.studies.clips import Utterances, load_utterances
 from kws_stream.studies.peers import mismatched, run_peer
-from kws_stream.training.pruning import with_idle_cells
 from kws_stream.workers import Workers
 from tests.pack_factory import build_pack
 

@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 from kws_stream import packs  # noqa: E402
 from kws_stream.errors import DataError  # noqa: E402
 from kws_stream.features import FeatureSettings  # noqa: E402
+from kws_stream.packs.pruning import pruned  # noqa: E402
 from kws_stream.parameters import NetworkParameters  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
 from kws_stream.training.loop import Training  # noqa: E402
 from kws_stream.training.loss import adjusted, sequence_loss  # noqa: E402
 from kws_stream.training.packing import write_pack  # noqa: E402
-from kws_stream.training.pruning import pruned  # noqa: E402
 from kws_stream.training.teacher import new_teacher  # noqa: E402
 from tests.recipe_factory import small_recipe  # noqa: E402
 

@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 from kws_stream import bmru, power  # noqa: E402
 from kws_stream.bmru.chip import ChipSettings, simulate  # noqa: E402
 from kws_stream.network import Network  # noqa: E402
+from kws_stream.packs.pruning import pruned  # noqa: E402
 from kws_stream.training.loop import centre_candidates, new_network  # noqa: E402
 from kws_stream.training.model import Mismatch, PartOfChip  # noqa: E402
-from kws_stream.training.pruning import pruned  # noqa: E402
 from kws_stream.training.scan import cells  # noqa: E402
 from tests.recipe_factory import small_recipe  # noqa: E402
 

@@ -17,76 +17,37 @@ stored so. Two things keep that from passing quietly.
 """
 
 import json
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from kws_stream.errors import MissingExtraError, ParameterError
+from firmware_sim.model import FirmwareModel
+from kws_stream.errors import ParameterError
+from kws_stream.export.onnx_check import check_frames
+from kws_stream.onnx_writer import GraphWriter
 from kws_stream.parameters import Layer, prove_exactness
 
-from .model import FirmwareModel
-from .onnx_check import check_frames
-
-OPSET = 17
-IR_VERSION = 8
 # Odd numbers of 13 and 12 bits, whose product is 2^24 - 1: no coarser type than float32 holds it.
 GUARD, GUARD_WEIGHT = 2**12 + 1, 2**12 - 1
 _GUARD_STEP = 2  # what a block adds to the guard on the skip path: it stays odd
 
 
-def _import_onnx() -> ModuleType:
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingExtraError(
-            "exporting an ONNX graph needs the onnx package, which is not installed; "
-            "pip install 'kws-stream[onnx]'"
-        ) from error
-    module: ModuleType = onnx
-    return module
+def _affine(graph: GraphWriter, x: str, layer: Layer, name: str, guard: tuple[int, int]) -> str:
+    """x @ W + b with the guard as last column; guard: its value in x, and after."""
+    before, after = guard
+    weight = np.pad(layer.weight, ((0, 1), (0, 1)))
+    weight[-1, -1] = GUARD_WEIGHT
+    bias = np.append(layer.bias, after - before * GUARD_WEIGHT)
+    return graph.affine(x, weight, bias, name, name)
 
 
-class _Graph:
-    def __init__(self, onnx: ModuleType, dtype: np.dtype[Any]) -> None:
-        self._onnx = onnx
-        self.dtype = dtype
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, name: str, values: Any) -> str:
-        array = np.ascontiguousarray(values, self.dtype)
-        self.constants.append(self._onnx.numpy_helper.from_array(array, name))
-        return name
-
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: int) -> str:
-        made = self._onnx.helper.make_node(kind, inputs, [output], name=output, **attributes)
-        self.nodes.append(made)
-        return output
-
-    def affine(self, x: str, layer: Layer, name: str, guard: tuple[int, int]) -> str:
-        """x @ W + b with the guard as last column; guard: its value in x, and after."""
-        before, after = guard
-        weight = np.pad(layer.weight, ((0, 1), (0, 1)))
-        weight[-1, -1] = GUARD_WEIGHT
-        bias = np.append(layer.bias, after - before * GUARD_WEIGHT)
-        product = self.node(
-            "MatMul", [x, self.constant(f"{name}_weight", weight)], f"{name}_product"
-        )
-        return self.node("Add", [product, self.constant(f"{name}_bias", bias)], name)
-
-    def columns(self, x: str, first: int, last: int, name: str) -> str:
-        """x[:, first:last]"""
-        ends = [
-            self.integer(f"{name}_{end}", value)
-            for end, value in (("first", first), ("last", last), ("axis", 1))
-        ]
-        return self.node("Slice", [x, *ends], name)
-
-    def integer(self, name: str, value: int) -> str:
-        array = np.array([value], np.int64)
-        self.constants.append(self._onnx.numpy_helper.from_array(array, name))
-        return name
+def _columns(graph: GraphWriter, x: str, first: int, last: int, name: str) -> str:
+    """x[:, first:last]"""
+    ends = [
+        graph.constant(f"{name}_{end}", [value], np.int64)
+        for end, value in (("first", first), ("last", last), ("axis", 1))
+    ]
+    return graph.node("Slice", [x, *ends], name)
 
 
 def streaming_graph(model: FirmwareModel) -> bytes:
@@ -94,35 +55,30 @@ def streaming_graph(model: FirmwareModel) -> bytes:
 
     Raises MissingExtraError without the onnx package, ParameterError for a network that may round.
     """
-    onnx = _import_onnx()
     parameters = model.parameters
     exactness = prove_exactness(parameters)
     if not exactness.exact:
         raise ParameterError(f"network: need an exact one, got {exactness.reason}")
-    graph = _Graph(onnx, np.dtype(exactness.dtype))
-    kind = onnx.helper.np_dtype_to_tensor_dtype(graph.dtype)
-
-    def end(name: str, width: int, type_: int = kind) -> Any:
-        return onnx.helper.make_tensor_value_info(name, type_, ["streams", width])
-
-    inputs, outputs = [end("features", parameters.n_features)], []
+    graph = GraphWriter(exactness.dtype, "streams")
+    graph.input("features", parameters.n_features)
+    graph.output("logits", parameters.n_classes)
     guard = GUARD - _GUARD_STEP * len(parameters.blocks)  # so that it ends as GUARD
     # a column of GUARD beside the features, made from them, so that no runtime computes it ahead
-    one = graph.columns("features", 0, 1, "any_feature")
+    one = _columns(graph, "features", 0, 1, "any_feature")
     one = graph.node("Equal", [one, one], "guard_begins")  # but for NaN
     begin = [graph.constant(f"guard_{value}", [value]) for value in (GUARD, 0)]
     one = graph.node("Where", [one, *begin], "first_guard")
     x = graph.node("Concat", ["features", one], "guarded_features", axis=1)
-    x = graph.affine(x, parameters.pre, "pre", (GUARD, guard))
+    x = _affine(graph, x, parameters.pre, "pre", (GUARD, guard))
     for index, block in enumerate(parameters.blocks):
         name, state, new = f"block{index}", f"state_{index}", f"new_state_{index}"
-        inputs.append(end(state, block.cells, onnx.TensorProto.BOOL))
-        outputs.append(end(new, block.cells, onnx.TensorProto.BOOL))
+        graph.input(state, block.cells, bits=True)
+        graph.output(new, block.cells, bits=True)
         rectified = graph.node("Relu", [x], f"{name}_input")
-        sums = graph.affine(rectified, block.candidate, f"{name}_sum", (guard, GUARD))
+        sums = _affine(graph, rectified, block.candidate, f"{name}_sum", (guard, GUARD))
         sums = graph.node("Relu", [sums], f"{name}_sums")
-        candidate = graph.columns(sums, 0, block.cells, f"{name}_candidate")
-        beside = graph.columns(sums, block.cells, block.cells + 1, f"{name}_guard")
+        candidate = _columns(graph, sums, 0, block.cells, f"{name}_candidate")
+        beside = _columns(graph, sums, block.cells, block.cells + 1, f"{name}_guard")
         beta1 = graph.constant(f"{name}_beta1", block.beta1)
         beta2 = graph.constant(f"{name}_beta2", block.beta2)
         threshold = graph.node("Where", [state, beta1, beta2], f"{name}_threshold")
@@ -131,30 +87,20 @@ def streaming_graph(model: FirmwareModel) -> bytes:
         zero = graph.constant(f"{name}_zero", np.zeros(block.cells))
         current = graph.node("Where", [new, alpha, zero], f"{name}_current")
         current = graph.node("Concat", [current, beside], f"{name}_currents", axis=1)
-        post = graph.affine(current, block.post, f"{name}_post", (GUARD, _GUARD_STEP))
+        post = _affine(graph, current, block.post, f"{name}_post", (GUARD, _GUARD_STEP))
         post = graph.node("Relu", [post], f"{name}_output")
         x = graph.node("Add", [x, post], f"{name}_skip")
         guard += _GUARD_STEP
-    scores = graph.affine(x, parameters.classifier, "classifier", (guard, 1))
-    right = graph.columns(scores, parameters.n_classes, parameters.n_classes + 1, "guard")
+    scores = _affine(graph, x, parameters.classifier, "classifier", (guard, 1))
+    right = _columns(graph, scores, parameters.n_classes, parameters.n_classes + 1, "guard")
     right = graph.node("Equal", [right, graph.constant("one", [1.0])], "guard_holds")
-    scores = graph.columns(scores, 0, parameters.n_classes, "scores")
+    scores = _columns(graph, scores, 0, parameters.n_classes, "scores")
     graph.node("Where", [right, scores, graph.constant("refused", [np.nan])], "logits")
-    outputs.insert(0, end("logits", parameters.n_classes))
-    return _serialise(onnx, graph, model, inputs, outputs)
+    return graph.model("kws_stream", _facts(model))
 
 
-def _serialise(
-    onnx: ModuleType, graph: _Graph, model: FirmwareModel, inputs: list[Any], outputs: list[Any]
-) -> bytes:
-    made = onnx.helper.make_model(
-        onnx.helper.make_graph(
-            graph.nodes, "kws_stream", inputs, outputs, initializer=graph.constants
-        ),
-        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="kws-stream",
-    )
+def _facts(model: FirmwareModel) -> dict[str, str]:
+    """The metadata, each as JSON."""
     grid = model.parameters.input_grid
     assert grid is not None  # or it would not be exact
     features, logits = check_frames(model.parameters)
@@ -166,9 +112,7 @@ def _serialise(
         "frame_ms": model.detector.frame_ms,
         "check": {"features": features.tolist(), "logits": logits.tolist()},
     }
-    onnx.helper.set_model_props(made, {name: json.dumps(fact) for name, fact in facts.items()})
-    onnx.checker.check_model(made, full_check=True)
-    return bytes(made.SerializeToString(deterministic=True))
+    return {name: json.dumps(fact) for name, fact in facts.items()}
 
 
 def run_streaming(
