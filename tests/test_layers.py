@@ -172,5 +172,5 @@ def test_a_stage_whose_sum_overflows_is_refused() -> None:
 
 def test_exporting_without_onnx_names_the_extra(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match=r"kws-stream\[train\]"):
+    with pytest.raises(MissingExtraError, match=r"kws-stream\[onnx\]"):
         stage_graphs(SMALL.parameters, "float32")
