@@ -127,8 +127,9 @@ def save_metrics(directory: str | os.PathLike[str], metrics: Mapping[str, Any]) 
     metrics: {name: {"value", "command"}}. Raises PackError as `load`, OSError where the manifest
     cannot be written.
     """
-    path = Path(directory) / MANIFEST
-    load_directory(path.parent)
+    folder = find(directory)
+    load_directory(folder)
+    path = folder / MANIFEST
     manifest = json.loads(path.read_text("utf-8")) | {"metrics": metrics}
     write(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    load_directory(path.parent)
+    load_directory(folder)

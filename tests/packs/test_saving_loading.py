@@ -1,5 +1,6 @@
 """Model packs: what is saved loads, by folder and by shipped name, and nothing is lost."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -305,3 +306,16 @@ def test_save_says_where_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(PackError, match="cannot write the pack"):
         packs.save(tmp_path / "file" / "tiny", manifest_fields(), random_network(5).parameters)
+
+
+def test_metrics_take_the_place_of_those_there_and_nothing_else_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = build_pack(tmp_path / "pack", graphs=False)
+    before = json.loads((pack / "manifest.json").read_text("utf-8"))
+    metrics = {"accuracy": {"value": 0.5, "command": "kws-stream evaluate"}}
+    monkeypatch.chdir(tmp_path)
+    packs.save_metrics("pack", metrics)
+    after = json.loads((pack / "manifest.json").read_text("utf-8"))
+    assert after == before | {"metrics": metrics}
+    assert list(after) == list(before)
