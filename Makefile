@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test long lint format train figures soak fuzz clean
+.PHONY: demo test long lint format train docs figures soak fuzz clean
 
 demo: .venv/.base  ## Detect words in the packaged recording, then report the power of the chip
 	$(BIN)/kws-stream detect --model commands-12 kws_stream/_data/demo.flac
@@ -27,6 +27,10 @@ format: .venv/.dev  ## Format and mend what can be mended
 
 train: .venv/.train  ## Install what training needs and show its options
 	$(BIN)/python scripts/train.py --help
+
+docs: .venv/.docs  ## Build the documentation as a site in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "built build/site/index.html"
 
 figures: .venv/.train  ## Measure the models in MODELS again: DATA, PICTURES and HELD_OUT say where the data is
 	$(BIN)/python scripts/figures.py measure $(MODELS) --data $(DATA) --pictures $(PICTURES) --held-out $(HELD_OUT)
@@ -52,6 +56,6 @@ clean:  ## Remove the environment and everything built
 	$(PIP) install --editable .
 	@touch $@
 
-.venv/.test .venv/.dev .venv/.train .venv/.fuzz: .venv/.%: .venv/.python pyproject.toml
+.venv/.test .venv/.dev .venv/.docs .venv/.train .venv/.fuzz: .venv/.%: .venv/.python pyproject.toml
 	$(PIP) install --editable '.[$*]'
 	@touch $@

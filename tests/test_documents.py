@@ -40,7 +40,12 @@ def name(document: Path) -> str:
     return document.relative_to(ROOT).as_posix()
 
 
-WITH_PYTHON = [document for document in DOCUMENTS if blocks(document, "python")]
+RUN_IN_TEST_TUTORIALS = ("tutorials", "gallery")
+WITH_PYTHON = [
+    document
+    for document in DOCUMENTS
+    if blocks(document, "python") and document.parent.name not in RUN_IN_TEST_TUTORIALS
+]
 COMMANDS = [(name(document), words) for document in DOCUMENTS for words in commands(document)]
 OURS = [(where, words) for where, words in COMMANDS if words[0] == "kws-stream"]
 MAKE = [(where, words) for where, words in COMMANDS if words[0] == "make"]

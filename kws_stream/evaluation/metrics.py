@@ -16,7 +16,7 @@ Z_95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 class Result:
     """Figures of a model on a task; fractions are 0..1, None where there is nothing to divide by.
 
-    confusion: [i][j], clips of class i called j, in the order of `classes`. balanced_accuracy:
+    confusion: `[i][j]`, clips of class i called j, in the order of `classes`. balanced_accuracy:
     mean recall of the classes that have clips. interval: 95 % of `accuracy`, by Wilson.
     eight_words: accuracy on clips of yes no up down left right stop go, every class allowed; for
     v2-12. core_power_nw: mean, min and max over clips. split: "all" for an official test set.
