@@ -134,8 +134,8 @@ def test_processors_burn_instructions_times_cycles_times_energy():
     nj = 1000 * CYCLES_PER_INSTRUCTION[1] * MCUS[0].current_ua_per_mhz * MCUS[0].supply_v / 1000
     assert row.frame_nj[1] == pytest.approx(nj)
     assert row.average_nw[1] == pytest.approx(nj / 0.02)
-    # 149,490 instructions were counted for a frame of 20 ms with 16 channels
-    assert row.front_end_nw == pytest.approx(nj / 1000 * 149_490 / 0.02)
+    # 73,590 instructions were counted for a frame of 20 ms with 16 channels
+    assert row.front_end_nw == pytest.approx(nj / 1000 * 73_590 / 0.02)
     other = Count("y", 10 * parameters.multiply_accumulates, 50_000.0, "counted elsewhere")
     low, typical, high = compare(parameters, 0.02, 16, (other,)).instructions
     assert low == typical == high == pytest.approx(5000)

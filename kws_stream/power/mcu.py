@@ -87,24 +87,22 @@ class Count:
 
 _COUNTED = "the C firmware of export-c on a simulated Cortex-M4 (QEMU, docs/firmware.md)"
 
-# Counts of the firmware of this project from when its sums went over all weights and its filters
-# sample by sample: what a processor takes for the same work, whatever the sound. By what is active
-# it takes fewer (docs/firmware.md), but how many depends on the sound. A network that was not
-# counted is scaled from the nearest by its multiply-accumulates; without any count, by
-# INSTRUCTIONS_PER_MAC.
+# Counts while the packaged recording plays: sums go by the inputs that are not 0, so how many
+# instructions they take depends on the sound. A network that was not counted is scaled from the
+# nearest by its multiply-accumulates; without any count, by INSTRUCTIONS_PER_MAC.
 COUNTS = (
-    Count("4 cells", 464, 2942.0, _COUNTED),
-    Count("8 + 7 cells", 2560, 16_708.0, _COUNTED),
-    Count("16 + 7 + 7 cells", 7040, 44_810.0, _COUNTED),
-    Count("64 + 64 + 64 cells", 32_512, 181_160.0, _COUNTED),
-    Count("58 + 34 + 24 + 28 cells", 38_592, 215_648.0, _COUNTED),
-    Count("116 + 84 + 89 + 95 cells", 114_176, 611_572.0, _COUNTED),
-    Count("189 + 192 + 191 + 192 + 4 cells", 318_720, 1_670_472.0, _COUNTED),
+    Count("4 cells", 464, 3836.0, _COUNTED),
+    Count("8 + 7 cells", 2560, 17_192.0, _COUNTED),
+    Count("16 + 7 + 7 cells", 7040, 37_270.0, _COUNTED),
+    Count("64 + 63 + 64 cells", 32_384, 87_224.0, _COUNTED),
+    Count("58 + 34 + 24 + 28 cells", 38_592, 130_026.0, _COUNTED),
+    Count("114 + 78 + 89 + 91 cells", 111_104, 179_250.0, _COUNTED),
+    Count("186 + 176 + 186 + 191 + 2 cells", 308_352, 342_562.0, _COUNTED),
 )
 
-# Instructions of the fixed-point front end for a sample of a channel: 149,490 for a frame of 320
+# Instructions of the fixed-point front end for a sample of a channel: 73,590 for a frame of 320
 # samples with 16 channels, counted in the same way.
-FRONT_END_INSTRUCTIONS = 149_490 / (320 * 16)
+FRONT_END_INSTRUCTIONS = 73_590 / (320 * 16)
 
 
 @dataclass(frozen=True)
