@@ -112,9 +112,10 @@ def on_chips(pack: packs.Pack, words: Path, core_nw: float) -> dict[str, Any]:
         settings = ChipSettings.typical(unit_na=unit, frame_s=clips.frame_s)
         result = montecarlo(pack, clips, settings, 1)
         lost = result.exact_accuracy - float(result.accuracies[0])
-        if lost > MOST_LOST:
+        if lost <= MOST_LOST:
+            least = unit, lost
+        elif least is not None:
             break
-        least = unit, lost
     command = (  # a foundry's chip without mismatch is the typical one
         f"kws-stream chip montecarlo -m {pack.name} --data DATA --clips {CHIP_CLIPS} --chips 1 "
         "--set avt_mv_um=0 --set unit_na=UNIT"

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.audio import Resampler
+from kws_stream.audio import Resampler, to_float32
 from kws_stream.audio.mix import Mixer, checked_channel
 from kws_stream.audio.resample import checked_rate
+from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import InputError, ParameterError
 
 WIDTHS = (1, 2, 3, 4)  # bytes a sample
@@ -17,7 +18,10 @@ MOST_CHANNELS = 64
 # resampled at once would take 64 MiB and keep everybody else waiting.
 _PART_S = 0.1
 
+_PLAIN = SAMPLE_RATE_HZ, 2, 1  # what a spotter hears as it is
+
 Samples = NDArray[np.float32]
+Pcm = NDArray[np.int16] | Samples
 
 
 class ChunkDecoder:
@@ -56,17 +60,19 @@ class ChunkDecoder:
         return self._before_s + (self._frames / self._format[0] if self._format else 0.0)
 
     def decode(self, audio: bytes, rate: Any, width: Any, channels: Any) -> Samples:
-        """The samples that can be told after these bytes.
+        """The samples that can be told after these bytes, with full scale 1.0.
 
         rate in Hz, width in bytes a sample. A new format within a stream begins a new resampler.
         Raises InputError for a format that is not supported.
         """
-        return np.concatenate([*self.pieces(audio, rate, width, channels), np.zeros(0, np.float32)])
+        pieces = map(to_float32, self.pieces(audio, rate, width, channels))
+        return np.concatenate([*pieces, np.zeros(0, np.float32)])
 
-    def pieces(self, audio: bytes, rate: Any, width: Any, channels: Any) -> Iterator[Samples]:
+    def pieces(self, audio: bytes, rate: Any, width: Any, channels: Any) -> Iterator[Pcm]:
         """As `decode`, but bit by bit: so much at a time as 0.1 s of sound gives.
 
-        The whole of it has to be taken before the next chunk.
+        What is 16-bit samples of one channel at 16 kHz already comes as it is, in int16. The whole
+        of it has to be taken before the next chunk.
         """
         if (rate, width, channels) != self._format:
             resampler = self._make_resampler(rate, width, channels)
@@ -84,6 +90,9 @@ class ChunkDecoder:
         for at in range(0, whole, step):
             part = data[at : min(at + step, whole)]
             self._frames += len(part) // frame
+            if self._format == _PLAIN:
+                yield np.frombuffer(part, "<i2").astype(np.int16, copy=False)
+                continue
             frames = _to_float32(part, width).reshape(-1, channels)
             yield self._resampler.process(self._mixer.mix(frames))
 

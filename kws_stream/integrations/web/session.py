@@ -14,7 +14,7 @@ from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError
 from kws_stream.features import FeatureSettings, centres_of
 from kws_stream.live import Hearing, Monitor, Watcher
-from kws_stream.live.decoder import ChunkDecoder
+from kws_stream.live.decoder import ChunkDecoder, Pcm
 from kws_stream.live.ring import Samples
 from kws_stream.pipeline import KeywordSpotter, Observation
 from kws_stream.power import PowerEstimate
@@ -42,7 +42,7 @@ class Session:
         """What does not change."""
         return {"type": "hello", **model_facts(self.spotter)}
 
-    async def hear(self, samples: Samples) -> None:
+    async def hear(self, samples: Pcm) -> None:
         """Audio of this stream at 16 kHz."""
         for at in range(0, len(samples), _PIECE_SAMPLES):
             piece = samples[at : at + _PIECE_SAMPLES]

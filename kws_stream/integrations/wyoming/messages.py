@@ -75,10 +75,9 @@ async def _read_rest(first: bytes, reader: asyncio.StreamReader, limits: Limits)
 def _object(text: bytes) -> dict[str, Any]:
     """Strict JSON: Python's reader takes what cannot be sent back, and numbers without end."""
     try:
-        value = json.loads(
-            text, parse_int=_whole, parse_float=_finite, parse_constant=_refuse_constant
-        )
-        json.dumps(value, ensure_ascii=False).encode()  # no half of a surrogate pair
+        value = _STRICT.decode(text.decode())
+        if b"\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # no half of a surrogate pair
     except (ValueError, RecursionError) as error:
         raise InputError(f"need a line of JSON, got {text[:60]!r}: {error!s:.80}") from error
     if not isinstance(value, dict):
@@ -99,6 +98,9 @@ def _finite(digits: str) -> float:
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text:.20} is not a JSON number")
+
+
+_STRICT = json.JSONDecoder(parse_int=_whole, parse_float=_finite, parse_constant=_refuse_constant)
 
 
 def _length(header: dict[str, Any], name: str, most: int) -> int:

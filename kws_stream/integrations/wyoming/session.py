@@ -21,7 +21,7 @@ from kws_stream.integrations.wyoming.catalogue import Catalogue, Choice
 from kws_stream.integrations.wyoming.clock import StreamClock
 from kws_stream.integrations.wyoming.counts import Counts
 from kws_stream.live import Hearing, later
-from kws_stream.live.decoder import ChunkDecoder, Samples
+from kws_stream.live.decoder import ChunkDecoder, Pcm
 from kws_stream.packs import Pack
 
 # Work done at once for one client: a tenth of a second of audio, then the others have their turn.
@@ -178,7 +178,7 @@ class Session:
         for hearing in self._hearings.values():
             hearing.reset()
 
-    async def _hear(self, sound: Iterable[Samples]) -> AsyncIterator[Event]:
+    async def _hear(self, sound: Iterable[Pcm]) -> AsyncIterator[Event]:
         if self._choice is None:
             for reply in self._choose(None):
                 yield reply
@@ -198,7 +198,7 @@ class Session:
         for number, hearing in self._hearings.items():
             yield from self._detections(number, hearing, hearing.end)
 
-    def _hear_piece(self, piece: Samples) -> Iterator[Event]:
+    def _hear_piece(self, piece: Pcm) -> Iterator[Event]:
         assert self._choice is not None
         if not self._choice.keywords:
             self._counts.unheard_s += len(piece) / SAMPLE_RATE_HZ
