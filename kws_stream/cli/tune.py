@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -89,7 +89,7 @@ def tune(
 
     PACK: a model's name or folder; it is never changed. AUDIO: recordings and folders as of
     evaluate-stream, best with labels."""
-    from kws_stream import evaluation, packs
+    from kws_stream import evaluation
     from kws_stream.workers import Workers
 
     check_workers(jobs, cluster)
@@ -123,18 +123,7 @@ def tune(
 
         draw_cascade(tuning, plot)
     if output is not None:
-        detector = pack.detector | {"thresholds": dict(tuning.recommended.thresholds)}
-        figures = {"target_false_accepts_per_hour": target, **tuning.recommended.as_dict()}
-        record = {"command": typed(context), "model": pack.name, "figures": figures}
-        fields: dict[str, Any] = {
-            "name": output.resolve().name,
-            "detector": detector,
-            "tuning": record,
-        }
-        if tuning.recommended_verifier_threshold is not None:
-            threshold = tuning.recommended_verifier_threshold
-            fields["verifier"] = {**pack.manifest["verifier"], "threshold": threshold}
-        packs.save_copy(pack.path, output, **fields)
+        evaluation.save_tuned(pack, tuning, output, typed(context))
     if json_file is not None and json_file != "-":
         write_json(Path(json_file), tuning.as_dict())
     if json_file == "-":

@@ -43,7 +43,7 @@ from kws_stream.evaluation.speech_commands import (
 )
 from kws_stream.evaluation.streams import StreamResult, Word, score_stream
 from kws_stream.evaluation.table import clip_table
-from kws_stream.evaluation.tuning import Setting, Tuning, tune
+from kws_stream.evaluation.tuning import Setting, Tuning, save_tuned, tune
 
 __all__ = [
     "HALVES",
@@ -88,6 +88,7 @@ __all__ = [
     "recordings_below",
     "same_when_streamed",
     "save_streams",
+    "save_tuned",
     "score_clip",
     "score_clips",
     "score_stream",

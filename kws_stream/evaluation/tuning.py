@@ -4,6 +4,7 @@ A keyword fires by its own score and threshold alone, so the counts of each keyw
 threshold are found once, and any combination of thresholds is a sum of them.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,3 +264,26 @@ def _notes(tuning: Tuning) -> list[str]:
         "the thresholds were chosen on these recordings; on others the figures are rather worse"
     )
     return notes
+
+
+def save_tuned(
+    pack: packs.Pack,
+    tuning: Tuning,
+    directory: str | os.PathLike[str],
+    command: str = "kws_stream.evaluation.tune",
+) -> Path:
+    """Write a copy of a pack with the recommended thresholds and how they were found.
+
+    command: what chose them. Returns the folder; raises PackError as `packs.save_copy`, so for a
+    folder that exists.
+    """
+    figures = {"target_false_accepts_per_hour": tuning.target, **tuning.recommended.as_dict()}
+    fields: dict[str, Any] = {
+        "name": Path(directory).resolve().name,
+        "detector": pack.detector | {"thresholds": dict(tuning.recommended.thresholds)},
+        "tuning": {"command": command, "model": pack.name, "figures": figures},
+    }
+    if tuning.recommended_verifier_threshold is not None:
+        threshold = tuning.recommended_verifier_threshold
+        fields["verifier"] = {**pack.manifest["verifier"], "threshold": threshold}
+    return packs.save_copy(pack.path, directory, **fields)

@@ -15,7 +15,7 @@ from kws_stream.training.runs import run_training
 
 def train_phrase(
     words: str,
-    out: Path,
+    out: str | Path,
     *,
     config: Path | None = None,
     positives: Path | None = None,
@@ -38,6 +38,7 @@ def train_phrase(
     hour that the threshold is chosen for. verifier: "host", "mcu" or "none"; by default host where
     its extra, phrase, is installed. The rest, and the errors: as of `runs.train`.
     """
+    out = Path(out)
     packs.check_replaceable(out)
     phrase = Phrase.parse(words)
     if positives is not None:  # a folder without recordings is refused before all the rest

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Path,
-    data: Path,
-    out: Path,
+    recipe: str | Path,
+    data: str | Path,
+    out: str | Path,
     *,
     synthetic: Path | None = None,
     pictures: Path | None = None,
@@ -50,6 +50,7 @@ def train(
     """
     from kws_stream.evaluation import folder_of
 
+    recipe, data, out = Path(recipe), Path(data), Path(out)
     packs.check_replaceable(out)
     with reporter.progress("loading PyTorch", first_s=IMPORT_S):
         set_up(device, threads)
@@ -81,9 +82,9 @@ def train(
 
 
 def teach(
-    recipe: Path,
-    data: Path,
-    out: Path,
+    recipe: str | Path,
+    data: str | Path,
+    out: str | Path,
     *,
     synthetic: Path | None = None,
     pictures: Path | None = None,
@@ -96,6 +97,7 @@ def teach(
     Returns its file in the folder `out`, and its accuracy on validation "clips" and "pictures".
     Arguments and errors: as of `train`.
     """
+    recipe, data, out = Path(recipe), Path(data), Path(out)
     with reporter.progress("loading PyTorch", first_s=IMPORT_S):
         set_up(threads=threads)
         from kws_stream.training import teacher
@@ -122,8 +124,8 @@ def teach(
 
 def add_verifier(
     model: str | Path,
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     *,
     synthetic: Path | None = None,
     pictures: Path | None = None,
@@ -136,6 +138,7 @@ def add_verifier(
 
     Returns the verifier's threshold. Arguments and errors: as of `train`.
     """
+    data, out = Path(data), Path(out)
     packs.check_replaceable(out)
     pack = packs.load(model)
     with reporter.progress("loading PyTorch", first_s=IMPORT_S):

@@ -1,8 +1,10 @@
 """`kws-stream train`: recipe and recordings in, pack out."""
 
+import re
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from kws_stream.features import FeatureSettings  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
 from kws_stream.training.stages import stages_from_toml  # noqa: E402
 
+ROOT = Path(__file__).parents[2]
 TINY_RECIPE = """
 name = "tiny"
 task = "TASK"
@@ -48,6 +51,21 @@ def test_the_command_trains_a_pack_that_hears_and_resumes(
     assert again.exit_code == 0, again.output
     assert "resumed at step 4" in again.stderr
     assert Path("pack/network.npz").read_bytes() == first
+
+
+def test_the_documented_function_trains_a_pack_from_python(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(TINY_RECIPE.replace("TASK", "yes"))
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    (shown,) = re.findall(r"^```python\n([^`]*def train_model.*?)^```", page, re.M | re.S)
+    names: dict[str, Any] = {}
+    exec(shown, names)
+    figures = names["train_model"]("tiny.toml", str(data), "pack")
+    written = packs.load("pack").manifest["metrics"]
+    assert figures == {name: metric["value"] for name, metric in written.items()}
+    assert 0 <= figures["balanced_accuracy"] <= 1
 
 
 STAGES = """
