@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.consequences import Consequences, consequence_options, json_text
+from kws_stream.cli.actions import action_options, json_text
 from kws_stream.cli.options import (
     Threshold,
     channel_option,
@@ -32,6 +32,7 @@ from kws_stream.errors import DeviceError
 if TYPE_CHECKING:
     from kws_stream.audio import MicrophoneSource
     from kws_stream.cli.picture import Lines, Picture
+    from kws_stream.integrations.actions import EventActions
     from kws_stream.live import Hearing, Watcher
     from kws_stream.pipeline import KeywordSpotter
 
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 @threshold_option
 @no_verify_option
 @web_options
-@consequence_options
+@action_options
 def listen(
     model: str,
     device: str | None,
@@ -70,7 +71,7 @@ def listen(
     thresholds: list[Threshold],
     no_verify: bool,
     web: WebSettings | None,
-    consequences: Consequences,
+    actions: "EventActions",
 ) -> None:
     """Listen to a microphone.
 
@@ -80,7 +81,7 @@ def listen(
     printed when it ends. Without a terminal, or with --json, each event is a line as it comes.
     """
     if as_json:
-        consequences.on_text = json_text
+        actions.on_text = json_text
     if web is not None:
         if duration_s is not None or power_report or figure or report or reconnect:
             raise click.UsageError(
@@ -88,7 +89,7 @@ def listen(
                 "--web."
             )
         serve_page(
-            make_spotter(model, thresholds, no_verify), device, web, consequences, as_json, channel
+            make_spotter(model, thresholds, no_verify), device, web, actions, as_json, channel
         )
         return
     from kws_stream.audio import MicrophoneSource
@@ -102,13 +103,13 @@ def listen(
     picture = Picture(spotter) if not as_json and _is_terminal() else None
     display = picture or Lines(as_json)
     if picture is not None:
-        consequences.on_text = picture.on_text
+        actions.on_text = picture.on_text
     source = MicrophoneSource(
         device, reconnect, duration_s, on_status=display.on_status, channel=channel
     )
     try:
-        with consequences, source, display.shown():
-            watchers: list[Watcher] = [*consequences.watchers(spotter, source.name)]
+        with actions, source, display.shown():
+            watchers: list[Watcher] = [*actions.watchers(spotter, source.name)]
             if log is not None:
                 log.begin(source.name)
             watchers += [w for w in (meter, log, picture) if w is not None]

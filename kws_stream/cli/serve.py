@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.cli.consequences import Consequences, consequence_options, json_text
+from kws_stream.cli.actions import action_options, json_text
 from kws_stream.cli.options import (
     Threshold,
     channel_option,
@@ -19,6 +19,7 @@ from kws_stream.cli.service import Service, Settings, start_worker
 from kws_stream.errors import MissingExtraError, ParameterError, ServerError
 
 if TYPE_CHECKING:
+    from kws_stream.integrations.actions import EventActions
     from kws_stream.integrations.wyoming.crew import Crew
     from kws_stream.integrations.wyoming.server import Address
 
@@ -56,7 +57,7 @@ _LOOPBACK = ("127.", "localhost", "::1")
     metavar="N",
     help="Refuse more clients at once. Default: as many as this machine serves in real time.",
 )
-@consequence_options
+@action_options
 @click.option(
     "--health",
     metavar="PORT",
@@ -103,7 +104,7 @@ def serve(
     workers: int,
     zeroconf: str | None,
     as_json: bool,
-    consequences: Consequences,
+    actions: "EventActions",
 ) -> None:
     """Serve wake words to Home Assistant and other Wyoming clients.
 
@@ -125,11 +126,11 @@ def serve(
         raise click.UsageError("--zeroconf announces tcp:// alone.")
     _check_workers(workers, max_clients)
     if as_json:
-        consequences.on_text = json_text
+        actions.on_text = json_text
     service = Service(
         Settings(
             *(models, wake, tuple(thresholds), no_verify, channel, max_clients),
-            *(log_level, log_format, as_json, consequences),
+            *(log_level, log_format, as_json, actions),
         )
     )
     packs = service.load()
@@ -172,7 +173,7 @@ def serve(
                 else:
                     await watched.serve(address, on_ready, service.load)
 
-    with contextlib.nullcontext() if workers > 1 else consequences:  # workers have their own
+    with contextlib.nullcontext() if workers > 1 else actions:  # workers have their own
         asyncio.run(run())
 
 

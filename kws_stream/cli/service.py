@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 import click
 
-from kws_stream.cli.consequences import Consequences
 from kws_stream.cli.options import Threshold, threshold_values
 from kws_stream.cli.output import complain, print_event
 from kws_stream.errors import KwsStreamError, ParameterError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from kws_stream.detector import WakeEvent
+    from kws_stream.integrations.actions import EventActions
     from kws_stream.integrations.wyoming.server import WyomingServer
     from kws_stream.live import Hearing
     from kws_stream.packs import Pack
@@ -42,11 +42,11 @@ class Settings:
     log_level: str
     log_format: str
     as_json: bool
-    consequences: Consequences
+    actions: "EventActions"
 
 
 class Service:
-    """A process that serves; `settings.consequences` is entered while it does."""
+    """A process that serves; `settings.actions` is entered while it does."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -88,9 +88,7 @@ class Service:
 
         spotter = KeywordSpotter(pack, self._thresholds[pack] or None)
         hearing = Hearing(spotter, keywords=keywords)
-        hearing.watchers = self.settings.consequences.watchers(
-            spotter, client, lambda: hearing.from_s
-        )
+        hearing.watchers = self.settings.actions.watchers(spotter, client, lambda: hearing.from_s)
         return hearing
 
     def _on_event(self, client: str, event: "WakeEvent") -> None:
@@ -115,7 +113,7 @@ def start_worker(
     service = Service(settings)
     try:
         server = service.server(service.load(), (shares[number], places))
-        with settings.consequences:
+        with settings.actions:
             asyncio.run(work(server, control, reports, service.load))
     except KwsStreamError as error:
         complain(f"error: worker {number + 1}: {error}")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.cli.consequences import Consequences
 from kws_stream.cli.output import complain, print_event
 
 if TYPE_CHECKING:
     from kws_stream.detector import WakeEvent
+    from kws_stream.integrations.actions import EventActions
     from kws_stream.integrations.web.session import Session
     from kws_stream.pipeline import KeywordSpotter
 
@@ -78,7 +78,7 @@ def serve_page(
     spotter: "KeywordSpotter",
     device: str | None,
     settings: WebSettings,
-    consequences: Consequences,
+    actions: "EventActions",
     as_json: bool,
     channel: int | None = None,
 ) -> None:
@@ -98,7 +98,7 @@ def serve_page(
 
     def make_session(source: str) -> "Session":
         own = KeywordSpotter(spotter.pack, spotter.thresholds)
-        return Session(own, consequences.watchers(own, f"web page, {source}"))
+        return Session(own, actions.watchers(own, f"web page, {source}"))
 
     def on_event(source: str, event: "WakeEvent") -> None:
         print_event(event, f"web page, {source}", as_json, with_name=True)
@@ -108,7 +108,7 @@ def serve_page(
     facts = model_facts(spotter)
     pages = Pages(make_session, doors, microphone, _recording(), on_event, facts)
     listening = server.bind(settings.host, settings.port)
-    with consequences, listening:
+    with actions, listening:
         scheme = "http" if settings.certificate is None else "https"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         complain(f"open {scheme}://{host}:{listening.getsockname()[1]}")
