@@ -3,7 +3,8 @@
 Ranges at strength 1: speed 0.85..1.15, shift 100 ms, the channel axis stretched by 3 % and shifted
 by half a channel (vocal tracts differ), level -16..+8 dB, spectral tilt 4 dB, and in all sequences
 a noise floor of 1e-5..1e-3 of full scale. In shares of their own: noise at 3..43 dB under the peaks
-of a sequence; masks of clips, up to 200 ms and up to three channels silent.
+of a sequence; masks of clips, up to 200 ms and up to three channels silent; quiet clips, 10 to
+35 dB down.
 """
 
 import math
@@ -15,6 +16,7 @@ from kws_stream.features import FeatureSettings
 
 NOISY = 0.7  # share of sequences at strength 1
 MASKED_HOPS, MASKED_CHANNELS = 20, 3  # at most
+QUIET_DB = 10.0, 35.0
 
 
 def _interpolate(values: Tensor, positions: Tensor, axis: int) -> Tensor:
@@ -74,6 +76,14 @@ def mask(clips: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
     silent = masked(hops, MASKED_HOPS)[:, :, None] | masked(channels, MASKED_CHANNELS)[:, None]
     return torch.where(silent, _quiet(clips), clips)
+
+
+def quieten(clips: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Clips (n, hops, channels) of which a share is spoken softly, or far from the microphone."""
+    n = len(clips)
+    chosen = torch.rand(n, 1, 1, generator=generator) < share
+    down_db = QUIET_DB[0] + (QUIET_DB[1] - QUIET_DB[0]) * torch.rand(n, 1, 1, generator=generator)
+    return torch.where(chosen, clips * 10 ** (-down_db / 20), clips)
 
 
 def add_noise(sequences: Tensor, noise: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kws_stream.training.augment import NOISY, add_noise, change_clips, condition, mask
+from kws_stream.training.augment import NOISY, add_noise, change_clips, condition, mask, quieten
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.sampling import Sampler
@@ -41,6 +41,8 @@ class Batches:
         clips = change_clips(clips, recipe.augment, generator)
         if recipe.masks:
             clips = mask(clips, recipe.masks, generator)
+        if recipe.quiet:
+            clips = quieten(clips, recipe.quiet, generator)
         sequences = clips.view(recipe.sequences, -1, clips.shape[-1])
         labels = labels.view(recipe.sequences, recipe.joined)
         taught = taught.view(recipe.sequences, recipe.joined, -1)

@@ -42,9 +42,10 @@ class Recipe:
     from eps_start to 0 over the first eps_share of the steps (see `scan`). augment scales every
     random change of a clip, 1 being the ranges in `augment`; noise: how many times as often as that
     sequences have noise; masks: share of clips that are masked
-    (see `augment.mask`). decision_s: the part of each clip
-    whose mean logits decide. between_weight: weight of the loss on windows between decisions.
-    background_share: share of sequences that are unbroken stretches of noise or running speech.
+    (see `augment.mask`); quiet: share of clips that are soft (see `augment.quieten`). decision_s:
+    the part of each clip whose mean logits decide. between_weight: weight of the loss on windows
+    between decisions. background_share: share of sequences that are unbroken stretches of noise or
+    running speech.
     teacher_weight: share of the decisions' loss that a teacher's posteriors take, softened by
     temperature; teacher: whose, a network's that hears the same batches (see `teacher`), or those
     that a classifier gave once (see `posteriors`).
@@ -98,6 +99,7 @@ class Recipe:
     augment: NotNegative = 0.3
     noise: NotNegative = 1.0
     masks: Share = 0.0
+    quiet: Share = 0.0
     decision_s: tuple[float, float] = (0.4, 1.0)
     balance: NotNegative = 0.0
     between_weight: NotNegative = 0.1

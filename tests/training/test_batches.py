@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
 from kws_stream.evaluation.speech_commands import HALVES, half_of, split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
-from kws_stream.training.augment import add_noise, change_clips, condition, mask  # noqa: E402
+from kws_stream.training.augment import add_noise, change_clips, condition, mask, quieten  # noqa: E402
 from kws_stream.training.batches import Batches  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
@@ -125,6 +125,18 @@ def test_augmentation_at_strength_zero_changes_nothing(corpus: Corpus) -> None:
     clips = torch.from_numpy(corpus.clips["speech_commands"].envelopes[:4])
     generator = torch.Generator().manual_seed(0)
     torch.testing.assert_close(change_clips(clips, 0.0, generator), clips, rtol=1e-5, atol=1e-9)
+
+
+def test_so_large_a_share_of_clips_is_soft_and_the_others_stay() -> None:
+    clips = torch.rand(400, 6, 3, generator=torch.Generator().manual_seed(1)) + 0.1
+    soft = quieten(clips, 0.25, torch.Generator().manual_seed(2))
+    down_db = -20 * torch.log10(soft / clips).flatten(1)
+    changed = (soft != clips).flatten(1).any(1)
+    assert 60 < int(changed.sum()) < 140
+    assert torch.equal(soft[~changed], clips[~changed])
+    assert float(down_db[changed].min()) >= 9.99
+    assert float(down_db[changed].max()) <= 35.01
+    assert float((down_db.amax(1) - down_db.amin(1)).max()) < 1e-3  # one level a clip
 
 
 def test_masks_silence_one_stretch_and_one_band_and_nothing_else() -> None:
