@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": CORE | {"pipeline", "workers", "verifier"},
     "spice": CORE,
     "training": CORE | {"pipeline", "evaluation", "workers", "verifier"},
-    "studies": CORE | {"pipeline", "evaluation", "training", "workers", "spice"},
+    "studies": CORE | {"engine", "pipeline", "evaluation", "training", "workers", "spice"},
     "integrations": CORE | {"events", "pipeline", "live"},
     "cli": CORE
     | {

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 
 from kws_stream import packs, power
-from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations, ordered_sums, simulate
+from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations, simulate
 from kws_stream.bmru.fabricate import fabricate, quantised, to_codes
+from kws_stream.bmru.sums import ordered_sums
 from kws_stream.errors import InputError, ParameterError
 from kws_stream.network import Network, Trace
 from tests.pack_factory import random_network

@@ -191,7 +191,7 @@ def test_a_copy_that_this_process_cannot_go_on_with_is_refused_in_a_sentence(
 
 
 def test_an_extension_of_another_version_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert f"KWS_ENGINE_VERSION = {engine.VERSION} " in binding.HEADER.read_text("ascii")
+    assert f"KWS_ENGINE_VERSION = {engine.VERSION} " in binding.HEADERS[0].read_text("ascii")
     for lib in (SimpleNamespace(), SimpleNamespace(KWS_ENGINE_VERSION=engine.VERSION + 1)):
         monkeypatch.setitem(sys.modules, "kws_stream.engine._engine", SimpleNamespace(lib=lib))
         monkeypatch.delenv("KWS_STREAM_ENGINE", raising=False)
@@ -301,7 +301,7 @@ def test_detection_from_a_pipe_loads_no_heavy_package() -> None:
 
 
 def test_the_binding_declares_what_the_header_does() -> None:
-    text = binding.declarations(binding.HEADER.read_text("ascii"))
+    text = binding.declarations(binding.HEADERS[0].read_text("ascii"))
     assert "kws_engine_process(" in text
     assert "#" not in text
     assert "/*" not in text

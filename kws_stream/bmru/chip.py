@@ -7,13 +7,14 @@ The default settings are the ideal chip: `simulate` then gives every bit of `net
 docs/chip.md has the equations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kws_stream.bmru.cell import sequence
+from kws_stream.bmru.cell import Bits, sequence
 from kws_stream.bmru.chip_settings import CANDIDATE_KNEE_NA, CHARGE_C, ChipSettings
 from kws_stream.bmru.fabricate import (
     HIGH_CURRENT_NA,
@@ -24,6 +25,7 @@ from kws_stream.bmru.fabricate import (
     fabricate,
     generator,
 )
+from kws_stream.bmru.sums import Sums, ordered_sums
 from kws_stream.bmru.trace import Trace
 from kws_stream.errors import InputError, ParameterError
 from kws_stream.parameters import BoolArray, FloatArray, NetworkParameters
@@ -33,9 +35,12 @@ __all__ = [
     "ChipSettings",
     "check_features",
     "extrapolations",
-    "ordered_sums",
     "simulate",
 ]
+
+
+Record = Callable[[ChipBlock, FloatArray, FloatArray, Bits], None]
+"""Hears a block, its inputs, candidates and bits."""
 
 
 class HasParameters(Protocol):
@@ -85,7 +90,8 @@ class ChipBatch:
 
     Every sum runs over its inputs in index order, the bias last, each operation rounded by itself:
     no number of chips, workers or frames changes a bit, and a network that is exact, or that sums
-    in that order as `kws_stream.Network` does, gives its own bits on the ideal chip.
+    in that order as `kws_stream.Network` does, gives its own bits on the ideal chip. sums: what
+    computes them, `kws_stream.engine.chip.sums` for instance.
     """
 
     def __init__(
@@ -94,12 +100,15 @@ class ChipBatch:
         settings: ChipSettings,
         seed: int,
         chips: Sequence[int],
+        sums: Sums | None = None,
     ) -> None:
         self.parameters = parameters
         self.settings = settings
         self.chips = tuple(chips)
         self.arrays = fabricate(parameters, settings, seed, self.chips)
         self._seed = seed
+        self._sums = sums or ordered_sums
+        self._posts = [self._switched(block) for block in self.arrays.blocks]
 
     def run(self, features: FloatArray, clip: int = 0, *, every_step: bool = False) -> Trace:
         """Trace of features (T, n_features), each wire with a last axis of chips.
@@ -107,31 +116,67 @@ class ChipBatch:
         clip: its number, for its own noise. every_step: with settling, show every time step
         instead of the end of each frame.
         """
-        settings = self.settings
-        steps = settings.steps_per_frame if settings.settling_s else 1
+        steps = self._steps
         shown = slice(None) if every_step else slice(steps - 1, None, steps)
-        x = self._affine(features[:, :, None], self.arrays.pre)
-        x = np.repeat(x, steps, axis=0)
-        trace = Trace(x, [], [], [], [], [] if settings.loaded else None)
-        noise = self._noise(clip)
-        blocks = zip(self.arrays.blocks, self.parameters.blocks, strict=True)
-        for block, programmed in blocks:
-            candidates = self._candidates(x, block, steps, noise)
-            start = np.broadcast_to(programmed.initial_state[:, None], candidates.shape[1:])
-            bits = sequence(candidates, start, block.beta1, block.beta2)
-            states = np.where(bits, block.alpha, self.arrays.off_state)
-            trace.inputs.append(x[shown])
+        offered: list[FloatArray] | None = [] if self.settings.loaded else None
+        trace = Trace(np.empty(0), [], [], [], [], offered)
+
+        def record(block: ChipBlock, x: FloatArray, candidates: FloatArray, bits: Bits) -> None:
+            x, candidates, bits = x[shown], candidates[shown], bits[shown]
+            trace.inputs.append(x)
             if trace.offered is None:
-                trace.candidates.append(candidates[shown])
+                trace.candidates.append(candidates)
             else:
-                trace.offered.append(candidates[shown])
-                flowing = self._flowing(candidates[shown], bits[shown], block)
-                trace.candidates.append(flowing)
-            trace.states.append(states[shown])
-            trace.bits.append(bits[shown])
-            x = x + np.maximum(self._affine(states, block.post), 0)
+                trace.offered.append(candidates)
+                trace.candidates.append(self._flowing(candidates, bits, block))
+            trace.states.append(np.where(bits, block.alpha, self.arrays.off_state))
+            trace.bits.append(bits)
+
+        x = self._through_blocks(features, clip, record)
         trace.logits = self._affine(x[shown], self.arrays.classifier)
         return trace
+
+    def logits(self, features: FloatArray, clip: int, start: int, stop: int) -> FloatArray:
+        """Logits (stop - start, K, chips) of these frames: those of `run`, for less."""
+        x = self._through_blocks(features, clip)[self._steps - 1 :: self._steps]
+        return self._affine(x[start:stop], self.arrays.classifier)
+
+    @property
+    def _steps(self) -> int:
+        return self.settings.steps_per_frame if self.settings.settling_s else 1
+
+    def _through_blocks(
+        self, features: FloatArray, clip: int, record: Record | None = None
+    ) -> FloatArray:
+        """The classifier's inputs (steps, m, chips); record hears every block's signals."""
+        x = self._affine(features[:, :, None], self.arrays.pre)
+        x = np.repeat(x, self._steps, axis=0)
+        noise = self._noise(clip)
+        blocks = zip(self.arrays.blocks, self._posts, self.parameters.blocks, strict=True)
+        for block, post, programmed in blocks:
+            candidates = self._candidates(x, block, self._steps, noise)
+            start = np.broadcast_to(programmed.initial_state[:, None], candidates.shape[1:])
+            bits = sequence(candidates, start, block.beta1, block.beta2)
+            if record is not None:
+                record(block, x, candidates, bits)
+            out = self._sums(bits.astype(np.float64), post.switched, block.post.bias) + post.off
+            x = x + np.maximum(out, 0)
+        return x
+
+    def _switched(self, block: ChipBlock) -> "_Post":
+        """A cell gives one of two currents, so each of its mirrors does: computed once."""
+        off_state = np.full_like(block.alpha, self.arrays.off_state)
+        on, off = (self._branches(states, block.post) for states in (block.alpha, off_state))
+        return _Post(on - off, ordered_sums(np.ones((1, len(off), 1)), off, None)[0])
+
+    def _branches(self, x: FloatArray, layer: ChipLayer) -> FloatArray:
+        """Currents (n_in, n_out, chips) out of every mirror, of those into them (n_in, chips)."""
+        branches: FloatArray = x[:, None] * layer.weight
+        if layer.low is not None and layer.high is not None:
+            low, high = self._ends(x)
+            branches += low[:, None] * layer.low
+            branches += high[:, None] * layer.high
+        return branches
 
     def _candidates(
         self,
@@ -190,44 +235,43 @@ class ChipBatch:
         if self.settings.noise_bandwidth_hz:
             weight = np.abs(block.candidate.weight)
             both = ChipLayer(weight * (1 + weight), 2 * np.abs(block.candidate.bias))
-            branches = ordered_sums(currents, both.weight, both.bias) * unit_a
+            branches = self._sums(currents, both.weight, both.bias) * unit_a
             variance = variance + 2 * CHARGE_C * self.settings.noise_bandwidth_hz * branches
         return np.sqrt(variance) / unit_a
 
     def _affine(self, x: FloatArray, layer: ChipLayer) -> FloatArray:
         """Sums (T, n_out, chips) of x (T, n_in, chips or 1), through mirrors."""
-        if layer.low is None or layer.high is None:
-            return ordered_sums(x, layer.weight, layer.bias)
-        # In log current: the gain changes linearly from 1 nA down to 0.1 nA and up to 3 nA, and
-        # stays there beyond. A signed x is on two rails, each with a mirror of its own.
-        with np.errstate(divide="ignore"):
-            decades = np.log10(np.abs(x) * self.settings.unit_na)
-        low = np.clip(decades / np.log10(LOW_CURRENT_NA), 0, 1)
-        high = np.clip(decades / np.log10(HIGH_CURRENT_NA), 0, 1)
-        total = ordered_sums(x, layer.weight, layer.bias)
-        total += ordered_sums(x * low, layer.low, None)
-        total += ordered_sums(x * high, layer.high, None)
+        total = self._sums(x, layer.weight, layer.bias)
+        if layer.low is not None and layer.high is not None:
+            low, high = self._ends(x)
+            total += self._sums(low, layer.low, None)
+            total += self._sums(high, layer.high, None)
         return total
 
+    def _ends(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """x, times how near its current is to LOW_CURRENT_NA, and to HIGH_CURRENT_NA.
 
-def ordered_sums(x: FloatArray, weight: FloatArray, bias: FloatArray | None) -> FloatArray:
-    """Sums over the inputs in index order, the bias last; shapes as of `ChipBatch._affine`."""
-    total: FloatArray = x[:, :1] * weight[0]
-    product = np.empty_like(total)
-    frames = len(x)
-    # an input that is 0 on every chip changes no sum: cells that are off, wires cut at zero
-    active = np.any(x, axis=2)
-    counts = np.sum(active, axis=0)
-    for i in range(1, len(weight)):
-        if 2 * counts[i] > frames:
-            np.multiply(x[:, i : i + 1], weight[i], out=product)
-            total += product
-        elif counts[i]:
-            rows = np.flatnonzero(active[:, i])
-            total[rows] += x[rows, i : i + 1] * weight[i]
-    if bias is not None:
-        total += bias
-    return total
+        In log current: the gain changes linearly from 1 nA down to 0.1 nA and up to 3 nA, and
+        stays there beyond. A signed x is on two rails, each with a mirror of its own.
+        """
+        flows = np.flatnonzero(x)
+        currents = x.ravel()[flows]
+        decades = np.log10(np.abs(currents) * self.settings.unit_na)
+        ends = []
+        for end_na in (LOW_CURRENT_NA, HIGH_CURRENT_NA):
+            end = np.zeros(x.shape)
+            end.reshape(-1)[flows] = currents * np.clip(decades / np.log10(end_na), 0, 1)
+            ends.append(end)
+        return ends[0], ends[1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Post:
+    """What the cells of a block give to wires: off (n_out, chips) where none is on, to which each
+    that is on adds switched (n_in, n_out, chips)."""
+
+    switched: FloatArray
+    off: FloatArray
 
 
 def _settled(targets: FloatArray, keep: float) -> FloatArray:

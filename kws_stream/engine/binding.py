@@ -1,6 +1,6 @@
 """Writes the C source of the extension `kws_stream.engine._engine`; run by CMakeLists.txt.
 
-Declarations come from c/kws_engine.h, so the two cannot drift apart. It is run as a program, and
+Declarations come from headers in c, so the two cannot drift apart. It is run as a program, and
 imports nothing of this package.
 """
 
@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-HEADER = Path(__file__).parent / "c" / "kws_engine.h"
+HEADERS = [Path(__file__).parent / "c" / name for name in ("kws_engine.h", "kws_chip.h")]
 
 
 def declarations(header: str) -> str:
@@ -21,8 +21,10 @@ def main(target: str) -> None:
     from cffi import FFI
 
     ffi = FFI()
-    ffi.cdef(declarations(HEADER.read_text("ascii")))
-    ffi.set_source("kws_stream.engine._engine", '#include "kws_engine.h"')
+    for header in HEADERS:
+        ffi.cdef(declarations(header.read_text("ascii")))
+    includes = "\n".join(f'#include "{header.name}"' for header in HEADERS)
+    ffi.set_source("kws_stream.engine._engine", includes)
     ffi.emit_c_code(target)
 
 

@@ -22,8 +22,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from kws_stream.bmru.chip import ordered_sums
 from kws_stream.bmru.fabricate import generator
+from kws_stream.bmru.sums import ordered_sums
 from kws_stream.errors import DataError
 from kws_stream.parameters import FloatArray
 from kws_stream.studies.clips import Utterances

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.bmru.chip import ChipBatch, ChipSettings
+from kws_stream.engine.chip import sums
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray, NetworkParameters
 from kws_stream.studies.clips import Utterances
@@ -47,13 +48,13 @@ class Simulation:
 
     def __call__(self, task: Task) -> Heard:
         settings = replace(task.settings, frame_s=self.utterances.frame_s)
-        batch = ChipBatch(self.parameters, settings, self.seed, task.chips)
+        batch = ChipBatch(self.parameters, settings, self.seed, task.chips, sums)
         start, stop = self.utterances.window
         n = len(self.utterances)
         called = np.empty((len(task.chips), n), np.int16)
         frames = np.empty((len(task.chips), n, stop - start), np.int16)
         for clip in range(n):
-            logits = batch.run(self.utterances.frames_of(clip), clip).logits[start:stop]
+            logits = batch.logits(self.utterances.frames_of(clip), clip, start, stop)
             called[:, clip] = logits.mean(axis=0).argmax(axis=0)
             frames[:, clip] = logits.argmax(axis=1).T
         return Heard(called, frames)
