@@ -13,17 +13,7 @@ import numpy as np
 
 from kws_stream.errors import InputError
 from kws_stream.parameters import Block, FloatArray, NetworkParameters
-from kws_stream.power.formulas import (
-    BIAS_GAIN,
-    CANDIDATE_GAIN,
-    CONSTANT_CELLS,
-    CONSTANT_NA,
-    NEGATIVE_GAIN,
-    POSITIVE_GAIN,
-    POST_GAIN,
-    STATE_GAIN,
-    VDD_V,
-)
+from kws_stream.power.formulas import cell_power_nw, mirror_power_nw
 
 QUIETEST_DBFS = -120  # levels are counted in bins of 1 dB from here to 0
 ABOVE_BACKGROUND_DB = 10.0
@@ -48,7 +38,10 @@ class ActivityPower:
 
 @dataclass(frozen=True)
 class _Gains:
-    """Weights that make the power of a frame of one block from relu(x), c and h, in nW."""
+    """Weights that make the power of a frame of one block from relu(x), c and h, in nW.
+
+    The formulas are linear in each, so a weight is what they give for a current of 1.
+    """
 
     inputs: FloatArray
     candidates: float
@@ -60,17 +53,22 @@ class _Gains:
     @classmethod
     def of(cls, block: Block) -> "_Gains":
         weight, bias = block.candidate.weight, block.candidate.bias
-        gains = np.where(weight > 0, POSITIVE_GAIN, -NEGATIVE_GAIN)
-        bias_gains = np.where(bias > 0, POSITIVE_GAIN, -NEGATIVE_GAIN)
-        currents = block.alpha + np.maximum(block.beta2, 0) + block.delta
-        rest = CONSTANT_NA * block.cells / CONSTANT_CELLS + (bias * bias_gains).sum()
+        bias_currents = block.alpha + np.maximum(block.beta2, 0) + block.delta
+        positive, negative = (np.maximum(w, 0).sum(axis=1) for w in (weight, -weight))
+        no_wire, no_cell = np.zeros(len(weight)), np.zeros(block.cells)
+        copies = np.abs(block.post.weight).sum(axis=1)
         return cls(
-            inputs=VDD_V * (weight * gains).sum(axis=1),
-            candidates=VDD_V * CANDIDATE_GAIN,
-            states_cells=VDD_V * STATE_GAIN,
-            states_post=VDD_V * POST_GAIN * np.abs(block.post.weight).sum(axis=1),
-            rest_cells=float(VDD_V * BIAS_GAIN * currents.sum()),
-            rest_feedforward=float(VDD_V * (rest + POST_GAIN * np.abs(block.post.bias).sum())),
+            inputs=mirror_power_nw(0, positive, negative, no_wire),
+            candidates=cell_power_nw(0.0, 1.0, 0.0),
+            states_cells=cell_power_nw(0.0, 0.0, 1.0),
+            states_post=mirror_power_nw(0, no_cell, no_cell, copies),
+            rest_cells=cell_power_nw(float(bias_currents.sum()), 0.0, 0.0),
+            rest_feedforward=mirror_power_nw(
+                block.cells,
+                float(np.maximum(bias, 0).sum()),
+                float(np.maximum(-bias, 0).sum()),
+                float(np.abs(block.post.bias).sum()),
+            ),
         )
 
 

@@ -3,21 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from kws_stream.power.by_activity import ActivityPower
-from kws_stream.power.formulas import (
-    BIAS_GAIN,
-    CANDIDATE_GAIN,
-    CONSTANT_CELLS,
-    CONSTANT_NA,
-    NEGATIVE_GAIN,
-    POSITIVE_GAIN,
-    POST_GAIN,
-    STATE_GAIN,
-    VDD_V,
-    PowerEstimate,
-)
+from kws_stream.power.formulas import PowerEstimate, cell_power_nw, mirror_power_nw
 
 
 @dataclass(frozen=True)
@@ -78,15 +65,20 @@ def blocks_of(estimate: PowerEstimate) -> tuple[BlockDetail, ...]:
     """Every block of the network at 1 nA; they add up to the core."""
     details = []
     for block in estimate.currents:
-        currents = np.array([block.bias, block.candidate, block.state]).T
-        gains = VDD_V * np.array([BIAS_GAIN, CANDIDATE_GAIN, STATE_GAIN])
+        parts = zip(block.bias, block.candidate, block.state, strict=True)
         details.append(
             BlockDetail(
-                cells=tuple(CellPower(*cell) for cell in (currents * gains).tolist()),
-                candidate_nw=VDD_V
-                * (POSITIVE_GAIN * block.positive + NEGATIVE_GAIN * block.negative),
-                post_nw=VDD_V * POST_GAIN * block.post,
-                rest_nw=VDD_V * CONSTANT_NA * len(block.bias) / CONSTANT_CELLS,
+                cells=tuple(
+                    CellPower(
+                        bias_nw=cell_power_nw(bias, 0.0, 0.0),
+                        candidate_nw=cell_power_nw(0.0, candidate, 0.0),
+                        state_nw=cell_power_nw(0.0, 0.0, state),
+                    )
+                    for bias, candidate, state in parts
+                ),
+                candidate_nw=mirror_power_nw(0, block.positive, block.negative, 0.0),
+                post_nw=mirror_power_nw(0, 0.0, 0.0, block.post),
+                rest_nw=mirror_power_nw(len(block.bias), 0.0, 0.0, 0.0),
             )
         )
     return tuple(details)

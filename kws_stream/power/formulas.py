@@ -13,6 +13,7 @@ docs/power.md follows each number to its source.
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -39,6 +40,30 @@ CONSTANT_CELLS = 8  # cells of that network; the constant scales with their numb
 CELLS_ERROR = 0.005
 FEEDFORWARD_ERROR = 0.023
 CORE_ERROR = 0.015
+
+
+Values = TypeVar("Values", float, FloatArray)
+
+
+def cell_power_nw(bias: Values, candidate: Values, state: Values) -> Values:
+    """P_cells: power of cells in nW from their branch currents in nA, of any one shape.
+
+    bias: I_gain + I_thresh + I_width.
+    """
+    return VDD_V * (BIAS_GAIN * bias + CANDIDATE_GAIN * candidate + STATE_GAIN * state)
+
+
+def mirror_power_nw(cells: int, positive: Values, negative: Values, post: Values) -> Values:
+    """P_ff: power of mirrors in nW from branch sums p, n and q in nA, of any one shape.
+
+    cells: how many have their share of the constant in it.
+    """
+    return VDD_V * (
+        CONSTANT_NA * cells / CONSTANT_CELLS
+        + POSITIVE_GAIN * positive
+        + NEGATIVE_GAIN * negative
+        + POST_GAIN * post
+    )
 
 
 def check_positive(name: str, value: float) -> float:
@@ -127,31 +152,19 @@ class PowerEstimate:
     @property
     def per_cell_nw(self) -> list[FloatArray]:
         """Power of every cell in nW: a list over blocks of arrays (d,)."""
-        volts = VDD_V * self.unit_na
         return [
-            volts
-            * (
-                BIAS_GAIN * np.array(block.bias)
-                + CANDIDATE_GAIN * np.array(block.candidate)
-                + STATE_GAIN * np.array(block.state)
-            )
+            self.unit_na * cell_power_nw(*map(np.array, (block.bias, block.candidate, block.state)))
             for block in self.currents
         ]
 
     @property
     def blocks(self) -> list[BlockPower]:
         """Power of every block; the constant of the mirrors is shared out by number of cells."""
-        volts = VDD_V * self.unit_na
         return [
             BlockPower(
                 cells_nw=float(cells.sum()),
-                feedforward_nw=volts
-                * (
-                    CONSTANT_NA * len(block.bias) / CONSTANT_CELLS
-                    + POSITIVE_GAIN * block.positive
-                    + NEGATIVE_GAIN * block.negative
-                    + POST_GAIN * block.post
-                ),
+                feedforward_nw=self.unit_na
+                * mirror_power_nw(len(block.bias), block.positive, block.negative, block.post),
             )
             for block, cells in zip(self.currents, self.per_cell_nw, strict=True)
         ]
@@ -177,10 +190,8 @@ class PowerEstimate:
 
         No published figure has this term, so it stands outside `core_nw`.
         """
-        return (
-            VDD_V
-            * self.unit_na
-            * (POSITIVE_GAIN * self.classifier_positive + NEGATIVE_GAIN * self.classifier_negative)
+        return self.unit_na * mirror_power_nw(
+            0, self.classifier_positive, self.classifier_negative, 0.0
         )
 
     @property
