@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test long lint format train docs figures soak fuzz clean
+.PHONY: demo test long lint format train docs figures soak fuzz faults clean
 
 demo: .venv/.base  ## Detect words in the packaged recording, then report the power of the chip
 	$(BIN)/kws-stream detect --model commands-12 kws_stream/_data/demo.flac
@@ -41,6 +41,9 @@ soak: .venv/.test  ## Hear 24 hours of sound with every model, in minutes each
 
 fuzz: .venv/.fuzz  ## Fuzz everything that reads what strangers send, MINUTES=10 for each target
 	$(BIN)/python -m fuzz --minutes $(or $(MINUTES),10)
+
+faults: .venv/.test  ## Let disks, processes and clients fail at every moment of every command: minutes
+	$(BIN)/python -m pytest -s tests/faults
 
 clean:  ## Remove the environment and everything built
 	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

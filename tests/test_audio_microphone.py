@@ -235,6 +235,16 @@ def test_reconnect_follows_a_new_rate():
     assert np.array_equal(got, np.concatenate(want)[:8000])
 
 
+def test_reconnect_takes_what_is_the_default_by_then():
+    backend = FakeSounddevice([noise(480), UNPLUG], [noise(4800)], default=1)
+    backend.after_restart = {1: [SPEAKER, {**USB, "default_samplerate": 8000.0}]}
+    said = []
+    with Quick(None, True, 0.5, backend=backend, on_status=said.append) as source:
+        assert sum(map(len, source.blocks())) == 8000
+    assert source.rate_hz == 8000
+    assert said[-1] == f"{USB['name']} is back"
+
+
 def test_reconnect_outlives_a_portaudio_that_cannot_start():
     backend = FakeSounddevice([noise(160), UNPLUG], [noise(160)])
     working, tries = backend._initialize, []

@@ -43,10 +43,15 @@ def say(text: str) -> None:
     click.echo(printable(text))
 
 
+def complaint(message: str) -> str:
+    """The line of a message for people."""
+    return printable(f"kws-stream: {message}")
+
+
 def complain(message: str) -> None:
     """A message for people, on standard error; where that is on a full disk, it is lost."""
     try:
-        click.echo(printable(f"kws-stream: {message}"), err=True)
+        click.echo(complaint(message), err=True)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -81,12 +86,16 @@ def event_text(event: "WakeEvent") -> str:
     return f"{event.time_s:6.2f} s  {event.keyword}  score {score:.2f}  (from {start_s:.2f} s)"
 
 
+def event_line(event: "WakeEvent", file: str, as_json: bool, with_name: bool = False) -> str:
+    """An event as people or programs read it, on one line."""
+    if as_json:
+        return json.dumps({"type": "event", "file": file, **event.as_dict()}, allow_nan=False)
+    return printable(f"{click.format_filename(file)}: " * with_name + event_text(event))
+
+
 def print_event(event: "WakeEvent", file: str, as_json: bool, with_name: bool = False) -> None:
     """One event as a line, flushed at once."""
-    if as_json:
-        print_json({"type": "event", "file": file, **event.as_dict()})
-    else:
-        say(f"{click.format_filename(file)}: " * with_name + event_text(event))
+    click.echo(event_line(event, file, as_json, with_name))
 
 
 def print_rich(renderable: "RenderableType") -> None:

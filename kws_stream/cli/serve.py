@@ -173,7 +173,8 @@ def serve(
                 else:
                     await watched.serve(address, on_ready, service.load)
 
-    with contextlib.nullcontext() if workers > 1 else actions:  # workers have their own
+    # workers have actions of their own
+    with service, contextlib.nullcontext() if workers > 1 else actions:
         asyncio.run(run())
 
 

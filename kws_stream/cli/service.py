@@ -1,19 +1,21 @@
 """What `serve` is made of in one process: its models, its server, its log."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
 import click
 
 from kws_stream.cli.options import Threshold, threshold_values
-from kws_stream.cli.output import complain, print_event
+from kws_stream.cli.outlet import Outlet
+from kws_stream.cli.output import complain, complaint, event_line
 from kws_stream.errors import KwsStreamError, ParameterError
 
 if TYPE_CHECKING:
@@ -46,13 +48,47 @@ class Settings:
 
 
 class Service:
-    """A process that serves; `settings.actions` is entered while it does."""
+    """A process that serves. While it is entered nobody waits for who reads what it prints.
+
+    `settings.actions` is entered by whoever hears sound.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.log = _log(settings.log_level, settings.log_format)
+        self._detections: Outlet | None = None
+        self._messages: Outlet | None = None
+        self.log = logging.getLogger("kws_stream.serve")
+        self.log.handlers[:] = [_Lines(settings.log_format == "json", self._print_message)]
+        self.log.setLevel(settings.log_level.upper())
+        self.log.propagate = False
         # of packs that somebody still hears, through any number of reloads
         self._thresholds: WeakKeyDictionary[Pack, dict[str, float]] = WeakKeyDictionary()
+
+    def __enter__(self) -> Self:
+        self._outlets = contextlib.ExitStack()
+        self._messages = Outlet(sys.stderr, self._tell_lost_messages)
+        self._detections = Outlet(sys.stdout, self._tell_lost_detections)
+        self._outlets.enter_context(self._messages)
+        self._outlets.enter_context(self._detections)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._detections = self._messages = None
+        self._outlets.close()
+
+    def _print_message(self, line: str) -> None:
+        if self._messages is not None:
+            self._messages.put(line)
+        else:
+            click.echo(line, err=True)
+
+    def _tell_lost_messages(self, lost: int) -> None:
+        self.log.warning(f"{lost} messages were not read in time, and are lost")
+
+    def _tell_lost_detections(self, lost: int) -> None:
+        self.log.warning(
+            f"{lost} detections were not read from standard output in time, and are lost"
+        )
 
     def load(self) -> "list[Pack]":
         """The packs to offer, read anew; raises PackError."""
@@ -92,7 +128,9 @@ class Service:
         return hearing
 
     def _on_event(self, client: str, event: "WakeEvent") -> None:
-        print_event(event, client, self.settings.as_json, with_name=True)
+        line = event_line(event, client, self.settings.as_json, with_name=True)
+        if self._detections is not None:
+            self._detections.put(line)
 
 
 def start_worker(
@@ -113,7 +151,7 @@ def start_worker(
     service = Service(settings)
     try:
         server = service.server(service.load(), (shares[number], places))
-        with settings.actions:
+        with service, settings.actions:
             asyncio.run(work(server, control, reports, service.load))
     except KwsStreamError as error:
         complain(f"error: worker {number + 1}: {error}")
@@ -121,28 +159,21 @@ def start_worker(
 
 
 class _Lines(logging.Handler):
-    """Each record as a line on standard error."""
+    """Each record as a line."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, write: Callable[[str], None]) -> None:
         super().__init__()
         self._as_json = as_json
+        self._write = write
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if not self._as_json:
-            complain(text)
-            return
-        told = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {"time": told, "level": record.levelname.lower(), "message": text}
-        click.echo(json.dumps(line), err=True)
-
-
-def _log(level: str, form: str) -> logging.Logger:
-    log = logging.getLogger("kws_stream.serve")
-    log.handlers[:] = [_Lines(form == "json")]
-    log.setLevel(level.upper())
-    log.propagate = False
-    return log
+        if self._as_json:
+            told = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+            line = {"time": told, "level": record.levelname.lower(), "message": text}
+            self._write(json.dumps(line))
+        else:
+            self._write(complaint(text))
 
 
 def _load(models: tuple[str, ...]) -> "list[Pack]":

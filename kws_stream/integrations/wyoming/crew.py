@@ -23,7 +23,7 @@ from pathlib import Path
 
 from kws_stream.errors import KwsStreamError, ServerError
 from kws_stream.integrations.wyoming.counts import Counts
-from kws_stream.integrations.wyoming.server import Address, listening
+from kws_stream.integrations.wyoming.server import NO_MORE, Address, listening
 from kws_stream.integrations.wyoming.worker import CLIENT, OF_THE_PARENT, RELOAD, STOP, Report
 from kws_stream.packs import Pack
 
@@ -238,9 +238,11 @@ class Crew:
         while True:
             try:
                 connection, _ = await loop.sock_accept(listener)
-            except OSError:  # no more files, or a client that is gone already
-                await asyncio.sleep(0.1)
-                continue
+            except OSError as error:
+                if error.errno in NO_MORE:
+                    self._on_message(f"new clients have to wait: {error.strerror}")
+                    await asyncio.sleep(1.0)
+                continue  # or the client is gone already
             with connection:
                 self._hand_over(connection)
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import errno
+import math
 import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -30,6 +33,8 @@ from kws_stream.pipeline import KeywordSpotter
 _SHARE = 0.4
 _MOST_CLIENTS = 500
 _FAREWELL_S = 1.0  # for a client to hear why it is let go
+NO_MORE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}  # files, or memory for them
+_TELL_AGAIN_S = 10.0
 _MOST_UNKNOWN = 100  # names that are asked for in vain and told of, each once
 
 
@@ -357,6 +362,7 @@ async def serve_until_stopped(
     it has; on_message is told either way.
     """
     loop, stopped, asked = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    loop.set_exception_handler(_Shortage(on_message))
     # Windows has none of them; elsewhere than in the main thread none comes
     with contextlib.suppress(NotImplementedError, RuntimeError):
         loop.add_signal_handler(signal.SIGTERM, stopped.set)
@@ -372,6 +378,25 @@ async def serve_until_stopped(
         if reloading is not None:
             reloading.cancel()
         await server.stop()
+
+
+class _Shortage:
+    """What asyncio tells when it cannot accept clients for want of files: a sentence, now and then.
+
+    It tries again after a second; the clients wait so long.
+    """
+
+    def __init__(self, on_message: Callable[[str], None]) -> None:
+        self._on_message = on_message
+        self._told = -math.inf
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in NO_MORE:
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._told > _TELL_AGAIN_S:
+            self._told = time.monotonic()
+            self._on_message(f"new clients have to wait: {error.strerror}")
 
 
 async def _reload_when_asked(

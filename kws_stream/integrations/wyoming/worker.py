@@ -63,8 +63,8 @@ async def work(
                 return
             except OSError:
                 command, numbers = b"", []
+            seen += command == CLIENT  # also one that was lost on the way, for want of files
             for number in numbers:
-                seen += 1
                 task = loop.create_task(server.adopt(socket.socket(fileno=number)))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
