@@ -4,6 +4,7 @@ model.py          what of a model pack the digital side needs, as plain numbers
 integers.py       the network in integers, every width proved
 detector.py       the numbers of the detector in C, every range proved
 export_c.py       a self-contained C library; its sources are in c/
+new_folder.py     an export's folder, whole or not at all
 registers.py      the register map: one table for packing, unpacking, documents and C
 bitstream.py      a model as bits for the chip, and back
 chip.py           the chip's shift register, latches, readback and supply, bit by bit

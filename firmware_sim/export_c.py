@@ -5,14 +5,14 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kws_stream.errors import FirmwareError, ParameterError
+from kws_stream.errors import ParameterError
 from kws_stream.features.fixed_point import BLOCK, FixedBank
-from kws_stream.files import replacing_folder
 
 from . import export_verifier
 from .detector import check_detector, score_code
 from .integers import INT32, IntegerLayer, IntegerNetwork, integer_network
 from .model import FirmwareModel, FrontEndDesign
+from .new_folder import write_new_folder
 from .registers import c_header
 
 SOURCES = Path(__file__).parent / "c"
@@ -216,14 +216,5 @@ def export_c(model: FirmwareModel, directory: str | os.PathLike[str]) -> list[Pa
     Raises ParameterError for a model that does not fit, FirmwareError for a directory that holds
     something or cannot be written.
     """
-    files = library(model)
-    target = Path(directory)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FirmwareError(f"{target}: need a new or empty folder, got one that exists")
-    try:
-        with replacing_folder(target) as new:
-            for name, text in files.items():
-                (new / name).write_text(text, "ascii", newline="\n")
-    except OSError as error:
-        raise FirmwareError(f"{target}: need a folder that can be written: {error}") from error
-    return [target / name for name in files]
+    texts = library(model)
+    return write_new_folder(directory, {name: text.encode("ascii") for name, text in texts.items()})

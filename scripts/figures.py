@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from kws_stream import packs
+from kws_stream.marked import between
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "models"
@@ -156,11 +157,10 @@ def filled(text: str) -> str:
         begin = BEGIN.format(name)
         if begin not in text:
             continue
-        before, _, rest = text.partition(begin)
-        _, end, after = rest.partition(END)
-        if not end:
+        made = between(text, begin, END, table(manifests))
+        if made is None:
             raise click.ClickException(f"need {END} behind {begin}, found none")
-        text = f"{before}{begin}\n{table(manifests)}\n{END}{after}"
+        text = made
     return text
 
 

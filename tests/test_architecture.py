@@ -21,7 +21,17 @@ FILES = sorted(
     if "_models" not in path.parts
 )
 
-BASE = {"errors", "constants", "parameters", "names", "files", "graphs", "onnx_writer", "plots"}
+BASE = {
+    "errors",
+    "constants",
+    "parameters",
+    "names",
+    "files",
+    "graphs",
+    "marked",
+    "onnx_writer",
+    "plots",
+}
 STAGES = {"audio", "features", "layers", "bmru", "detector", "power"}
 CORE = BASE | STAGES | {"network", "packs"}
 ALLOWED: dict[str, set[str]] = {
@@ -30,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "names": {"errors"},
     "files": set(),
     "graphs": {"errors"},
+    "marked": set(),
     "onnx_writer": {"errors"},
     "plots": {"errors", "files"},
     "parameters": {"errors", "constants"},
@@ -303,6 +314,12 @@ def test_the_public_names_are_those_promised_and_each_resolves() -> None:
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_no_file_is_longer_than_500_lines(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 500
+
+
+def test_the_constants_of_the_power_formula_are_used_in_it_and_in_its_twin_alone() -> None:
+    constants = ("BIAS_GAIN", "CANDIDATE_GAIN", "STATE_GAIN", "POSITIVE_GAIN", "POST_GAIN")
+    users = {name(path) for path in FILES if any(c in path.read_text("utf-8") for c in constants)}
+    assert users == {"kws_stream/power/formulas.py", "kws_stream/training/model.py"}
 
 
 PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -8,8 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from kws_stream.audio import to_int16
 from kws_stream.cli.keys import single_keys
 from kws_stream.cli.output import complain
 from kws_stream.cli.screen import Around, screen
@@ -108,10 +107,9 @@ class Picture:
 
         pcm = self._ring.last(SAVED_S)
         path = Path(f"kws-stream-{datetime.now():%Y%m%d-%H%M%S}.wav")
-        whole = np.rint(np.clip(pcm * 32768.0, -32768, 32767)).astype(np.int16)
         try:
             with replacing(path) as file:
-                soundfile.write(file, whole, SAMPLE_RATE_HZ, "PCM_16", format="WAV")
+                soundfile.write(file, to_int16(pcm), SAMPLE_RATE_HZ, "PCM_16", format="WAV")
             self._status = f"saved the last {len(pcm) / SAMPLE_RATE_HZ:.1f} s as {path}"
         except (OSError, soundfile.SoundFileError) as error:
             self._status = f"{path} could not be saved: {error}"

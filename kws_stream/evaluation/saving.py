@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from kws_stream.audio import to_int16
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
 from kws_stream.evaluation.sources import Recordings, Stream
@@ -60,7 +59,7 @@ class _Save:
                 ) as file:
                     for piece in stream.pieces():
                         words += piece.words
-                        file.write((piece.pcm * 32768).astype(np.int16))
+                        file.write(to_int16(piece.pcm))
                 # before the recording: one without labels would be one without keywords
                 labels = {"words": [vars(word) for word in words], **self.about}
                 write(path.with_suffix(".json"), json.dumps(labels, indent=1) + "\n")

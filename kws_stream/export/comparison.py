@@ -14,9 +14,10 @@ from firmware_sim import bitstream, toolchain
 from firmware_sim.chip import Chip, program
 from firmware_sim.integers import integer_network
 from firmware_sim.scalar import run_scalar
-from kws_stream.audio import RECORDING, to_float32
+from kws_stream.audio import RECORDING
 from kws_stream.errors import DataError, FirmwareError, ParameterError
 from kws_stream.evaluation import Clip, Skipped, read_clip, recordings_below, split_of
+from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.export import BACKENDS
 from kws_stream.export.comparison_sound import HEARING, Ways, missing_for
 from kws_stream.export.firmware import firmware_model
@@ -24,7 +25,6 @@ from kws_stream.export.onnx_graph import run_streaming, streaming_graph
 from kws_stream.features import build
 from kws_stream.network import Network
 from kws_stream.packs import Pack, load
-from kws_stream.pipeline import blocks_of
 
 if TYPE_CHECKING:
     from firmware_sim.model import FirmwareModel
@@ -113,7 +113,7 @@ def clips_of(folder: Path) -> tuple[list[Path], list[str]]:
 def pcm_of(clips: Sequence[Path], whole: bool) -> list[NDArray[np.float32]]:
     """The first second of each clip, or all of one whole recording."""
     if whole:
-        return [np.concatenate([to_float32(block) for block in blocks_of(path)]) for path in clips]
+        return [read_whole(path) for path in clips]
     return [read_clip(Clip(path, "", "")) for path in clips]
 
 

@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from firmware_sim.integers import integer_network
-from kws_stream import __version__, files
+from firmware_sim.new_folder import write_new_folder
+from kws_stream import __version__
+from kws_stream.audio import RECORDING
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings
 from kws_stream.engine.blob import DetectorFrames, check_room, model_blob
-from kws_stream.errors import FirmwareError, ParameterError
+from kws_stream.errors import ParameterError
 from kws_stream.features import FeatureSettings, centres_of, fixed_front_end
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray
@@ -126,8 +128,7 @@ def package_files(pack: Pack) -> dict[str, bytes]:
     found["demo/index.html"] = page.replace('src="page.js"', 'src="demo.js"').encode()
     for name in ("view.js", "page.css"):
         found[f"demo/{name}"] = (PAGE / name).read_bytes()
-    recording = resources.files("kws_stream") / "_data" / "demo.flac"
-    found["demo/demo.flac"] = recording.read_bytes()
+    found["demo/demo.flac"] = RECORDING.read_bytes()
     return found
 
 
@@ -137,15 +138,4 @@ def export_web(pack: Pack, directory: str | os.PathLike[str]) -> list[Path]:
     Raises ParameterError for a model that does not fit, FirmwareError for a directory that holds
     something or cannot be written.
     """
-    contents = package_files(pack)
-    target = Path(directory)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FirmwareError(f"{target}: need a new or empty folder, got one that exists")
-    try:
-        with files.replacing_folder(target) as new:
-            for name, content in contents.items():
-                (new / name).parent.mkdir(parents=True, exist_ok=True)
-                (new / name).write_bytes(content)
-    except OSError as error:
-        raise FirmwareError(f"{target}: need a folder that can be written: {error}") from error
-    return [target / name for name in contents]
+    return write_new_folder(directory, package_files(pack))

@@ -1,15 +1,4 @@
-"""Names of keywords and models as people and other programs write them."""
-
-import unicodedata
-
-
-def plain(name: str) -> str:
-    """What names have in common that mean the same: "Hey-Computer", "hey_computer", "hey computer".
-
-    Case, and whether spaces, hyphens or underscores stand between the words, make no difference.
-    """
-    text = unicodedata.normalize("NFKC", name).casefold()
-    return " ".join(text.replace("-", " ").replace("_", " ").split())
+"""Names of keywords as people say them."""
 
 
 def as_spoken(keyword: str) -> str:

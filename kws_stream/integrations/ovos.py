@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.errors import MissingExtraError, ParameterError
-from kws_stream.integrations.names import plain
+from kws_stream.names import known_name
 from kws_stream.pipeline import KeywordSpotter
 
 try:
@@ -37,9 +37,8 @@ class KwsStreamHotWord(HotWordEngine):  # type: ignore[misc,unused-ignore]
         settings = self.config
         self._spotter = KeywordSpotter(settings.get("model", "commands-12"))
         asked = str(settings.get("keyword", self.key_phrase))
-        same = [word for word in self._spotter.thresholds if plain(word) == plain(asked)]
-        self._keyword = asked if asked in self._spotter.thresholds else "".join(same[:1])
-        if not self._keyword:
+        self._keyword = known_name(asked, self._spotter.thresholds)
+        if self._keyword not in self._spotter.thresholds:
             raise ParameterError(
                 f"hotword: need a keyword of {self._spotter.pack.name} "
                 f"({', '.join(self._spotter.thresholds)}), got {asked!r}; set `keyword`"

@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
+from kws_stream.audio import to_int16
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.live.passages import LONGEST_WORD_S, check_seconds, first_sample
@@ -131,7 +130,7 @@ class AudioFeed:
         """The samples that follow; never waits."""
         samples = samples[: self.end - self._next]
         self._next += len(samples)
-        whole = np.rint(np.clip(samples * 32768.0, -32768, 32767)).astype("<i2")
+        whole = to_int16(samples).astype("<i2", copy=False)
         with contextlib.suppress(queue.Full):
             self._blocks.put_nowait(whole.tobytes())
         if self._next >= self.end:

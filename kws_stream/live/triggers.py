@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream import files
-from kws_stream.audio import FileSource
+from kws_stream.audio import FileSource, to_int16
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import DataError
@@ -255,7 +255,7 @@ class TriggerStore:
         import soundfile
 
         word = re.sub(r"[^a-z0-9]+", "-", values["event"]["keyword"].lower()).strip("-")[:40]
-        whole = np.rint(np.clip(pcm * 32768.0, -32768, 32767)).astype(np.int16)
+        whole = to_int16(pcm)
         with files.locked(self.folder, shared=True):
             audio = self._new_name(word)
             path = audio.with_suffix(".json")

@@ -8,6 +8,7 @@ import click
 from kws_stream.cli.files import check_file, write_file, write_json
 from kws_stream.cli.output import print_json, say
 from kws_stream.cli.progress import progress
+from kws_stream.marked import between
 
 if TYPE_CHECKING:
     from kws_stream.studies.claims import Claim
@@ -130,8 +131,4 @@ def markdown(rows: "list[Claim]", figures: dict[str, Any]) -> str:
 def _between(path: Path, text: str) -> str:
     """The file's text with the table between its marks; the table alone for any other file."""
     old = path.read_text("utf-8") if path.exists() else ""
-    before, begin, rest = old.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if begin and end:
-        return f"{before}{BEGIN}\n{text}\n{END}{after}"
-    return text + "\n"
+    return between(old, BEGIN, END, text) or text + "\n"

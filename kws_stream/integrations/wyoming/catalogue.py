@@ -7,7 +7,8 @@ from wyoming.info import Attribution, Info, WakeModel, WakeProgram
 
 from kws_stream import __version__
 from kws_stream.errors import ParameterError
-from kws_stream.integrations.names import as_spoken, plain
+from kws_stream.integrations.names import as_spoken
+from kws_stream.names import folded
 from kws_stream.packs import Pack
 
 _OURS = Attribution(name="kws-stream", url="https://arxiv.org/abs/2605.15216")
@@ -61,9 +62,9 @@ class Catalogue:
                 self._meaning[name] = (number, frozenset({keyword}))
         for name, meaning in self._aliases():
             self._meaning.setdefault(name, meaning)
-        self._plain: dict[str, Meaning] = {}
+        self._folded: dict[str, Meaning] = {}
         for name, meaning in self._meaning.items():
-            self._plain.setdefault(plain(name), meaning)
+            self._folded.setdefault(folded(name), meaning)
         self._wake = tuple(wake) or self._usual()
         if unknown := self.choose(self._wake).unknown:
             raise ParameterError(
@@ -104,7 +105,7 @@ class Catalogue:
         called: dict[tuple[int, str], tuple[int, str]] = {}
         unknown = []
         for name in names or self._wake:
-            meaning = self._meaning.get(name) or self._plain.get(plain(name))
+            meaning = self._meaning.get(name) or self._folded.get(folded(name))
             if meaning is None:
                 unknown.append(name)
                 continue
