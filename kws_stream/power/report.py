@@ -21,10 +21,10 @@ from kws_stream.power.formulas import (
     CELLS_ERROR,
     CORE_ERROR,
     FEEDFORWARD_ERROR,
-    POSITIVE_GAIN,
     VDD_V,
     PowerEstimate,
     check_positive,
+    mirror_power_nw,
 )
 from kws_stream.power.literature import PEERS, Battery, Peer, Status
 
@@ -272,7 +272,7 @@ def _within(block: str, nw: float, error: float, source: str) -> Row:
 def _classifier(estimate: PowerEstimate) -> Row:
     """Every branch burns its current at least once, and at most the larger gain of the formula."""
     branches_na = estimate.classifier_positive + estimate.classifier_negative
-    span = (VDD_V * branches_na, estimate.classifier_nw, VDD_V * POSITIVE_GAIN * branches_na)
+    span = (VDD_V * branches_na, estimate.classifier_nw, mirror_power_nw(0, branches_na, 0.0, 0.0))
     return _row("classifier mirrors", span, "estimated", literature.CLASSIFIER_SOURCE)
 
 
