@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test long lint format train docs figures soak fuzz faults clean
+.PHONY: demo test long lint format train docs addon figures soak fuzz faults clean
 
 demo: .venv/.base  ## Detect words in the packaged recording, then report the power of the chip
 	$(BIN)/kws-stream detect --model commands-12 kws_stream/_data/demo.flac
@@ -31,6 +31,13 @@ train: .venv/.train  ## Install what training needs and show its options
 docs: .venv/.docs  ## Build the documentation as a site in build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "built build/site/index.html"
+
+addon:  ## Write the add-on of Home Assistant as build/home-assistant, from the last commit
+	rm -rf build/home-assistant
+	mkdir -p build/home-assistant
+	git archive HEAD | tar -x -C build/home-assistant
+	cp packaging/home-assistant/config.json build/home-assistant
+	cat packaging/Containerfile packaging/home-assistant/Containerfile.end > build/home-assistant/Dockerfile
 
 figures: .venv/.train  ## Measure the models in MODELS again: DATA, PICTURES and HELD_OUT say where the data is
 	$(BIN)/python scripts/figures.py measure $(MODELS) --data $(DATA) --pictures $(PICTURES) --held-out $(HELD_OUT)

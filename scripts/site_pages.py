@@ -19,6 +19,7 @@ OUTSIDE = {
     "models/README.md": "models.md",
     "benchmarks/README.md": "benchmarks.md",
     "findings/README.md": "findings.md",
+    "packaging/home-assistant/README.md": "home-assistant-add-on.md",
 }
 REFERENCE = {
     "spotter": ("The spotter", ["kws_stream.pipeline", "kws_stream.detector", "kws_stream.events"]),
