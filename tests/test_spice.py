@@ -48,12 +48,59 @@ FEATURES = [[0.1, 0.0], [1.5, 0.1], [0.6, 0.2], [0.0, 1.2], [-0.5, 0.35], [0.1, 
 
 def test_a_cell_has_the_thresholds_of_the_published_table(simulator):
     # the study of this project with the same models: 0.963, 0.486, 1.002 nA; 6.3 nW when on
-    cell = spice.cell(simulator, 1.0, 0.5, 1.0)
+    cell = spice.cell(simulator, 1.0, 0.5, 1.0).result
     assert cell.beta2_na == pytest.approx(0.963, abs=0.003)
     assert cell.beta1_na == pytest.approx(0.486, abs=0.003)
     assert cell.alpha_na == pytest.approx(1.002, abs=0.002)
     assert cell.high_nw == pytest.approx(6.3, abs=0.1)
     assert 0.8e-6 < cell.off_na < 1.2e-6  # without areas of the diffusions the model gives 1.1e-5
+
+
+def test_a_loop_of_the_typical_chip_lies_on_that_of_the_transistors(simulator):
+    loop = spice.cell(simulator, 1.0, 0.5, 1.0)
+    on, fitted, programmed = (
+        states > 0.5 for states in (loop.states, loop.fitted, loop.programmed)
+    )
+    assert set(np.unique(loop.programmed)) == {0.0, 1.0}
+    edges = np.abs(np.subtract.outer(loop.candidates, [0.9636, 0.4856])).min(axis=1)
+    assert (on == fitted)[edges > 0.003].all()
+    assert (on != programmed)[(loop.candidates > 0.97) & (loop.candidates < 0.999)].any()
+
+
+def test_what_is_negative_is_drawn_from_a_wire_by_a_mirror():
+    net = small_network()
+    text = build(net.parameters, net.run(FEATURES).inputs[0], 0.02).circuit.text()
+    for line in text.splitlines():
+        if "PWL(" in line:  # an ideal current comes from a supply and ends in a diode
+            _, plus, minus, *_ = line.split()
+            assert (plus, minus.split("_")[0]) in {("vddx", n) for n in ("x0", "above", "below")}
+    mirrors = [line.split() for line in text.splitlines() if line.startswith("XM")]
+    drawn = [words for words in mirrors if words[2] == "x0_0_against" != words[1]]
+    assert [words[1] for words in drawn] == ["x0_0_n"]
+
+
+def test_loops_are_drawn_a_panel_a_cell(monkeypatch):
+    figures = pytest.importorskip("matplotlib.figure", reason="needs the extra report")
+    figure = figures.Figure()
+
+    @contextlib.contextmanager
+    def kept(path, width, height):
+        yield figure
+
+    monkeypatch.setattr(spice_figure, "figure_file", kept)
+    result = spice.CellResult(1, 0.5, 1, 0.96, 0.49, 1, 0, 3, 6, 1)
+    x = np.array([0.0, 1.0, 0.0])
+    spice_figure.draw_loops([spice.Loop(result, x, x + 1, x + 2, x + 3)] * 4, Path("unused.png"))
+    shown = [panel for panel in figure.axes if panel.axison]
+    assert len(shown) == 4
+    for panel in shown:
+        assert "1, 0.5, 1 nA" in (panel.get_title(), panel.get_title(loc="left"))
+        lines = {line.get_label(): line.get_ydata().tolist() for line in panel.get_lines()}
+        assert lines == {
+            "transistors": [1, 2, 1],
+            "emulator, as programmed": [2, 3, 2],
+            "emulator, typical GF180MCU": [3, 4, 3],
+        }
 
 
 def test_every_transistor_has_the_regions_of_its_drain_and_source():
@@ -199,7 +246,7 @@ def test_mismatch_of_a_mirror_falls_with_the_root_of_its_unit_devices(simulator)
 
 def test_a_seed_is_a_chip_and_without_one_all_chips_are_equal(simulator):
     def beta2(seed):
-        return spice.cell(replace(simulator, seed=seed), 1.0, 0.5, 1.0).beta2_na
+        return spice.cell(replace(simulator, seed=seed), 1.0, 0.5, 1.0).result.beta2_na
 
     assert beta2(0) == beta2(0)
     assert len({beta2(None), beta2(0), beta2(1)}) == 3

@@ -68,6 +68,7 @@ def _simulator(models: Path | None, seed: int | None = None) -> "Simulator":
 @click.option("--draws", type=click.IntRange(2), metavar="N", help="With --mismatch. Default: 20.")
 @models_option
 @json_option("Print a JSON list.")
+@figure_option("--figure", "Draw the loops in a file, too; needs Matplotlib.")
 def cell(
     thresh: float | None,
     width: float | None,
@@ -77,6 +78,7 @@ def cell(
     draws: int | None,
     models: Path | None,
     as_json: bool,
+    figure: Path | None,
 ) -> None:
     """Sweep the candidate current of one cell up and down.
 
@@ -92,13 +94,20 @@ def cell(
         biases = [(thresh, width, gain)]
     if draws is not None and not mismatch:
         raise click.UsageError("--draws needs --mismatch.")
+    if figure is not None and mismatch:
+        raise click.UsageError("--figure is of typical cells: leave out --mismatch.")
     simulator = _simulator(models)
     seeds = list(range(seed, seed + (draws or DRAWS))) if mismatch else [None]
-    results = []
+    loops = []
     with progress("sweeping cells") as swept:
         for bias in biases:
-            results.append([sweep(replace(simulator, seed=one), *bias) for one in seeds])
-            swept(len(results), len(biases))
+            loops.append([sweep(replace(simulator, seed=one), *bias) for one in seeds])
+            swept(len(loops), len(biases))
+    results = [[loop.result for loop in group] for group in loops]
+    if figure is not None:
+        from kws_stream.cli.spice_figure import draw_loops
+
+        draw_loops([group[0] for group in loops], figure)
     if as_json:
         print_json(
             [

@@ -1,12 +1,13 @@
-"""Candidates and states of a circuit beside the emulator's, as one picture."""
+"""Candidates and states of circuits beside the emulator's, as one picture."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kws_stream.plots import INK, SERIES, figure_file
 
 if TYPE_CHECKING:
-    from kws_stream.spice import Comparison
+    from kws_stream.spice import Comparison, Loop
 
 
 def draw(comparison: "Comparison", path: Path, title: str, start_s: float, frame_s: float) -> None:
@@ -58,3 +59,28 @@ def draw(comparison: "Comparison", path: Path, title: str, start_s: float, frame
         figure.suptitle(title, weight="bold")
         for axis in axes[-1]:
             axis.set_xlabel("s")
+
+
+def draw_loops(loops: "Sequence[Loop]", path: Path) -> None:
+    """A panel a cell: the state over the candidate, swept up and down, in nA."""
+    columns = min(len(loops), 3)
+    rows = -(-len(loops) // columns)
+    with figure_file(path, 3.2 * columns, 0.9 + 2.3 * rows) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for panel, loop in zip(panels, loops, strict=False):
+            ways = (
+                (loop.programmed, "emulator, as programmed", {"color": SERIES[4], "lw": 3}),
+                (loop.fitted, "emulator, typical GF180MCU", {"color": SERIES[1], "lw": 3}),
+                (loop.states, "transistors", {"color": INK, "lw": 1}),
+            )
+            for states, label, style in ways:
+                panel.plot(loop.candidates, states, label=label, **style)
+            one = loop.result
+            panel.set_title(f"{one.thresh_na:g}, {one.width_na:g}, {one.gain_na:g} nA")
+            panel.set(xlabel="candidate, nA", ylabel="state, nA")
+            panel.grid()
+        for panel in panels[len(loops) :]:
+            panel.set_axis_off()
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        figure.suptitle("I_thresh, I_width, I_gain of cells swept up and down", weight="bold")

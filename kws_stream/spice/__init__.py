@@ -4,6 +4,7 @@ An independent cell in the open 180 nm process GF180MCU with the same behaviour 
 one: not the authors' circuit, not their process. docs/spice.md has the circuits and what came out.
 """
 
+from kws_stream.spice.cell import CELL_BIASES, CellResult, Loop, cell
 from kws_stream.spice.differences import Difference
 from kws_stream.spice.parts import (
     MIRROR_UNITS,
@@ -14,11 +15,8 @@ from kws_stream.spice.parts import (
     mirrors,
 )
 from kws_stream.spice.studies import (
-    CELL_BIASES,
     Agreement,
-    CellResult,
     Comparison,
-    cell,
     layer,
     network,
 )
@@ -34,6 +32,7 @@ __all__ = [
     "CellResult",
     "Comparison",
     "Difference",
+    "Loop",
     "MirrorSpread",
     "Simulator",
     "candidate_noise",

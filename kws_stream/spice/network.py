@@ -3,7 +3,8 @@
 Every weight is a mirror of unit devices, every bias a mirror of one reference current of 1.0. A
 positive branch is drawn from the P diode of its output by an N mirror, a negative one pushed into
 it by a P mirror; what the diode carries is the sum, and it cannot be negative: relu. The
-pre-projection is ideal: two rails, |x| above and below zero, drive the first block.
+pre-projection is ideal: two rails, x above zero and below. The first is pushed into the diode of
+an input, the second drawn from it by a mirror, which cannot draw a node below ground.
 """
 
 from dataclasses import dataclass
@@ -84,14 +85,19 @@ def _inputs(
     frame_s: float,
     sign: int,
 ) -> list[_Wire]:
-    """relu of the skip path, or of its negative: ideal rails, and what the blocks added."""
+    """relu of the skip path, or of its negative: its rails, and what the blocks added."""
     wires = []
     for i in range(skip.shape[1]):
         wire = _Wire(circuit, f"{name}_{i}")
         node = wire.n_gate
         circuit.n_diode(node)
         circuit.frames("vddx", node, np.maximum(sign * skip[:, i], 0), frame_s)
-        circuit.frames(node, "0", np.maximum(-sign * skip[:, i], 0), frame_s)
+        against = np.maximum(-sign * skip[:, i], 0)
+        if against.any():
+            rail = f"{name}_{i}_against"
+            circuit.frames("vddx", rail, against, frame_s)
+            circuit.n_diode(rail)
+            circuit.sink(node, rail)
         for k, gate in enumerate(added[i]):
             if sign > 0:
                 circuit.source(node, gate)

@@ -1,4 +1,4 @@
-"""What transistors do against what the emulator says: a cell, a layer of cells, a network.
+"""What transistors do against what the emulator says: a layer of cells, a network.
 
 The cell is an independent one in another process, so its power is no measure of the published
 chip; it is held against the formula to see how far the branch-sum model goes.
@@ -21,79 +21,7 @@ from kws_stream.spice.network import build
 from kws_stream.spice.tools import Simulator, Waveforms
 
 NANO = 1e9
-SWEEP_S = 1.0  # a ramp up and a ramp down take this long each; a cell switches in 2 ms at most
-CELL_BIASES = (
-    (1.0, 0.5, 1.0),
-    (0.1, 0.05, 0.1),
-    (0.5, 0.25, 1.0),
-    (1.0, 0.1, 1.0),
-    (1.5, 0.5, 1.0),
-)
-"""I_thresh, I_width and I_gain in nA that the cell is swept at by default."""
-
-
 MAX_MIRRORS = 3000
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """Programmed and effective currents of a cell in nA, power in nW, without the bias diodes.
-
-    low_nw: before it sets, at 80 % of I_thresh; high_nw: on, at 160 %.
-    """
-
-    thresh_na: float
-    width_na: float
-    gain_na: float
-    beta2_na: float
-    beta1_na: float
-    alpha_na: float
-    off_na: float
-    low_nw: float
-    high_nw: float
-    run_s: float
-
-    @property
-    def delta_na(self) -> float:
-        return self.beta2_na - self.beta1_na
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"delta_na": self.delta_na}
-
-
-def cell(simulator: Simulator, thresh_na: float, width_na: float, gain_na: float) -> CellResult:
-    """Sweep the candidate of one cell up and down; ParameterError for currents not above 0."""
-    if not (0 < thresh_na <= 100 and 0 < width_na < thresh_na and 0 < gain_na <= 100):
-        raise ParameterError(
-            "cell: need 0 < width < thresh <= 100 nA and 0 < gain <= 100 nA, got "
-            f"thresh {thresh_na}, width {width_na}, gain {gain_na}"
-        )
-    circuit = Circuit()
-    circuit.cell("a", thresh_na, width_na, gain_na)
-    top = 1.6 * thresh_na
-    circuit.ramp(
-        "vddx", "drive", [(0, 0), (SWEEP_S, top), (1.1 * SWEEP_S, top), (2.1 * SWEEP_S, 0)]
-    )
-    into = circuit.meter("c", "drive", "a_in")
-    out = circuit.meter("h", "a_out", "0")
-    waves = simulator.run(circuit.text(), [into, out, "i(vvdd)"], SWEEP_S / 2000, 2.1 * SWEEP_S)
-    current, state = NANO * waves.values[into], NANO * waves.values[out]
-    on = np.flatnonzero(state > gain_na / 2)
-    if not on.size:
-        raise ParameterError(f"cell: need one that sets below {top:.3g} nA, got none; other biases")
-    low_s, high_s = 0.5 * SWEEP_S, 1.05 * SWEEP_S
-    return CellResult(
-        thresh_na=thresh_na,
-        width_na=width_na,
-        gain_na=gain_na,
-        beta2_na=float(current[on[0]]),
-        beta1_na=float(current[on[-1]]),
-        alpha_na=NANO * float(waves.at(out, np.array(high_s))),
-        off_na=NANO * float(waves.at(out, np.array(low_s))),
-        low_nw=-NANO * VDD_V * float(waves.at("i(vvdd)", np.array(low_s))),
-        high_nw=-NANO * VDD_V * float(waves.at("i(vvdd)", np.array(high_s))),
-        run_s=waves.run_s,
-    )
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ from kws_stream.bmru.elements import elements
 from kws_stream.errors import MissingExtraError
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray
+from kws_stream.studies.accumulation import PEER_NAMES, SHARE, accumulation
 from kws_stream.studies.clips import Utterances
 from kws_stream.studies.montecarlo import montecarlo
 from kws_stream.studies.noise import CLAIM, noise
+from kws_stream.studies.peers import load_peers
 from kws_stream.studies.scaling import scaling
 from kws_stream.studies.settling import settling
 from kws_stream.workers import Progress, Workers
@@ -35,6 +37,7 @@ GOOD = 0.95  # share of the chips
 FIDELITY = 0.99  # of the state bits
 UNITS_NA = (1.0, 2.0, 4.0)
 WHITE_NA = (0.01, 0.023, 0.1)
+SMALL_SHARE = 1e-6  # of white noise, beside SHARE
 MISMATCH_PERCENT = 10.0
 SETTLED_S = 1e-3  # as slow as candidate nodes may be: a tenth of a frame
 SPICE_FRAMES = 50  # a second of `yes-4`
@@ -135,6 +138,37 @@ def _factors(
         intervals.append(" to ".join(ends))
     verdict = "shown" if all(kept) else "shown in part" if any(kept) else "contradicted"
     return Claim(claim, command, ", ".join(gave), ", ".join(intervals), verdict)
+
+
+def accumulates(trial: Trial) -> Claim:
+    """Shown where the states of `yes-4` have less error than both peers' at `SHARE`, and none at
+    `SMALL_SHARE`; in part where one of these holds. The peers hear the front end of `yes-4`.
+    """
+    pack, heard = trial.heard["yes-4"]
+    gave, better, none = [], False, False
+    for share in (SHARE, SMALL_SHARE):
+        settings = ChipSettings()
+        study = accumulation(pack, heard, load_peers(), heard, settings, share, seed=trial.seed)
+        errors = {one.network: one.by_block for one in study.networks}
+        ours = errors.pop(f"BMRU ({pack.name})")
+        if share == SHARE:
+            better = max(ours) < min(map(max, errors.values()))
+        else:
+            none = max(ours) == 0
+        rows = {pack.name: ours} | {name: errors[name] for name in PEER_NAMES.values()}
+        told = (
+            f"{name} " + " then ".join(f"{100 * error:.2g} %" for error in by_block)
+            for name, by_block in rows.items()
+        )
+        gave.append(f"noise of {100 * share:g} %: " + ", ".join(told))
+    return Claim(
+        "Noise does not accumulate in discrete states: state errors by block, beside networks of "
+        "equal size with continuous states",
+        "kws-stream chip accumulation --share SHARE",
+        "; ".join(gave),
+        "one draw",
+        "shown" if better and none else "shown in part" if better or none else "contradicted",
+    )
 
 
 def scales(trial: Trial) -> Claim:
@@ -300,6 +334,7 @@ CLAIMS: tuple[Callable[[Trial], Claim], ...] = (
     one_to_one,
     suppression,
     white_noise,
+    accumulates,
     scales,
     hundred_nanowatts,
     submicrowatt,

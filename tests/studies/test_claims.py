@@ -14,7 +14,17 @@ from kws_stream.cli import main
 from kws_stream.cli.chip.claims import BEGIN, END
 from kws_stream.errors import MissingExtraError, ParameterError
 from kws_stream.packs import Pack
-from kws_stream.studies.claims import CLAIMS, MODELS, SCALED, Claim, Trial, _factors, robust
+from kws_stream.studies.accumulation import Accumulated
+from kws_stream.studies.claims import (
+    CLAIMS,
+    MODELS,
+    SCALED,
+    Claim,
+    Trial,
+    _factors,
+    accumulates,
+    robust,
+)
 from kws_stream.studies.clips import Utterances, load_utterances
 from kws_stream.studies.montecarlo import MonteCarlo
 from kws_stream.workers import Workers
@@ -57,6 +67,32 @@ def test_every_claim_has_a_command_figures_and_a_verdict(trial: Trial) -> None:
 def test_suppression_is_shown_where_the_whole_interval_is(lows: list[float], verdict: str) -> None:
     rows = [("yes-4", "1 nA", low + 1, (low, None)) for low in lows]
     assert _factors("claim", "command", rows).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [
+        ([(0.04,), (0.0,)], "shown"),
+        ([(0.2,), (0.0,)], "shown in part"),
+        ([(0.04,), (1e-7,)], "shown in part"),
+        ([(0.04, 0.3), (1e-7,)], "contradicted"),
+    ],
+)
+def test_accumulation_asks_for_less_error_than_the_peers_and_for_none_of_little_noise(
+    trial: Trial,
+    monkeypatch: pytest.MonkeyPatch,
+    ours: list[tuple[float, ...]],
+    verdict: str,
+) -> None:
+    at = iter(ours)
+
+    def study(*_: object, **__: object) -> studies.Accumulation:
+        errors = {"BMRU (yes-4)": next(at), "minGRU": (0.05, 0.06), "LRU": (0.04, 0.05)}
+        networks = (Accumulated(name, 1, 0.1, one, (), ()) for name, one in errors.items())
+        return studies.Accumulation({}, tuple(networks))
+
+    monkeypatch.setitem(accumulates.__globals__, "accumulation", study)
+    assert accumulates(trial).verdict == verdict
 
 
 @pytest.mark.parametrize(
