@@ -15,6 +15,7 @@ from kws_stream.network import Network
 from kws_stream.spice.circuit import UNITS, Circuit
 from kws_stream.spice.differences import crossings, differences
 from kws_stream.spice.network import build
+from kws_stream.spice.processes import PROCESSES
 from tests.test_power import random_network
 
 
@@ -67,6 +68,33 @@ def test_a_loop_of_the_typical_chip_lies_on_that_of_the_transistors(simulator):
     assert (on != programmed)[(loop.candidates > 0.97) & (loop.candidates < 0.999)].any()
 
 
+def test_the_same_cell_in_another_process_is_a_cell_with_thresholds_of_its_own():
+    try:
+        simulator = spice.find(process="sky130")
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    loop = spice.cell(simulator, 1.0, 0.5, 1.0)
+    assert loop.fitted is None  # nothing was fitted to it
+    cell = loop.result
+    assert cell.beta2_na == pytest.approx(0.903, abs=0.003)
+    assert cell.beta1_na == pytest.approx(0.444, abs=0.003)
+    assert cell.off_na == pytest.approx(2.4e-4, rel=0.1)
+    with pytest.raises(ParameterError, match="statistics"):
+        spice.cell(replace(simulator, seed=0), 1.0, 0.5, 1.0)
+
+
+def test_mismatch_is_drawn_where_the_models_have_statistics_and_nowhere_else():
+    decks = {name: one.head(Path("there"), mismatch=False) for name, one in PROCESSES.items()}
+    assert not [name for name, deck in decks.items() if "sw_stat_mismatch" in deck]
+    assert "sw_stat_mismatch=1" in PROCESSES["gf180mcu"].head(Path("there"), mismatch=True)
+    assert ".include 'there/C4M.Sky130_logic_tt_model.spice'" in decks["sky130"]
+    assert "M1 d g s b sky130_fd_pr__nfet_01v8__model w={w} l={l} as={as}" in decks["sky130"]
+    with pytest.raises(ParameterError, match="got sky130"):
+        PROCESSES["sky130"].head(Path("there"), mismatch=True)
+    with pytest.raises(ParameterError, match="got 'ihp'"):
+        spice.find(process="ihp")
+
+
 def test_what_is_negative_is_drawn_from_a_wire_by_a_mirror():
     net = small_network()
     text = build(net.parameters, net.run(FEATURES).inputs[0], 0.02).circuit.text()
@@ -99,7 +127,7 @@ def test_loops_are_drawn_a_panel_a_cell(monkeypatch):
         assert lines == {
             "transistors": [1, 2, 1],
             "emulator, as programmed": [2, 3, 2],
-            "emulator, typical GF180MCU": [3, 4, 3],
+            "emulator, typical chip of the process": [3, 4, 3],
         }
 
 

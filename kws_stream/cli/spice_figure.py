@@ -70,11 +70,16 @@ def draw_loops(loops: "Sequence[Loop]", path: Path) -> None:
         for panel, loop in zip(panels, loops, strict=False):
             ways = (
                 (loop.programmed, "emulator, as programmed", {"color": SERIES[4], "lw": 3}),
-                (loop.fitted, "emulator, typical GF180MCU", {"color": SERIES[1], "lw": 3}),
+                (
+                    loop.fitted,
+                    "emulator, typical chip of the process",
+                    {"color": SERIES[1], "lw": 3},
+                ),
                 (loop.states, "transistors", {"color": INK, "lw": 1}),
             )
             for states, label, style in ways:
-                panel.plot(loop.candidates, states, label=label, **style)
+                if states is not None:
+                    panel.plot(loop.candidates, states, label=label, **style)
             one = loop.result
             panel.set_title(f"{one.thresh_na:g}, {one.width_na:g}, {one.gain_na:g} nA")
             panel.set(xlabel="candidate, nA", ylabel="state, nA")

