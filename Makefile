@@ -21,7 +21,7 @@ lint: .venv/.dev  ## Check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: .venv/.dev  ## Format and mend what can be mended
+format: .venv/.dev  ## Format, and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
