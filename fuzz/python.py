@@ -39,7 +39,7 @@ def words() -> list[str]:
     """Names that a mutation would hardly hit upon, for libFuzzer's dictionary."""
     settings = (Recipe, FeatureSettings, DetectorSettings)
     names = {field.name for kind in settings for field in fields(kind)} | set(FIELDS)
-    names |= {"stage", "like", "begins_with", "words", "word", "start_s", "end_s", "choices"}
+    names |= {"stage", "extends", "init_from", "words", "word", "start_s", "end_s", "choices"}
     names |= {"describe", "detect", "names", "audio-start", "audio-chunk", "audio-stop", "ping"}
     names |= {"rate", "width", "channels", "timestamp", "payload_length", "data_length", "text"}
     names |= {"keyword", "follow", "event", "label", "NaN", "1e999", "null", "\\ud800"}

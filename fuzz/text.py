@@ -35,7 +35,7 @@ def recipe(data: bytes) -> None:
         return
     again = stages_from_toml(places.file("again.toml", shown(stages).encode("utf-8")))
     assert [stage.recipe for stage in again] == [stage.recipe for stage in stages]
-    assert [stage.begins_with for stage in again] == [stage.begins_with for stage in stages]
+    assert [stage.init_from for stage in again] == [stage.init_from for stage in stages]
 
 
 def search_space(data: bytes) -> None:

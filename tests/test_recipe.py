@@ -1,6 +1,8 @@
 """Recipes: each packaged one reads, a wrong one is refused, and one may be like another."""
 
 import json
+import subprocess
+import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from kws_stream import packs
 from kws_stream.errors import ParameterError
+from kws_stream.training.old_names import OF_FILES, OF_SETTINGS, OldNameWarning, renamed
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.stages import recipe_from_toml, shown, stages_from_toml
 
@@ -33,7 +36,7 @@ def test_every_recipe_reads(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("phrases/*.toml")), ids=lambda p: p.stem)
 def test_the_recipe_of_a_phrase_is_what_its_pack_was_trained_with(path: Path) -> None:
-    recipe = packs.load(path.stem).manifest["recipe"]
+    recipe = renamed(packs.load(path.stem).manifest["recipe"], OF_SETTINGS)
     phrase = {"name": path.stem, "task": "wake-phrase", "phrase": path.stem.replace("-", " ")}
     set_here = tomllib.loads(path.read_text("utf-8"))
     assert recipe_from_toml(path, **phrase).version == packs.load(path.stem).version
@@ -50,7 +53,7 @@ def test_the_recipe_of_a_phrase_is_what_its_pack_was_trained_with(path: Path) ->
         ('name = "x"\ntask = "yes"\nwidht = 4', "widht"),
         ('name = "x"\ntask = "yes"\n[features]\nchannels = "16"', "channels"),
         ('name = "x"\ntask = "yes"\ndecision_s = [0.9, 0.4]', "decision_s"),
-        ('name = "x"\ntask = "yes"\nbegins_with = "y"', "begins_with"),
+        ('name = "x"\ntask = "yes"\ninit_from = "y"', "init_from"),
         ('task = "yes"', "name"),
         ('name = "../x"\ntask = "yes"', "name"),
         ('name = "x"\ntask = "yes"\nsteps = "abc"', "steps: need a whole number"),
@@ -66,21 +69,21 @@ def test_the_recipe_of_a_phrase_is_what_its_pack_was_trained_with(path: Path) ->
         ('name = "x"\ntask = "yes"\nwithout = ["noise"]', "without"),
         ('name = "x"\ntask = "yes"\nstage = 3', r"\[\[stage\]\]"),
         ('name = "x"\ntask = "yes"\n[[stage]]\nsteps = 3', "name of its own"),
-        ('name = "x"\ntask = "yes"\n[[stage]]\nname = "a"\nlike = "b"', "stage before it"),
-        ('name = "x"\ntask = "yes"\n[[stage]]\nname = "a"\nbegins_with = "a"', "before it"),
+        ('name = "x"\ntask = "yes"\n[[stage]]\nname = "a"\nextends = "b"', "stage before it"),
+        ('name = "x"\ntask = "yes"\n[[stage]]\nname = "a"\ninit_from = "a"', "before it"),
         ('name = "x"\ntask = "yes"\n[[stage]]\nname = "a"\ntask = "v2-12"', "whole file"),
         ('name = "x"\ntask = "yes"\n[[stage]]\nname = "a"\nstep = 3', "stage a: .*steps"),
-        ('like = "recipe"', "in turn"),
-        ('like = "other"', "in turn"),
-        ('like = "../recipe"', "like"),
-        ("like = 4", "like"),
-        ('like = "nothing"', "nothing.toml"),
+        ('extends = "recipe"', "in turn"),
+        ('extends = "other"', "in turn"),
+        ('extends = "../recipe"', "extends"),
+        ("extends = 4", "extends"),
+        ('extends = "nothing"', "nothing.toml"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_its_setting(text: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(text)
-    (tmp_path / "other.toml").write_text('like = "recipe"')
+    (tmp_path / "other.toml").write_text('extends = "recipe"')
     with pytest.raises(ParameterError, match=says):
         recipe_from_toml(path)
 
@@ -118,13 +121,13 @@ steps = 4
 threshold = 0.7
 [[stage]]
 name = "other"
-like = "first"
-begins_with = "first"
+extends = "first"
+init_from = "first"
 seed = 3
 [[stage]]
 name = "mean"
-like = "second"
-begins_with = ["second", "other"]
+extends = "second"
+init_from = ["second", "other"]
 steps = 0
 """
 
@@ -134,7 +137,7 @@ def test_a_stage_takes_from_the_one_before_and_begins_with_it(tmp_path: Path) ->
     path.write_text(STAGES)
     stages = stages_from_toml(path)
     assert [stage.name for stage in stages] == ["first", "second", "other", "mean"]
-    begins = [stage.begins_with for stage in stages]
+    begins = [stage.init_from for stage in stages]
     assert begins == [(), ("first",), ("first",), ("second", "other")]
     recipes = [stage.recipe for stage in stages]
     assert [recipe.steps for recipe in recipes] == [9, 4, 9, 0]
@@ -152,7 +155,7 @@ def test_what_show_prints_is_a_recipe_of_the_same_stages(tmp_path: Path) -> None
         (tmp_path / "shown.toml").write_text(shown(stages))
         again = stages_from_toml(tmp_path / "shown.toml")
         assert [stage.recipe for stage in again] == [stage.recipe for stage in stages]
-        assert [stage.begins_with for stage in again] == [stage.begins_with for stage in stages]
+        assert [stage.init_from for stage in again] == [stage.init_from for stage in stages]
 
 
 def test_stages_with_several_front_ends_are_refused(tmp_path: Path) -> None:
@@ -164,7 +167,7 @@ def test_stages_with_several_front_ends_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in packs.list_packs() if name != "hey-computer"])
 def test_a_packaged_model_was_trained_with_the_last_stage_of_its_recipe(name: str) -> None:
-    trained = packs.load(name).manifest["recipe"]
+    trained = renamed(packs.load(name).manifest["recipe"], OF_SETTINGS)
     settings = json.loads(json.dumps(recipe_from_toml(RECIPES / f"{name}.toml").as_settings()))
     both = set(trained) & set(settings)
     assert len(both) > 30
@@ -174,11 +177,63 @@ def test_a_packaged_model_was_trained_with_the_last_stage_of_its_recipe(name: st
 def test_a_recipe_like_another_sets_what_it_names(tmp_path: Path) -> None:
     files = {
         "first": 'name = "a"\ntask = "yes"\nwidth = 9\n[features]\nagc_s = 0.5\nchannels = 12',
-        "second": 'like = "first"\nname = "b"\nsteps = 8\n[features]\nchannels = 13',
-        "third": 'like = "second"\nname = "c"\nwidth = 10',
+        "second": 'extends = "first"\nname = "b"\nsteps = 8\n[features]\nchannels = 13',
+        "third": 'extends = "second"\nname = "c"\nwidth = 10',
     }
     for name, text in files.items():
         (tmp_path / f"{name}.toml").write_text(text)
-    recipe = recipe_from_toml(tmp_path / "third.toml", steps=3, sequences=5)
-    assert (recipe.name, recipe.width, recipe.steps, recipe.sequences) == ("c", 10, 8, 5)
+    recipe = recipe_from_toml(tmp_path / "third.toml", steps=3, batch_size=5)
+    assert (recipe.name, recipe.width, recipe.steps, recipe.batch_size) == ("c", 10, 8, 5)
     assert (recipe.features.agc_s, recipe.features.channels) == (0.5, 13)
+
+
+OLD = """
+name = "old"
+task = "yes"
+sequences = 8
+[[stage]]
+name = "first"
+joined = 3
+[[stage]]
+name = "second"
+like = "first"
+begins_with = ["first"]
+matrix_rate = 0.01
+wake = true
+"""
+
+
+def test_names_of_earlier_versions_are_read_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text(OLD)
+    with pytest.warns(OldNameWarning) as told:
+        first, second = stages_from_toml(path)
+    assert (first.recipe.batch_size, second.recipe.batch_size) == (8, 8)
+    assert (second.recipe.clips_per_sequence, second.recipe.muon_lr) == (3, 0.01)
+    assert second.recipe.reinit_dead_units
+    assert second.init_from == ("first",)
+    for name in OF_FILES:
+        (text,) = [str(each.message) for each in told if f" {name} is" in str(each.message)]
+        assert text == f"{path}: {name} is called {OF_FILES[name]} now"
+
+
+def test_a_setting_under_both_of_its_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "both.toml"
+    path.write_text('name = "x"\ntask = "yes"\nbatch_size = 4\nsequences = 4\n')
+    with pytest.raises(ParameterError, match="batch_size: need it once"):
+        stages_from_toml(path)
+
+
+def test_a_manifest_of_an_earlier_version_gives_its_recipe_without_a_word(recwarn) -> None:
+    recipe = Recipe.from_settings({"name": "x", "task": "yes", "joined": 5})
+    assert recipe.clips_per_sequence == 5
+    assert not recwarn
+
+
+def test_the_command_tells_an_old_name_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text(OLD)
+    words = [sys.executable, "-m", "kws_stream", "train", str(path), "--show"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert f"kws-stream: warning: {path}: joined is called clips_per_sequence now" in done.stderr
+    assert len(done.stderr.splitlines()) == len(OF_FILES)

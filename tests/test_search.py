@@ -29,7 +29,7 @@ from kws_stream.workers import Workers  # noqa: E402
 from tests.clip_folders import build_words  # noqa: E402
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-BASE = Recipe("small", "yes", steps=4, sequences=4)
+BASE = Recipe("small", "yes", steps=4, batch_size=4)
 SPACE = """
 learning_rate = { low = 1e-3, high = 1e-1, log = true }
 width = { low = 2, high = 12 }

@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ import click
 
 from kws_stream.cli.output import NO_ROOM, complain, printable
 from kws_stream.errors import KwsStreamError, did_you_mean
+from kws_stream.training.old_names import OldNameWarning
 
 INTERRUPTED, TERMINATED = 130, 143  # 128 and the number of the signal
 
@@ -68,6 +70,16 @@ def _exit_codes() -> Iterator[None]:
         raise click.exceptions.Exit(1) from error
 
 
+_usual_warning = warnings.formatwarning
+
+
+def _warning(message: Warning | str, category: type[Warning], *where: Any, **line: Any) -> str:
+    """What a warning says; where it was raised is of use for warnings of other packages alone."""
+    if issubclass(category, OldNameWarning):
+        return f"kws-stream: warning: {printable(str(message))}\n"
+    return _usual_warning(message, category, *where, **line)
+
+
 class Group(click.Group):
     """A group that tells which command a mistyped one was meant to be."""
 
@@ -106,6 +118,7 @@ class CommandLine(Group):
             signal.signal(signal.SIGINT, signal.default_int_handler)
             if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
                 signal.signal(signal.SIGTERM, _terminate)
+        warnings.formatwarning = _warning
         return super().main(*args, **settings)
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:

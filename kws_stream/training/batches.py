@@ -12,9 +12,9 @@ from kws_stream.training.sampling import Sampler
 
 
 class Batch(NamedTuple):
-    """Features (T, sequences, n_features), labels (sequences, joined), and a teacher's logits.
+    """Features (T, batch, n_features), labels (batch, clips), and a teacher's logits.
 
-    taught: (sequences, joined, K), NaN where no teacher says anything (see `sampling.Drawn`).
+    taught: (batch, clips, K), NaN where no teacher says anything (see `sampling.Drawn`).
     """
 
     features: Tensor
@@ -37,19 +37,21 @@ class Batches:
     def draw(self, generator: torch.Generator) -> Batch:
         """One batch."""
         recipe = self._recipe
-        clips, labels, taught = self._sampler.draw(recipe.sequences * recipe.joined, generator)
+        clips, labels, taught = self._sampler.draw(
+            recipe.batch_size * recipe.clips_per_sequence, generator
+        )
         clips = change_clips(clips, recipe.augment, generator)
         if recipe.masks:
             clips = mask(clips, recipe.masks, generator)
         if recipe.quiet:
             clips = quieten(clips, recipe.quiet, generator)
-        sequences = clips.view(recipe.sequences, -1, clips.shape[-1])
-        labels = labels.view(recipe.sequences, recipe.joined)
-        taught = taught.view(recipe.sequences, recipe.joined, -1)
-        count = round(recipe.background_share * recipe.sequences)
+        sequences = clips.view(recipe.batch_size, -1, clips.shape[-1])
+        labels = labels.view(recipe.batch_size, recipe.clips_per_sequence)
+        taught = taught.view(recipe.batch_size, recipe.clips_per_sequence, -1)
+        count = round(recipe.background_share * recipe.batch_size)
         if count:
             background, background_labels = self._sampler.background(
-                count, recipe.joined, generator
+                count, recipe.clips_per_sequence, generator
             )
             sequences = torch.cat([background, sequences[len(background) :]])
             labels = torch.cat([background_labels, labels[len(background) :]])

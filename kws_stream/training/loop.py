@@ -28,6 +28,7 @@ from kws_stream.training.model import (
     SpottingNetwork,
     state_currents,
 )
+from kws_stream.training.old_names import OF_SETTINGS, renamed
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.teacher import Teacher, in_classes, read_tensors
 from kws_stream.training.validation import (
@@ -140,7 +141,7 @@ def optimisers(network: SpottingNetwork, recipe: Recipe) -> list[torch.optim.Opt
     ids = {id(matrix) for matrix in matrices}
     rest = [p for p in network.parameters() if id(p) not in ids]
     return [
-        torch.optim.Muon(matrices, recipe.matrix_rate, weight_decay=recipe.weight_decay),
+        torch.optim.Muon(matrices, recipe.muon_lr, weight_decay=recipe.weight_decay),
         torch.optim.AdamW(rest, recipe.learning_rate, weight_decay=recipe.weight_decay),
     ]
 
@@ -223,10 +224,10 @@ class Training:
     def _start_bits(self, generator: torch.Generator) -> list[Tensor]:
         """Random bits in half of the sequences: in a stream nobody resets the cells."""
         recipe = self.recipe
-        shape = (recipe.sequences, recipe.cells)
+        shape = (recipe.batch_size, recipe.cells)
         bits = [
             torch.randint(0, 2, shape, generator=generator).float()
-            * torch.randint(0, 2, (recipe.sequences, 1), generator=generator)
+            * torch.randint(0, 2, (recipe.batch_size, 1), generator=generator)
             for _ in range(recipe.blocks)
         ]
         return [of_block.to(self._device) for of_block in bits]
@@ -260,7 +261,7 @@ class Training:
         logits = adjusted(logits, self._class_shares, recipe.balance)
         if self._teacher is not None:
             with torch.no_grad():
-                said = self._teacher(features, recipe.joined)
+                said = self._teacher(features, recipe.clips_per_sequence)
             taught = in_classes(said, self._teacher.classes, recipe.classes)
         else:  # one that knows nothing of how often a class is heard here
             taught = adjusted(taught.permute(1, 0, 2), self._class_shares, recipe.balance)
@@ -347,7 +348,8 @@ class Training:
         if not path.exists():
             return False
         tensors, metadata = read_tensors(path)
-        if json.loads(metadata["recipe"]) != json.loads(json.dumps(self._identity())):
+        begun = renamed(json.loads(metadata["recipe"]), OF_SETTINGS)
+        if begun != json.loads(json.dumps(self._identity())):
             return False
         self.step = int(metadata["step"])
         self.network.load_state_dict(_within(tensors, "network."))
@@ -364,8 +366,8 @@ class Training:
     def start_from(self, *folders: Path) -> None:
         """Begin with the network of another run, or of a model pack, in place of an untrained one.
 
-        What it has fewer of, cells of a block or blocks, is idle at first; with the recipe's `wake`
-        idle cells are made untrained ones (see `wake_idle_cells`).
+        What it has fewer of, cells of a block or blocks, is idle at first; with the recipe's
+        `reinit_dead_units` idle cells are made untrained ones (see `wake_idle_cells`).
 
         Of several folders, begin with the mean of their parameters: "model soups", Wortsman et al.,
         arXiv:2203.05482. It has helped where they are stages of one training (docs/training.md).
@@ -378,7 +380,7 @@ class Training:
             networks.append({k: v.clone() for k, v in self.network.state_dict().items()})
         mean = {k: torch.stack([of_one[k] for of_one in networks]).mean(0) for k in networks[0]}
         self.network.load_state_dict(mean)
-        if self.recipe.wake:
+        if self.recipe.reinit_dead_units:
             wake_idle_cells(self.network, self._first_features().to(self._device))
         if self.recipe.new_classifier:
             scale_classifier(self.network, self._first_features().to(self._device))

@@ -196,4 +196,13 @@ def write_peers(
         np.savez(file, about=np.array(json.dumps(about)), **arrays)
 
 
-_SHARED = ("seed", "width", "cells", "blocks", "sequences", "joined", "augment", "label_smoothing")
+_SHARED = (
+    "seed",
+    "width",
+    "cells",
+    "blocks",
+    "batch_size",
+    "clips_per_sequence",
+    "augment",
+    "label_smoothing",
+)

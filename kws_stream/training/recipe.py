@@ -10,6 +10,7 @@ from kws_stream.detector import DetectorSettings
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.evaluation.speech_commands import TASKS, WORDS
 from kws_stream.features import FeatureSettings
+from kws_stream.training.old_names import OF_SETTINGS, renamed
 from kws_stream.training.phrase import OTHER, Phrase
 from kws_stream.training.settings import (
     Bits,
@@ -37,8 +38,8 @@ class Recipe:
     weight_step; biases, thresholds and state currents current_bits in steps of current_step.
     current_scale, a power of two, multiplies every current when the pack is written.
 
-    Training: `steps` of `sequences` sequences of `joined` clips each, one-cycle; AdamW at
-    learning_rate, and Muon at matrix_rate for the matrices of the blocks. eps goes
+    Training: `steps` of `batch_size` sequences of `clips_per_sequence` clips each, one-cycle;
+    AdamW at learning_rate, and Muon at muon_lr for the matrices of the blocks. eps goes
     from eps_start to 0 over the first eps_share of the steps (see `scan`). augment scales every
     random change of a clip, 1 being the ranges in `augment`; noise: how many times as often as that
     sequences have noise; masks: share of clips that are masked
@@ -57,9 +58,10 @@ class Recipe:
     training. balance: 1 decides as if all classes were equally likely, 0 as if each were as likely
     as training hears it (see `loss.adjusted`).
 
-    What it begins with (see `stages.Stage`) may have fewer cells or blocks; wake: cells that change
-    nothing there begin anew (see `loop.wake_idle_cells`). A second stage has lower rates; one of
-    steps = 0 ends with what it begins with, such as the mean of several networks.
+    What it begins with (see `stages.Stage`) may have fewer cells or blocks; reinit_dead_units:
+    cells that change nothing there begin anew (see `loop.wake_idle_cells`). A second stage has
+    lower rates; one of steps = 0 ends with what it begins with, such as the mean of several
+    networks.
     new_classifier: of what it begins with it takes everything but the classifier, whatever classes
     that has; the classifier begins untrained. classifier_alone: everything before the classifier
     stays as it is there, the same bits for the same core power.
@@ -86,10 +88,10 @@ class Recipe:
     current_step: Positive = 2.0**-6
     current_scale: Positive = 1.0
     steps: Whole = 5000
-    sequences: Count = 96
-    joined: Count = 2
+    batch_size: Count = 96
+    clips_per_sequence: Count = 2
     learning_rate: NotNegative = 3e-3
-    matrix_rate: NotNegative = 0.02
+    muon_lr: NotNegative = 0.02
     weight_decay: NotNegative = 1e-3
     dropout: Share = 0.0
     label_smoothing: Share = 0.05
@@ -112,7 +114,7 @@ class Recipe:
     mismatch: Share = 0.0
     chip_unit_na: NotNegative = 0.0
     half: bool = False
-    wake: bool = False
+    reinit_dead_units: bool = False
     new_classifier: bool = False
     classifier_alone: bool = False
     without: list[str] = field(default_factory=list)
@@ -172,8 +174,11 @@ class Recipe:
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> "Recipe":
-        """Recipe of settings with plain tables; raises ParameterError, also for unknown names."""
-        values = dict(settings)
+        """Recipe of settings with plain tables; raises ParameterError, also for unknown names.
+
+        Names of earlier versions are understood, as manifests of packs have them.
+        """
+        values = renamed(settings, OF_SETTINGS)
         for name in ("features", "detector"):
             if not isinstance(values.get(name, {}), dict):
                 raise ParameterError(f"recipe {name}: need a table, got {values[name]!r:.80}")

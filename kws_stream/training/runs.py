@@ -178,7 +178,7 @@ def stages_to_train(
         first = names.index(from_stage)
     wanted = []
     for number, stage in enumerate(stages[first:]):
-        folders = tuple(run / name for name in stage.begins_with)
+        folders = tuple(run / name for name in stage.init_from)
         if number == 0 and start_from:
             folders = tuple(start_from)
         recipe = stage.recipe

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.features import FeatureSettings
+from kws_stream.training.old_names import OF_SETTINGS, renamed
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.stages import changed, over
 
@@ -91,6 +92,7 @@ class Space:
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ParameterError(f"{path}: need a search space in TOML, got: {error}") from error
         try:
+            values = renamed(values, OF_SETTINGS, f"{path}")
             settings = {name: _setting(name, value, base) for name, value in _flat(values)}
             if not settings:
                 raise ParameterError("need a setting to search, got none")

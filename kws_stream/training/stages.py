@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kws_stream.errors import ParameterError, did_you_mean
+from kws_stream.training.old_names import OF_FILES, renamed
 from kws_stream.training.recipe import NAME, Recipe
 
 OF_FILE = ("name", "description", "version", "task")  # what a stage does not change
@@ -16,30 +17,30 @@ OF_FILE = ("name", "description", "version", "task")  # what a stage does not ch
 class Stage:
     """A training: its name, all of its settings, and the stages whose networks it begins with.
 
-    begins_with: their names; of several the mean of their networks; of none an untrained network,
+    init_from: their names; of several the mean of their networks; of none an untrained network,
     or what --start-from names.
     """
 
     name: str
     recipe: Recipe
-    begins_with: tuple[str, ...]
+    init_from: tuple[str, ...]
 
 
 def stages_from_toml(path: str | Path, **defaults: Any) -> tuple[Stage, ...]:
     """The stages of a recipe file in order, the last of which makes the model.
 
     A file is settings of a `Recipe`, and may have tables [[stage]] with a name and settings of its
-    own. A stage takes what it does not set from the stage before it, or from the one that `like`
+    own. A stage takes what it does not set from the stage before it, or from the one that `extends`
     names ("": from what stands above the stages alone). It begins with the network of the stage
-    before it, or of those that `begins_with` names (an empty list: an untrained one). A file
-    without stages is one. `like = "NAME"` above the stages takes what the file does not set from
+    before it, or of those that `init_from` names (an empty list: an untrained one). A file
+    without stages is one. `extends = "NAME"` above the stages takes what the file does not set from
     the last stage of NAME.toml beside it. defaults: what nothing sets, tables as dicts.
 
     Raises ParameterError that names the file, the stage and the setting.
     """
     path = Path(path)
     made: list[Stage] = []
-    for name, settings, begins_with in _settings_in(path, defaults):
+    for name, settings, init_from in _settings_in(path, defaults):
         where = f"{path}: stage {name}" if name else f"{path}"
         try:
             recipe = Recipe.from_settings(settings)
@@ -47,7 +48,7 @@ def stages_from_toml(path: str | Path, **defaults: Any) -> tuple[Stage, ...]:
             raise ParameterError(f"{where}: {error}") from error
         if made and recipe.features != made[0].recipe.features:
             raise ParameterError(f"{where}: need one front end in all stages, got another")
-        made.append(Stage(name, recipe, begins_with))
+        made.append(Stage(name, recipe, init_from))
     return tuple(made)
 
 
@@ -59,23 +60,25 @@ def recipe_from_toml(path: str | Path, **defaults: Any) -> Recipe:
 def _settings_in(
     path: Path, defaults: dict[str, Any], users: tuple[Path, ...] = ()
 ) -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
-    """Name, settings and starts of each stage. users: files that are like this one."""
+    """Name, settings and starts of each stage. users: files that extend this one."""
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ParameterError(f"{path}: need a recipe in TOML, got: {reason}") from error
+    values = renamed(values, OF_FILES, f"{path}")
     stages = values.pop("stage", None)
-    like = values.pop("like", None)
-    if like is not None:
-        if not isinstance(like, str) or not NAME.fullmatch(like):
+    extends = values.pop("extends", None)
+    if extends is not None:
+        if not isinstance(extends, str) or not NAME.fullmatch(extends):
             raise ParameterError(
-                f"{path}: like: need the name of a recipe beside this one, got {like!r}"
+                f"{path}: extends: need the name of a recipe beside this one, got {extends!r}"
             )
-        base = path.with_name(f"{like}.toml")
+        base = path.with_name(f"{extends}.toml")
         if base in (*users, path):
             raise ParameterError(
-                f"{path}: like: need a recipe that is not like this one in turn, got {like!r}"
+                f"{path}: extends: need a recipe that does not extend this one in turn, got "
+                f"{extends!r}"
             )
         defaults = _settings_in(base, defaults, (*users, path))[-1][1]
     settings = over(defaults, values)
@@ -92,23 +95,23 @@ def _resolved(
     found: dict[str, dict[str, Any]] = {}
     made = []
     for stage in stages:
-        own = dict(stage)
+        own = renamed(stage, OF_FILES, f"{path}")
         name = own.pop("name", None)
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in found:
             raise ParameterError(
                 f"{path}: stage: need a name of its own in each [[stage]], got {name!r}"
             )
         before = next(reversed(found), None)
-        like = own.pop("like", before)
-        begins_with = own.pop("begins_with", [before] if before is not None else [])
-        if isinstance(begins_with, str):
-            begins_with = [begins_with]
-        if not isinstance(begins_with, list):
+        extends = own.pop("extends", before)
+        init_from = own.pop("init_from", [before] if before is not None else [])
+        if isinstance(init_from, str):
+            init_from = [init_from]
+        if not isinstance(init_from, list):
             raise ParameterError(
-                f"{path}: stage {name} begins_with: need names of stages before it, got "
-                f"{begins_with!r:.80}"
+                f"{path}: stage {name} init_from: need names of stages before it, got "
+                f"{init_from!r:.80}"
             )
-        for setting, other in (("like", like), *(("begins_with", n) for n in begins_with)):
+        for setting, other in (("extends", extends), *(("init_from", n) for n in init_from)):
             if other not in (None, "") and other not in found:
                 known = ", ".join(found) or "none"
                 raise ParameterError(
@@ -120,8 +123,8 @@ def _resolved(
             raise ParameterError(
                 f"{path}: stage {name}: {fixed[0]} is of the whole file; set it above the stages"
             )
-        found[name] = over(found[like] if like else settings, own)
-        made.append((name, found[name], tuple(begins_with)))
+        found[name] = over(found[extends] if extends else settings, own)
+        made.append((name, found[name], tuple(init_from)))
     return made
 
 
@@ -141,7 +144,7 @@ def shown(stages: tuple[Stage, ...]) -> str:
     for stage in stages:
         tables: list[str] = []
         lines += ["", "[[stage]]", f"name = {_text(stage.name or 'only')}"]
-        lines += ['like = ""', f"begins_with = {_text(list(stage.begins_with))}"]
+        lines += ['extends = ""', f"init_from = {_text(list(stage.init_from))}"]
         for field in fields(Recipe):
             value = getattr(stage.recipe, field.name)
             if field.name in OF_FILE:

@@ -97,7 +97,7 @@ def train_teacher(
         # other batches than those that the recipe's own network will hear
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 - step)
         features, labels, _ = batches.draw(generator)
-        logits = teacher(features, recipe.joined)
+        logits = teacher(features, recipe.clips_per_sequence)
         loss = functional.cross_entropy(
             logits.flatten(0, 1), labels.t().flatten(), label_smoothing=recipe.label_smoothing
         )

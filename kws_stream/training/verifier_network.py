@@ -65,8 +65,8 @@ def lesson(recipe: Recipe, sequences: int) -> Recipe:
     shares = more | phrase if recipe.phrase else more
     return replace(
         recipe,
-        joined=4,
-        sequences=sequences,
+        clips_per_sequence=4,
+        batch_size=sequences,
         augment=max(recipe.augment, 0.6),
         masks=max(recipe.masks, 0.2),
         background_share=0.35,

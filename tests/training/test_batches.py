@@ -169,7 +169,7 @@ def test_noise_only_adds_and_stays_under_its_loudest_level(corpus: Corpus) -> No
 
 def test_as_many_sequences_have_noise_as_the_recipe_wants(corpus: Corpus) -> None:
     def heard(noise: float) -> torch.Tensor:
-        recipe = small_recipe(sequences=40, augment=0.5, noise=noise)
+        recipe = small_recipe(batch_size=40, augment=0.5, noise=noise)
         return Batches(corpus, recipe).draw(torch.Generator().manual_seed(0))[0]
 
     def noisy(noise: float) -> int:

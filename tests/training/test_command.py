@@ -27,7 +27,7 @@ TINY_RECIPE = """
 name = "tiny"
 task = "TASK"
 steps = 4
-sequences = 4
+batch_size = 4
 [features]
 hops_per_frame = 2
 """
@@ -73,13 +73,13 @@ STAGES = """
 name = "first"
 [[stage]]
 name = "other"
-like = "first"
-begins_with = "first"
+extends = "first"
+init_from = "first"
 seed = 5
 learning_rate = 0.0
 [[stage]]
 name = "mean"
-begins_with = ["first", "other"]
+init_from = ["first", "other"]
 steps = 0
 """
 

@@ -53,7 +53,7 @@ def test_the_loss_weighs_the_power_of_the_classifier_if_told(
 ) -> None:
     """Where nothing but its weights can move, they shrink."""
     recipe = small_recipe(
-        steps=30, sequences=4, power_weight=1e3, eps_start=0.0, classifier_power=classifier_power
+        steps=30, batch_size=4, power_weight=1e3, eps_start=0.0, classifier_power=classifier_power
     )
     training = Training(recipe, corpus, tmp_path)
     weight = training.network.classifier.weight
@@ -70,7 +70,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(
     corpus: Corpus, tmp_path: Path, classifier_alone: bool
 ) -> None:
     recipe = small_recipe(
-        steps=6, sequences=4, power_weight=0.1, mismatch=0.1, classifier_alone=classifier_alone
+        steps=6, batch_size=4, power_weight=0.1, mismatch=0.1, classifier_alone=classifier_alone
     )
     whole = Training(recipe, corpus, tmp_path / "whole")
     for _ in range(6):
@@ -85,22 +85,22 @@ def test_a_resumed_run_equals_one_that_never_stopped(
         second.advance()
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[name]), name
-    other = Training(small_recipe(steps=7, sequences=4), corpus, tmp_path / "parts")
+    other = Training(small_recipe(steps=7, batch_size=4), corpus, tmp_path / "parts")
     assert not other.resume()
 
 
 def test_a_run_begins_with_the_network_of_another(corpus: Corpus, tmp_path: Path) -> None:
-    first = Training(small_recipe(steps=6, sequences=4), corpus, tmp_path / "first")
+    first = Training(small_recipe(steps=6, batch_size=4), corpus, tmp_path / "first")
     first.advance()
     first.save()
-    second = Training(small_recipe(steps=9, sequences=4), corpus, tmp_path / "second")
+    second = Training(small_recipe(steps=9, batch_size=4), corpus, tmp_path / "second")
     second.start_from(tmp_path / "first")
     assert second.step == 0
     for name, value in first.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[name]), name
     with pytest.raises(DataError, match="checkpoint"):
         second.start_from(tmp_path / "nowhere")
-    wider = Training(small_recipe(width=8, sequences=4), corpus, tmp_path / "wider")
+    wider = Training(small_recipe(width=8, batch_size=4), corpus, tmp_path / "wider")
     with pytest.raises(DataError, match="size"):
         wider.start_from(tmp_path / "first")
 
@@ -109,11 +109,11 @@ def test_a_run_begins_with_the_mean_of_several_networks(corpus: Corpus, tmp_path
     folders = [tmp_path / str(seed) for seed in range(3)]
     states = []
     for seed, folder in enumerate(folders):
-        training = Training(small_recipe(steps=6, sequences=4, seed=seed), corpus, folder)
+        training = Training(small_recipe(steps=6, batch_size=4, seed=seed), corpus, folder)
         training.advance()
         training.save()
         states.append(training.network.state_dict())
-    mean = Training(small_recipe(steps=9, sequences=4, seed=7), corpus, tmp_path / "mean")
+    mean = Training(small_recipe(steps=9, batch_size=4, seed=7), corpus, tmp_path / "mean")
     mean.start_from(*folders)
     for name, value in mean.network.state_dict().items():
         wanted = sum(state[name].double() for state in states) / 3
@@ -123,11 +123,11 @@ def test_a_run_begins_with_the_mean_of_several_networks(corpus: Corpus, tmp_path
 
 
 def test_a_run_begins_with_the_network_of_a_pack(corpus: Corpus, tmp_path: Path) -> None:
-    recipe = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    recipe = small_recipe(current_scale=0.25, steps=6, batch_size=4)
     first = Training(recipe, corpus, tmp_path / "first")
     first.advance()
     pack = write_pack(first.network, recipe, corpus, tmp_path / "pack")
-    other_seed = small_recipe(current_scale=0.25, steps=6, sequences=4, seed=5)
+    other_seed = small_recipe(current_scale=0.25, steps=6, batch_size=4, seed=5)
     second = Training(other_seed, corpus, tmp_path / "second")
     second.start_from(pack)
     again = write_pack(second.network, recipe, corpus, tmp_path / "again")
@@ -137,7 +137,7 @@ def test_a_run_begins_with_the_network_of_a_pack(corpus: Corpus, tmp_path: Path)
 def test_a_pack_is_written_without_idle_cells_and_is_a_start_all_the_same(
     corpus: Corpus, tmp_path: Path
 ) -> None:
-    recipe = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    recipe = small_recipe(current_scale=0.25, steps=6, batch_size=4)
     first = Training(recipe, corpus, tmp_path / "first")
     with torch.no_grad():
         first.network.typed_blocks[0].alpha[:2] = -1.0
@@ -157,7 +157,7 @@ def test_a_pack_is_written_without_idle_cells_and_is_a_start_all_the_same(
 def test_a_larger_network_goes_on_where_a_smaller_one_was_and_uses_its_new_cells(
     corpus: Corpus, tmp_path: Path, blocks: int, from_pack: bool
 ) -> None:
-    small = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    small = small_recipe(current_scale=0.25, steps=6, batch_size=4)
     first = Training(small, corpus, tmp_path / "first")
     with torch.no_grad():
         first.network.typed_blocks[1].alpha[:2] = -1.0
@@ -165,7 +165,7 @@ def test_a_larger_network_goes_on_where_a_smaller_one_was_and_uses_its_new_cells
     start = tmp_path / "first"
     if from_pack:
         start = write_pack(first.network, small, corpus, tmp_path / "pack")
-    larger = replace(small, steps=9, cells=8, blocks=blocks, wake=True, seed=1)
+    larger = replace(small, steps=9, cells=8, blocks=blocks, reinit_dead_units=True, seed=1)
     second = Training(larger, corpus, tmp_path / "second")
     second.start_from(start)
     features = second._batches.draw(torch.Generator().manual_seed(0))[0]
@@ -181,7 +181,7 @@ def test_a_larger_network_goes_on_where_a_smaller_one_was_and_uses_its_new_cells
 def test_the_classifier_alone_is_trained_and_the_core_stays_as_it_began(
     corpus: Corpus, tmp_path: Path
 ) -> None:
-    recipe = small_recipe(current_scale=0.25, steps=6, sequences=4)
+    recipe = small_recipe(current_scale=0.25, steps=6, batch_size=4)
     first = Training(recipe, corpus, tmp_path / "first")
     first.save()
     second = Training(replace(recipe, classifier_alone=True), corpus, tmp_path / "second")
@@ -212,7 +212,7 @@ def pack_of(training: Training) -> NetworkParameters:
 def test_a_pack_of_another_kind_is_no_start(
     corpus: Corpus, tmp_path: Path, changed: dict[str, Any], message: str
 ) -> None:
-    recipe = small_recipe(sequences=4)
+    recipe = small_recipe(batch_size=4)
     training = Training(recipe, corpus, tmp_path / "first")
     pack = write_pack(training.network, recipe, corpus, tmp_path / "pack")
     other = Training(replace(recipe, **changed), corpus, tmp_path / "other")
@@ -224,7 +224,7 @@ def test_a_pack_of_another_kind_is_no_start(
 def test_a_new_classifier_is_all_that_begins_untrained(
     corpus: Corpus, tmp_path: Path, from_pack: bool
 ) -> None:
-    recipe = small_recipe(sequences=4, steps=4, current_scale=0.25)
+    recipe = small_recipe(batch_size=4, steps=4, current_scale=0.25)
     first = Training(recipe, corpus, tmp_path / "first")
     first.advance()
     first.save()
@@ -259,7 +259,7 @@ def test_a_step_keeps_all_its_tensors_on_the_device_of_the_network(
 
 
 def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: Path) -> None:
-    recipe = small_recipe(cells=12, width=12, steps=200, sequences=16, learning_rate=0.02)
+    recipe = small_recipe(cells=12, width=12, steps=200, batch_size=16, learning_rate=0.02)
     training = Training(recipe, corpus, tmp_path / "run")
     checks = []
     training.run(checks.append, lambda step: None)
@@ -273,7 +273,7 @@ def test_training_learns_and_writes_a_pack_that_loads(corpus: Corpus, tmp_path: 
 
 @pytest.mark.parametrize("kept", [0, 7, 500])
 def test_a_damaged_checkpoint_is_a_sentence(corpus: Corpus, tmp_path: Path, kept: int) -> None:
-    training = Training(small_recipe(steps=6, sequences=4), corpus, tmp_path)
+    training = Training(small_recipe(steps=6, batch_size=4), corpus, tmp_path)
     training.save()
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:kept])

@@ -99,7 +99,9 @@ def test_a_recipe_learns_from_posteriors_in_place_of_a_network(
     asked: Posteriors, corpus: Corpus, tmp_path: Path
 ) -> None:
     asked.save(tmp_path / "posteriors.npz")
-    recipe = small_recipe(teacher_weight=0.5, teacher="posteriors", steps=2, sequences=4, joined=2)
+    recipe = small_recipe(
+        teacher_weight=0.5, teacher="posteriors", steps=2, batch_size=4, clips_per_sequence=2
+    )
     taught, network = taught_by([tmp_path / "posteriors.npz"], recipe, corpus)
     assert network is None
     batch = Batches(taught, recipe).draw(torch.Generator().manual_seed(0))
