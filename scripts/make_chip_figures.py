@@ -23,6 +23,7 @@ STUDIES = {
     "quantise": "quantise",
     "scaling": "scaling --clips 200",
     "settling": "settling --clips 200",
+    "frontier": "frontier --clips 200",
     "calibrate": "calibrate FOLDER/chip.csv --virtual 3 --set mismatch_percent=15 "
     "--set transfer=true --set alpha_transfer=true",
 }

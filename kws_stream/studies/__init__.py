@@ -15,6 +15,7 @@ from kws_stream.studies.calibration import (
 from kws_stream.studies.claims import Claim, Trial, claims
 from kws_stream.studies.clips import Utterances, load_utterances
 from kws_stream.studies.conditions import Conditions, pvt, quantise
+from kws_stream.studies.frontier import Frontier, frontier, lowered_pack
 from kws_stream.studies.montecarlo import MonteCarlo, montecarlo
 from kws_stream.studies.noise import NoiseStudy, noise
 from kws_stream.studies.peers import Peers, load_peers
@@ -29,6 +30,7 @@ __all__ = [
     "Calibration",
     "Claim",
     "Conditions",
+    "Frontier",
     "MonteCarlo",
     "NoiseStudy",
     "Peers",
@@ -41,8 +43,10 @@ __all__ = [
     "calibrate",
     "claims",
     "codes_csv",
+    "frontier",
     "load_peers",
     "load_utterances",
+    "lowered_pack",
     "montecarlo",
     "noise",
     "pvt",

@@ -11,6 +11,7 @@ from kws_stream.files import replacing
 from kws_stream.studies.accumulation import Accumulation
 from kws_stream.studies.calibration import Calibration
 from kws_stream.studies.conditions import Conditions
+from kws_stream.studies.frontier import Frontier
 from kws_stream.studies.montecarlo import MonteCarlo
 from kws_stream.studies.noise import CLAIM, NoiseStudy
 from kws_stream.studies.robustness import Robustness
@@ -280,6 +281,32 @@ def accumulation_figure(study: Accumulation) -> "Figure":
     for axes in (left, right):
         axes.set_ylim(bottom=0)
     left.legend()
+    return figure
+
+
+def frontier_figure(study: Frontier) -> "Figure":
+    """Accuracy of chips, and core power, over the suppression of white noise."""
+    figure, panels = new_figure(2, 8.5)
+    rows = [row for row in study.rows if row.suppression is not None]
+    factors = [row.suppression or 0.0 for row in rows]
+    values = (
+        ([100 * row.accuracy for row in rows], f"{study.head['headline'].replace('_', ' ')}, %"),
+        ([row.core_nw for row in rows], "core power at 1 nA, estimated, nW"),
+    )
+    for axes, colour, (heights, label) in zip(panels, COLOURS, values, strict=False):
+        axes.plot(factors, heights, "o-", color=colour)
+        for row, factor, height in zip(rows, factors, heights, strict=True):
+            place: Any = {"xytext": (3, 4), "textcoords": "offset points"}
+            axes.annotate(f"/{row.divisor}", (factor, height), size=8, **place)
+        axes.axvline(CLAIM, color=GREY, ls=":")
+        axes.set(xlabel="suppression of white noise, factor", ylabel=label)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+    panels[0].axhline(100 * study.exact, color=GREY, ls="--")
+    panels[1].set_ylim(bottom=0)
+    figure.suptitle(
+        f"{study.head['model']}, states divided (dashed: exact network; dotted: {CLAIM:g})", size=10
+    )
     return figure
 
 

@@ -25,6 +25,7 @@ STUDIES = {
     "scaling": ["--also", "commands-12"],
     "settling": ["--time", "0.001", "--time", "0.02"],
     "accumulation": ["--share", "0.05"],
+    "frontier": ["--divide", "1", "--divide", "4", "--chips", "3"],
     "calibrate": ["FOLDER/chip.csv", "--virtual", "1", "--set", "mismatch_percent=15"],
 }
 

@@ -270,6 +270,29 @@ def test_a_requantised_pack_is_the_quantised_chip(
     assert made.manifest["metrics"] == {}
 
 
+def test_lower_states_are_the_same_network_with_smaller_state_errors(
+    pack: Pack, utterances: Utterances, tmp_path: Path
+) -> None:
+    few = utterances.first(10)
+    study = studies.frontier(pack, few, ChipSettings(), [1, 16], 1)
+    whole, low = study.rows
+    assert whole.accuracy == low.accuracy == study.exact  # of the ideal chip
+    assert whole.suppression is not None
+    assert low.suppression == pytest.approx(16 * whole.suppression)
+    assert low.bits_agree == whole.bits_agree < 1
+    assert low.state_na == whole.state_na / 16
+    assert low.core_nw < whole.core_nw
+    assert low.widest_um > 15 * whole.widest_um
+    made = packs.load(studies.lowered_pack(pack, tmp_path / "low", 16))
+    assert made.network.exactness.exact
+    for clip in range(3):
+        one, other = (p.network.run(few.frames_of(clip)) for p in (pack, made))
+        assert np.array_equal(one.logits, other.logits)
+        assert np.array_equal(one.states[0], 16 * other.states[0])
+    with pytest.raises(ParameterError, match="power of two"):
+        studies.frontier(pack, few, ChipSettings(), [3])
+
+
 def test_scaling_counts_linear_cells_and_quadratic_mirrors(
     pack: Pack, utterances: Utterances
 ) -> None:

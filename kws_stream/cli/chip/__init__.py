@@ -7,6 +7,7 @@ from kws_stream.cli.group import CommandLine
 STUDIES = (
     *("montecarlo", "noise", "robustness", "pvt", "quantise", "scaling", "settling", "calibrate"),
     "accumulation",
+    "frontier",
     "claims",
 )
 
