@@ -78,7 +78,23 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
             return f"{text} (`{path}`)" if text != f"`{path}`" else text
         return f"{picture}[{text}]({posixpath.relpath(path, f'docs/{here}/..')}{anchor})"
 
-    return LINK.sub(lead, markdown)
+    return _four_spaces(LINK.sub(lead, markdown))
+
+
+def _four_spaces(markdown: str) -> str:
+    """What belongs to an item of a list, indented by its mark's width, is by four for MkDocs."""
+    lines, width, fenced = [], 0, False
+    for line in markdown.split("\n"):
+        fenced ^= line.startswith("```")
+        item = re.match(r"([-*]|\d+\.) +", line)
+        if fenced or (line and not item and not line.startswith(" " * max(width, 1))):
+            width = 0
+        elif item:
+            width = item.end()
+        elif line and width:
+            line = " " * (4 - width) + line
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _finding(script: Path) -> str:
