@@ -19,10 +19,10 @@ import numpy as np
 
 from kws_stream import packs
 from kws_stream.audio import to_int16
+from kws_stream.constants import RECORDING
 from kws_stream.pipeline import KeywordSpotter, blocks_of
 
 HERE = Path(__file__).parent
-RECORDING = Path(packs.__file__).parents[1] / "_data" / "demo.flac"
 BLOCK = 1280  # samples, 80 ms
 MODEL = "commands-12"
 CLIENT_S = 20

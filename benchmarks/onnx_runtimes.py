@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from kws_stream import packs
-from kws_stream.audio import RECORDING
+from kws_stream.constants import RECORDING
 from kws_stream.export.firmware import load_model
 from kws_stream.export.onnx_graph import streaming_graph
 from kws_stream.pipeline import KeywordSpotter, blocks_of

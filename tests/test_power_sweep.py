@@ -8,8 +8,8 @@ import soundfile
 from click.testing import CliRunner
 
 from kws_stream import packs, power
-from kws_stream.audio import RECORDING
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from kws_stream.errors import InputError, ParameterError
 from kws_stream.power.sweep import sweep
 from kws_stream.studies.unit_current import unit_current

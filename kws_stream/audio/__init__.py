@@ -4,7 +4,7 @@ Importing this room loads NumPy alone; soundfile, soxr and sounddevice load wher
 """
 
 from kws_stream.audio.devices import InputDevice, list_devices
-from kws_stream.audio.file import RECORDING, FileSource
+from kws_stream.audio.file import FileSource
 from kws_stream.audio.microphone import MicrophoneSource
 from kws_stream.audio.pcm import to_float32, to_int16
 from kws_stream.audio.pipe import PipeSource
@@ -12,7 +12,6 @@ from kws_stream.audio.resample import Resampler
 from kws_stream.audio.source import AudioSource, Pcm
 
 __all__ = [
-    "RECORDING",
     "AudioSource",
     "FileSource",
     "InputDevice",

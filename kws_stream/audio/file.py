@@ -17,7 +17,6 @@ from kws_stream.audio.resample import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, Resampler
 from kws_stream.audio.source import Pcm
 from kws_stream.errors import AudioError, InputError, TruncatedAudioError
 
-RECORDING = Path(__file__).parents[1] / "_data" / "demo.flac"
 """The packaged recording: synthetic words in noise (scripts/make_demo_recording.py)."""
 
 _BLOCK_SAMPLES = 1 << 18  # over all channels: 1 MiB of float32 at a time

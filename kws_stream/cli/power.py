@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.audio import RECORDING
 from kws_stream.cli.files import open_sound
 from kws_stream.cli.options import channel_option, figure_option, full_option, json_option
 from kws_stream.cli.output import counted, print_json, print_power, say
 from kws_stream.cli.power_report import report_of, subject_of
 from kws_stream.cli.progress import progress
+from kws_stream.constants import RECORDING
 from kws_stream.plots import INK, SERIES, figure_file
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.audio import RECORDING
 from kws_stream.cli.files import open_sound
 from kws_stream.cli.options import make_spotter
 from kws_stream.cli.output import print_power
+from kws_stream.constants import RECORDING
 
 if TYPE_CHECKING:
     from kws_stream.packs import Pack

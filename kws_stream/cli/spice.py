@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.audio import RECORDING
 from kws_stream.cli.files import open_sound
 from kws_stream.cli.group import Group
 from kws_stream.cli.options import (
@@ -20,6 +19,7 @@ from kws_stream.cli.options import (
 from kws_stream.cli.output import complain, print_json, say
 from kws_stream.cli.power_report import subject_of
 from kws_stream.cli.progress import progress
+from kws_stream.constants import RECORDING
 from kws_stream.errors import InputError
 
 if TYPE_CHECKING:

@@ -27,7 +27,12 @@ MOST_FRAMES = 2**31 - 1
 MOST_EVENTS = 16  # that one call gives; the next call goes on behind them
 ALIGNMENT = 64
 
+Blob = NDArray[np.uint8]
+
 _networks: WeakKeyDictionary[NetworkParameters, IntegerNetwork | None] = WeakKeyDictionary()
+# what streams of one model share: many clients of a server then fit a processor's cache
+_blobs: WeakKeyDictionary[NetworkParameters, dict[tuple[FeatureSettings, DetectorFrames], Blob]]
+_blobs = WeakKeyDictionary()
 
 
 def _integers(network: Network) -> IntegerNetwork | None:
@@ -60,16 +65,29 @@ def compiled_stages(
     except ParameterError:
         return None
     frames = DetectorFrames(network.parameters.n_classes, window, warmup, refractory)
-    blob = model_blob(*fixed_front_end(settings), integers, frames)
+    of_network = _blobs.setdefault(network.parameters, {})
+    blob = of_network.get((settings, frames))
+    if blob is None:
+        made = model_blob(*fixed_front_end(settings), integers, frames)
+        blob = of_network[settings, frames] = _aligned(made)
     if not engine.library.lib.kws_engine_bytes(engine.library.ffi.from_buffer(blob), len(blob)):
         return None  # an extension of another version, left over from an earlier installation
     return CompiledStages(blob, settings, network, detector)
 
 
-def _aligned(size: int) -> NDArray[np.uint8]:
+def _room(size: int) -> Blob:
+    """Zeros from an aligned address on."""
     whole = np.zeros(size + ALIGNMENT, np.uint8)
     start = -whole.ctypes.data % ALIGNMENT
     return whole[start : start + size]
+
+
+def _aligned(numbers: bytes | Blob) -> Blob:
+    """A copy that nobody changes."""
+    copy = _room(len(numbers))
+    copy[:] = np.frombuffer(numbers, np.uint8)
+    copy.flags.writeable = False
+    return copy
 
 
 class CompiledStages:
@@ -81,15 +99,14 @@ class CompiledStages:
     kind = "c"
 
     def __init__(
-        self, blob: bytes, settings: FeatureSettings, network: Network, detector: Detector
+        self, blob: Blob, settings: FeatureSettings, network: Network, detector: Detector
     ) -> None:
         self._settings = settings
         self._network = network
         self._detector = detector
         cells = [block.cells for block in network.parameters.blocks]
         self._cells: list[int] = [0, *accumulate(cells)]  # where each block's begin
-        self._blob = _aligned(len(blob))
-        self._blob[:] = np.frombuffer(blob, np.uint8)
+        self._blob = blob
         self._begin(None)
         self.set_thresholds({})
         self.reset()
@@ -110,7 +127,7 @@ class CompiledStages:
                 "spotter: need a copy from an engine of this version and system, got another's; "
                 "make a new spotter"
             )
-        self._memory = _aligned(size)
+        self._memory = _room(size)
         self._at = ffi.cast("void *", self._memory.ctypes.data)
         if image is None:
             lib.kws_engine_init(self._at, blob)
@@ -131,8 +148,8 @@ class CompiledStages:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
-        blob, self._blob = self._blob, _aligned(len(self._blob))
-        self._blob[:] = blob
+        if self._blob.ctypes.data % ALIGNMENT or self._blob.flags.writeable:
+            self._blob = _aligned(self._blob)  # from another process
         self._begin(self._memory)
 
     def twin(self) -> "CompiledStages":

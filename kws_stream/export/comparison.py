@@ -14,7 +14,7 @@ from firmware_sim import bitstream, toolchain
 from firmware_sim.chip import Chip, program
 from firmware_sim.integers import integer_network
 from firmware_sim.scalar import run_scalar
-from kws_stream.audio import RECORDING
+from kws_stream.constants import RECORDING
 from kws_stream.errors import DataError, FirmwareError, ParameterError
 from kws_stream.evaluation import Clip, Skipped, read_clip, recordings_below, split_of
 from kws_stream.evaluation.mixtures import read_whole

@@ -19,8 +19,7 @@ import numpy as np
 from firmware_sim.integers import integer_network
 from firmware_sim.new_folder import write_new_folder
 from kws_stream import __version__
-from kws_stream.audio import RECORDING
-from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.constants import RECORDING, SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings
 from kws_stream.engine.blob import DetectorFrames, check_room, model_blob
 from kws_stream.errors import ParameterError

@@ -36,17 +36,17 @@ async def read_message(reader: asyncio.StreamReader, limits: Limits) -> Event | 
 
     Raises InputError for anything that is no message or exceeds a limit.
     """
+    first = b""
     try:
-        async with asyncio.timeout(limits.idle_s):
+        async with asyncio.timeout(limits.idle_s) as limit:
             first = await reader.read(1)
-    except TimeoutError as error:
-        raise InputError(f"need a message within {limits.idle_s:g} s, got none") from error
-    if not first:
-        return None
-    try:
-        async with asyncio.timeout(limits.message_s):
+            if not first:
+                return None
+            limit.reschedule(asyncio.get_running_loop().time() + limits.message_s)
             return await _read_rest(first, reader, limits)
     except TimeoutError as error:
+        if not first:
+            raise InputError(f"need a message within {limits.idle_s:g} s, got none") from error
         raise InputError(
             f"need the rest of a message within {limits.message_s:g} s, got only a part"
         ) from error
