@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test long lint format train docs addon figures soak fuzz faults clean
+.PHONY: demo test long lint format train docs addon figures soak fuzz faults lock sbom audit oldest clean
 
 demo: .venv/.base  ## Detect words in the packaged recording, then report the power of the chip
 	$(BIN)/kws-stream detect --model commands-12 kws_stream/_data/demo.flac
@@ -52,6 +52,29 @@ fuzz: .venv/.fuzz  ## Fuzz everything that reads what strangers send, MINUTES=10
 faults: .venv/.test  ## Let disks, processes and clients fail at every moment of every command: minutes
 	$(BIN)/python -m pytest -s tests/faults
 
+# What the container and .ci/run install, each file with its SHA-256, for Python 3.11 and newer. PyTorch is left out: it
+# has another file for each kind of machine.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+lock: .venv/.supply  ## Write packaging/*.lock anew, with the newest versions that are allowed
+	$(LOCK) packaging/build.in -o packaging/build.lock
+	$(LOCK) pyproject.toml --extra wyoming --extra metrics -o packaging/serve.lock
+	$(LOCK) pyproject.toml --extra dev --extra search --override packaging/without-torch.in -o packaging/ci.lock
+
+sbom: .venv/.supply  ## Write dist/sbom.json: what the container holds, in CycloneDX's format
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-file dist/sbom.json packaging/serve.lock
+
+audit: .venv/.supply  ## Ask the Python Packaging Advisory Database about what is locked
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement packaging/serve.lock
+
+oldest: .venv/.supply  ## Run all tests with the oldest versions of everything that pyproject.toml allows
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 pyproject.toml --extra test -o build/oldest.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/oldest
+	$(BIN)/uv pip install --quiet --python build/oldest/bin/python --requirement build/oldest.txt
+	$(BIN)/uv pip install --quiet --python build/oldest/bin/python --no-deps .
+	build/oldest/bin/python -m pytest tests
+
 clean:  ## Remove the environment and everything built
 	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -66,6 +89,6 @@ clean:  ## Remove the environment and everything built
 	$(PIP) install --editable .
 	@touch $@
 
-.venv/.test .venv/.dev .venv/.docs .venv/.train .venv/.fuzz: .venv/.%: .venv/.python pyproject.toml
+.venv/.test .venv/.dev .venv/.docs .venv/.train .venv/.fuzz .venv/.supply: .venv/.%: .venv/.python pyproject.toml
 	$(PIP) install --editable '.[$*]'
 	@touch $@

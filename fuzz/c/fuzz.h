@@ -16,7 +16,7 @@
 enum { STEERING = 16 };
 
 #ifndef MOST_SAMPLES
-#define MOST_SAMPLES 8192u
+#define MOST_SAMPLES 4096u
 #endif
 
 typedef struct {
