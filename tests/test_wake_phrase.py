@@ -284,7 +284,7 @@ def test_options_that_do_not_go_together_are_refused(
 
 TINY = """
 steps = 3
-sequences = 4
+batch_size = 4
 width = 6
 cells = 5
 [speech]
