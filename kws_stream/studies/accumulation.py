@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kws_stream.bmru.chip import ChipBatch, ChipSettings
 from kws_stream.bmru.fabricate import generator
+from kws_stream.engine.chip import sums
 from kws_stream.errors import ParameterError
 from kws_stream.packs import Pack
 from kws_stream.parameters import BoolArray, FloatArray
@@ -126,16 +127,16 @@ def _bmru(
     ideal = [pack.network.run(utterances.frames_of(clip)) for clip in clips]
     noise = share * _rms([c for trace in ideal for c in trace.candidates])
     noisy = replace(settings, candidate_noise_na=noise * settings.unit_na)
-    batch = ChipBatch(parameters, noisy, seed, [0])
-    sums = _Sums(len(parameters.blocks))
+    batch = ChipBatch(parameters, noisy, seed, [0], sums)
+    errors = _Sums(len(parameters.blocks))
     for clip in clips:
         real = batch.run(utterances.frames_of(clip), clip).of_chip(0)
         for b, block in enumerate(parameters.blocks):
             c = ideal[clip].candidates[b]
             age = _ages((c >= block.beta2) | (c < block.beta1))
-            sums.add(b, real.states[b], ideal[clip].states[b], age)
+            errors.add(b, real.states[b], ideal[clip].states[b], age)
     name = f"BMRU ({pack.name})"
-    return sums.result(name, parameters.parameter_count, noise, utterances.frame_s)
+    return errors.result(name, parameters.parameter_count, noise, utterances.frame_s)
 
 
 def _peer(
@@ -145,7 +146,7 @@ def _peer(
     clips = range(len(utterances))
     ideal = [trace_peer(kind, arrays, utterances.frames_of(clip), lambda x: x) for clip in clips]
     noise = share * _rms([drive for trace in ideal for drive in trace.drives])
-    sums = _Sums(len(ideal[0].states))
+    errors = _Sums(len(ideal[0].states))
     for clip in clips:
         rng = generator(seed, clip, 3)
 
@@ -161,8 +162,8 @@ def _peer(
         )
         for b, states in enumerate(ideal[clip].states):
             age = np.broadcast_to(np.arange(len(states))[:, None], states.shape[:2])
-            sums.add(b, real.states[b][..., 0], states[..., 0], age)
-    return sums.result(name, peers.parameter_count(kind), noise, utterances.frame_s)
+            errors.add(b, real.states[b][..., 0], states[..., 0], age)
+    return errors.result(name, peers.parameter_count(kind), noise, utterances.frame_s)
 
 
 def _ages(decided: BoolArray) -> NDArray[np.int64]:

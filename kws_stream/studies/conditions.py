@@ -10,6 +10,7 @@ import numpy as np
 from kws_stream import power
 from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations
 from kws_stream.bmru.chip_settings import CORNERS, NOMINAL_C, NOMINAL_V
+from kws_stream.engine.chip import sums
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network
 from kws_stream.packs import Pack
@@ -48,7 +49,7 @@ class _Run:
     def __call__(self, settings: ChipSettings) -> Condition:
         settings = replace(settings, frame_s=self.utterances.frame_s)
         chips = self.chips if settings.differs or settings.random else 1
-        batch = ChipBatch(self.network.parameters, settings, self.seed, range(chips))
+        batch = ChipBatch(self.network.parameters, settings, self.seed, range(chips), sums)
         start, stop = self.utterances.window
         n = len(self.utterances)
         called = np.empty((chips, n), np.int16)

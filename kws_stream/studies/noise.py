@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations
+from kws_stream.engine.chip import sums
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network
 from kws_stream.packs import Pack
@@ -59,7 +60,7 @@ class _Errors:
     def __call__(self, task: _Task) -> FloatArray:
         settings = with_level(self.settings, self.source, task.level)
         draws = self.draws if settings.differs or settings.random else 1
-        batch = ChipBatch(self.network.parameters, settings, self.seed, range(draws))
+        batch = ChipBatch(self.network.parameters, settings, self.seed, range(draws), sums)
         unit = settings.unit_na
         rows = []
         for clip in task.clips:

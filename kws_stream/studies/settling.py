@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.bmru.chip import ChipBatch, ChipSettings
+from kws_stream.engine.chip import sums
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network, Trace
 from kws_stream.packs import Pack
@@ -53,7 +54,7 @@ class _Run:
 
     def __call__(self, settling_s: float) -> Settled:
         settings = replace(self.settings, settling_s=settling_s)
-        batch = ChipBatch(self.network.parameters, settings, self.seed, [0])
+        batch = ChipBatch(self.network.parameters, settings, self.seed, [0], sums)
         start, stop = self.utterances.window
         called = np.empty((1, len(self.utterances)), np.int16)
         agree, late, switches = [], 0, 0
