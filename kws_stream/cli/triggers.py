@@ -100,7 +100,7 @@ def label(folder: str, name: str | None, answer: str | None) -> None:
     help="Folder of the new model pack.",
 )
 def teach(folder: str, model: str, run: Path | None, target: float, out: Path) -> None:
-    """Teach the verifier of PACK from the labelled triggers in FOLDER, in seconds.
+    """Teach the verifier of PACK from the labelled triggers in FOLDER, in half a minute.
 
     PACK, a name or a folder, stays as it is; a copy gets a verifier that has heard the triggers
     too, those with label yes as the phrase, those with label no as what is none. Needs the run in

@@ -104,7 +104,7 @@ def train_head(
     networks = []
     for seed in range(settings.seeds):
         total = settings.seeds * settings.steps
-        network = _Network(torch.from_numpy(mean), torch.from_numpy(scale), settings, seed)
+        network = _Network(torch.tensor(mean), torch.tensor(scale), settings, seed)
         if known is not None:
             network.load_state_dict(_state(known, seed))
         for step in _trained(network, windows, settings, seed):
