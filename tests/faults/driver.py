@@ -22,7 +22,7 @@ import kws_stream.power
 import kws_stream.studies  # noqa: F401
 from kws_stream.cli import main
 
-MOST_S = 60  # for a command; then SIGALRM ends it
+MOST_S = 300  # for a command; then SIGALRM ends it
 KINDS = {"none": 0, "full": 1, "read-only": 2, "killed": 3}
 
 
