@@ -7,7 +7,11 @@ from kws_stream.training.corpus import Clips, Corpus
 from kws_stream.training.recipe import Recipe
 
 RECIPE = Recipe(
-    "tiny", "yes", sequences=8, joined=1, features=FeatureSettings(channels=4, slow_s=())
+    "tiny",
+    "yes",
+    batch_size=8,
+    clips_per_sequence=1,
+    features=FeatureSettings(channels=4, slow_s=()),
 )
 
 
