@@ -1,5 +1,8 @@
 """Streams made of clips: known times, the same from the same seed, in memory or from a file."""
 
+import contextlib
+import errno
+import io
 import json
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from kws_stream.evaluation import (
     evaluate_streams,
     read_labels,
     save_streams,
+    saving,
     synthesise,
     word_clips,
 )
@@ -205,6 +209,26 @@ def test_saved_streams_are_never_written_over(clips: Path, tmp_path: Path) -> No
     with Workers(1) as here, pytest.raises(DataError, match="exists"):
         save_streams(made(clips), tmp_path, here)
     assert (tmp_path / "stream-1.json").read_text() == "mine"
+
+
+class FullDisk(io.BytesIO):
+    """A file on a disk with room for a thousand bytes."""
+
+    def write(self, data: bytes) -> int:
+        if self.tell() + len(data) > 1000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_disk_that_fills_up_leaves_a_sentence_and_nothing_else(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(saving, "replacing", lambda path: contextlib.nullcontext(FullDisk()))
+    with Workers(1) as here, pytest.raises(DataError, match="cannot be written"):
+        save_streams(made(clips), tmp_path / "new", here)
+    assert not list((tmp_path / "new").iterdir())
+    assert capfd.readouterr().err == ""  # no traceback out of a callback
 
 
 def test_the_command_synthesises_saves_and_counts(

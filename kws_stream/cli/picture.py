@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kws_stream.audio import to_int16
+from kws_stream.audio.encoding import encoded
 from kws_stream.cli.keys import single_keys
 from kws_stream.cli.output import complain
 from kws_stream.cli.screen import Around, screen
@@ -103,15 +104,13 @@ class Picture:
             self._status += f" to {max(moved.values()):.2f}"
 
     def _save(self) -> None:
-        import soundfile
-
         pcm = self._ring.last(SAVED_S)
         path = Path(f"kws-stream-{datetime.now():%Y%m%d-%H%M%S}.wav")
         try:
             with replacing(path) as file:
-                soundfile.write(file, to_int16(pcm), SAMPLE_RATE_HZ, "PCM_16", format="WAV")
+                file.write(encoded(to_int16(pcm), "WAV"))
             self._status = f"saved the last {len(pcm) / SAMPLE_RATE_HZ:.1f} s as {path}"
-        except (OSError, soundfile.SoundFileError) as error:
+        except OSError as error:
             self._status = f"{path} could not be saved: {error}"
 
     def _draw(self, source: "MicrophoneSource") -> Any:

@@ -5,9 +5,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kws_stream.audio import to_int16
+from kws_stream.audio.encoding import Writing
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
 from kws_stream.evaluation.sources import Recordings, Stream
@@ -54,15 +55,32 @@ class _Save:
         words: list[Word] = []
         try:
             with replacing(path) as plain:
-                with soundfile.SoundFile(
-                    plain, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC"
-                ) as file:
-                    for piece in stream.pieces():
-                        words += piece.words
-                        file.write(to_int16(piece.pcm))
+                words += _encode(stream, plain)
                 # before the recording: one without labels would be one without keywords
                 labels = {"words": [vars(word) for word in words], **self.about}
                 write(path.with_suffix(".json"), json.dumps(labels, indent=1) + "\n")
         except (OSError, soundfile.SoundFileError) as error:
+            path.with_suffix(".json").unlink(missing_ok=True)
             raise DataError(f"{path}: cannot be written: {error}") from error
         return Recordings(str(path), (path,))
+
+
+def _encode(stream: Stream, plain: IO[bytes]) -> list[Word]:
+    """Write a stream's sound, however long, and give its words; raises OSError for a full disk."""
+    import soundfile
+
+    target = Writing(plain)
+    words: list[Word] = []
+    try:
+        with soundfile.SoundFile(
+            target, "w", SAMPLE_RATE_HZ, 1, subtype="PCM_16", format="FLAC"
+        ) as file:
+            for piece in stream.pieces():
+                words += piece.words
+                file.write(to_int16(piece.pcm))
+    except (soundfile.SoundFileError, AssertionError):  # what it makes of too few bytes written
+        if target.error is None:
+            raise
+    if target.error is not None:
+        raise target.error
+    return words

@@ -24,6 +24,7 @@ import numpy as np
 
 from kws_stream import files
 from kws_stream.audio import FileSource, to_int16
+from kws_stream.audio.encoding import encoded
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import DataError
@@ -252,8 +253,6 @@ class TriggerStore:
         return excess <= 0
 
     def _write(self, values: dict[str, Any], pcm: Samples) -> None:
-        import soundfile
-
         word = re.sub(r"[^a-z0-9]+", "-", values["event"]["keyword"].lower()).strip("-")[:40]
         whole = to_int16(pcm)
         with files.locked(self.folder, shared=True):
@@ -263,7 +262,7 @@ class TriggerStore:
             record = {"format": FORMAT, "kept_at": kept_at, "audio": audio.name} | values
             try:
                 with files.replacing(audio) as file:
-                    soundfile.write(file, whole, SAMPLE_RATE_HZ, "PCM_16", format="WAV")
+                    file.write(encoded(whole, "WAV"))
                 files.write(path, json.dumps(record, allow_nan=False))
             except BaseException:
                 audio.unlink(missing_ok=True)

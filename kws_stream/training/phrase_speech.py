@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from kws_stream.audio.encoding import encoded
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import Skipped
@@ -321,14 +322,12 @@ def _kokoro_count(kind: str, held_out: bool) -> int:
 
 
 def _write_missing(path: Path, make: Callable[[], Samples]) -> None:
-    import soundfile
-
     if path.exists() and path.stat().st_size:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     sound = make()
     with replacing(path) as file:
-        soundfile.write(file, sound, SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")
+        file.write(encoded(sound, "FLAC"))
 
 
 def _last(sound: Samples, count: int) -> Samples:

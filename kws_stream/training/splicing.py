@@ -16,6 +16,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from kws_stream.audio.encoding import encoded
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, MissingExtraError, ParameterError
 from kws_stream.evaluation.folders import by_known_word, words_below
@@ -198,7 +199,6 @@ def write_spliced(
     Raises ParameterError for a word that is not in `PIECES`, DataError without its pieces,
     MissingExtraError without PocketSphinx.
     """
-    import soundfile
 
     unknown = sorted(set(words) - set(PIECES))
     if unknown:
@@ -210,7 +210,7 @@ def write_spliced(
             path = folder / word / f"{speaker}_nohash_s{index}.flac"
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
-                soundfile.write(file, clip, SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")
+                file.write(encoded(clip, "FLAC"))
             yield path
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.audio.encoding import encoded
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import AudioError, ParameterError
 from kws_stream.files import replacing
@@ -225,7 +226,6 @@ def write_clips(
     Raises ParameterError for a word that is not letters, hyphens or apostrophes, MissingExtraError
     when a tool is not installed, DataError for a folder without Kokoro's files.
     """
-    import soundfile
 
     for word in words:
         if not re.fullmatch(r"[A-Za-z][A-Za-z'-]*", word):
@@ -243,7 +243,7 @@ def write_clips(
         path = folder / word / f"{voice.label}_nohash_{index}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
-            soundfile.write(file, clip, SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")
+            file.write(encoded(clip, "FLAC"))
         return path
 
     tasks: Iterable[tuple[str, int]] = product(words, range(count))

@@ -1,13 +1,13 @@
 """The worst errors: clips of which the model was surest of the wrong class."""
 
 import base64
-import io
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream import features
-from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
+from kws_stream.audio.encoding import encoded
+from kws_stream.constants import HOP_SAMPLES
 from kws_stream.detector import softmax
 from kws_stream.evaluation.clips import decision_frames
 from kws_stream.evaluation.metrics import task_class
@@ -144,8 +144,4 @@ def channel_levels(pcm: NDArray[np.float32], settings: FeatureSettings) -> Array
 
 
 def _wav(pcm: NDArray[np.float32]) -> str:
-    import soundfile
-
-    stream = io.BytesIO()
-    soundfile.write(stream, pcm, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
-    return base64.b64encode(stream.getvalue()).decode("ascii")
+    return base64.b64encode(encoded(pcm, "WAV")).decode("ascii")
