@@ -12,10 +12,10 @@ typedef char kws_shifts_round_down[(-3 >> 1) == -2 ? 1 : -1];
 
 #ifdef KWS_RUNTIME
 #include "kws_engine_model.h"
-
-#include <math.h>
 #else
 #define KWS_FILTER kws_filter
+#define KWS_QUOTIENT quotient
+#define KWS_ROOT root
 #endif
 
 #ifndef KWS_CHUNK
@@ -152,22 +152,7 @@ static int64_t follow(int64_t state, int32_t input, int32_t gain)
     return state + (int64_t)(input - (int32_t)(state >> 31)) * gain;
 }
 
-#ifdef KWS_RUNTIME
-
-/* floor(2^24 n / d) */
-static uint64_t quotient(uint32_t n, uint32_t d)
-{
-    return ((uint64_t)n << 24) / d;
-}
-
-/* floor(sqrt(value)) for value < 2^52: exact in double precision, since the root of k^2 - 1 is
- * further below k <= 2^26 than it is rounded by */
-static uint32_t root(uint64_t value)
-{
-    return (uint32_t)sqrt((double)value);
-}
-
-#else
+#ifndef KWS_RUNTIME
 
 /* floor(2^24 n / d) */
 static uint64_t quotient(uint32_t n, uint32_t d)
@@ -237,15 +222,15 @@ static void condition(kws_front_end *front_end, unsigned c, int32_t *features)
     int32_t envelope = (int32_t)(front_end->envelope[c] >> 31);
     int64_t level = front_end->level[c];
     if (level >> 31 == 0) { /* a stream may begin in the middle of any sound */
-        int64_t first = (int64_t)root((uint64_t)envelope << 16) * KWS_START_ROOT << 15;
+        int64_t first = (int64_t)KWS_ROOT((uint64_t)envelope << 16) * KWS_START_ROOT << 15;
         level = first > level ? first : level;
     }
     front_end->level[c] = level = follow(level, envelope, KWS_AGC_GAIN);
     uint32_t under = (uint32_t)(level >> 31) + KWS_FLOOR;
-    uint64_t ratio = quotient((uint32_t)envelope, under);
+    uint64_t ratio = KWS_QUOTIENT((uint32_t)envelope, under);
     if (ratio >= (uint64_t)1 << 35)
         ratio = ((uint64_t)1 << 35) - 1;
-    int32_t value = (int32_t)(root((ratio + KWS_OFFSET) << 16) - KWS_ROOT_OFFSET);
+    int32_t value = (int32_t)(KWS_ROOT((ratio + KWS_OFFSET) << 16) - KWS_ROOT_OFFSET);
     int64_t *slow = &front_end->slow[c * KWS_SLOW_COPIES];
     features += c;
     *features = on_grid(value);

@@ -5,6 +5,8 @@
 #include "kws.h"
 #include "kws_engine.h"
 
+#include <math.h>
+
 #define KWS_BLOB_MAGIC 0x3353574b /* KWS3, little-endian */
 
 /* out = (in . weight) 2^shift + bias. Rows of weights are n_out wide and `stride` apart. */
@@ -23,6 +25,22 @@ typedef struct {
     const uint8_t *initial;
     uint32_t cells;
 } kws_stage;
+
+/* floor(2^24 n / d) */
+static inline uint64_t kws_quotient(uint32_t n, uint32_t d)
+{
+    return ((uint64_t)n << 24) / d;
+}
+
+/* floor(sqrt(value)) for value < 2^52: exact in double precision, since the root of k^2 - 1 is
+ * further below k <= 2^26 than it is rounded by */
+static inline uint32_t kws_root(uint64_t value)
+{
+    return (uint32_t)sqrt((double)value);
+}
+
+#define KWS_QUOTIENT kws_quotient
+#define KWS_ROOT kws_root
 
 void kws_filter_best(kws_front_end *front_end, const int16_t *x, unsigned blocks,
                      const uint32_t *weights);
