@@ -35,6 +35,16 @@ def json_option(text: str = "Print JSON lines.") -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help=text)
 
 
+def fa_target_option(text: str, default: float | None = 0.5) -> Callable[..., Any]:
+    return click.option(
+        *("--target-fa-per-hour", "target"),
+        type=click.FloatRange(0, min_open=True, max=1e6),
+        default=default,
+        show_default=default is not None,
+        help=text,
+    )
+
+
 def power_option(text: str = "Print a summary of the power at the end.") -> Callable[..., Any]:
     """--power-report, and --full for what does not fit a screen; `full_option` has that alone."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from kws_stream import training
+from kws_stream.cli.options import fa_target_option
 from kws_stream.cli.output import complain, say
 from kws_stream.cli.progress import TERMINAL
 from kws_stream.errors import TaskError
@@ -49,11 +50,9 @@ teacher_option = click.option(
     help="Kokoro's files, to speak the wake phrase too. Default: kokoro, where "
     "`kws-stream data fetch kokoro` has left it.",
 )
-@click.option(
-    "--target-fa-per-hour",
-    "target",
-    type=click.FloatRange(0, min_open=True, max=1e6),
-    help="False accepts per hour that the threshold of a wake phrase is chosen for. Default: 0.5.",
+@fa_target_option(
+    "False accepts per hour that the threshold of a wake phrase is chosen for. Default: 0.5.",
+    default=None,
 )
 @click.option(
     "--verifier",

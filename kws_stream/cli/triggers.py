@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kws_stream.cli.group import Group
-from kws_stream.cli.options import json_option
+from kws_stream.cli.options import fa_target_option, json_option
 from kws_stream.cli.output import complain, print_json, printable, say
 from kws_stream.errors import DataError, DeviceError
 
@@ -85,14 +85,7 @@ def label(folder: str, name: str | None, answer: str | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the training of PACK. Default: runs/NAME.",
 )
-@click.option(
-    "--target-fa-per-hour",
-    "target",
-    type=click.FloatRange(0, min_open=True, max=1e6),
-    default=0.5,
-    show_default=True,
-    help="False accepts per hour that the verifier's threshold is chosen for.",
-)
+@fa_target_option("False accepts per hour that the verifier's threshold is chosen for.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -12,6 +12,7 @@ from kws_stream.cli.files import check_file, write_json
 from kws_stream.cli.options import (
     channel_option,
     check_workers,
+    fa_target_option,
     load_pack,
     no_verify_option,
     workers_options,
@@ -40,14 +41,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Recordings without keywords, heard alone and under the clips; repeatable.",
 )
-@click.option(
-    "--target-fa-per-hour",
-    "target",
-    type=click.FloatRange(0, min_open=True, max=1e6),
-    default=0.5,
-    show_default=True,
-    help="False accepts per hour, of all keywords together.",
-)
+@fa_target_option("False accepts per hour, of all keywords together.")
 @synthesis_options
 @no_verify_option
 @channel_option
