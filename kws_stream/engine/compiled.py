@@ -23,7 +23,6 @@ from kws_stream.power import Activity, PowerEstimate, estimate
 
 Array = NDArray[np.float64]
 
-MOST_FRAMES = 2**31 - 1
 MOST_EVENTS = 16  # that one call gives; the next call goes on behind them
 ALIGNMENT = 64
 
@@ -179,6 +178,10 @@ class CompiledStages:
             at += self._counts[0]
         return events
 
+    def _most_frames(self, codes: NDArray[np.int16]) -> int:
+        """That these samples can complete."""
+        return len(codes) // round(self._settings.frame_s * SAMPLE_RATE_HZ) + 1
+
     def _samples(self, codes: NDArray[np.int16]) -> Any:
         if not codes.flags.c_contiguous:
             codes = np.ascontiguousarray(codes)
@@ -224,7 +227,7 @@ class CompiledStages:
     def hear(self, codes: NDArray[np.int16]) -> tuple[Array, list[WakeEvent]]:
         """As `process`, with the features (t, n) of the frames that are complete."""
         heard = self.frames
-        most = len(codes) // round(self._settings.frame_s * SAMPLE_RATE_HZ) + 1
+        most = self._most_frames(codes)
         features = np.empty((most, self._network.parameters.n_features), np.int32)
         rows = self._ffi.new("kws_engine_rows *")
         rows.features = self._ffi.cast("int32_t *", features.ctypes.data)
@@ -245,7 +248,7 @@ class CompiledStages:
         """
         parameters = self._network.parameters
         heard = self.frames
-        most = len(codes) // round(self._settings.frame_s * SAMPLE_RATE_HZ) + 1
+        most = self._most_frames(codes)
         features = np.empty((most, parameters.n_features), np.int32)
         scores = np.empty((most, parameters.n_classes), np.uint32)
         rows = self._ffi.new("kws_engine_rows *")
@@ -303,7 +306,7 @@ class CompiledStages:
         """As `process`, but the logits (t, K) of the frames and what the chip spends on them."""
         parameters = self._network.parameters
         before, heard = self._sums(), self.frames
-        most = len(codes) // round(frame_s * SAMPLE_RATE_HZ) + 1
+        most = self._most_frames(codes)
         logits = np.empty((most, parameters.n_classes), np.int64)
         rows = self._ffi.new("kws_engine_rows *")
         rows.logits = self._pointer(logits)

@@ -52,10 +52,9 @@ class _Save:
         import soundfile
 
         stream, path = stream_and_path
-        words: list[Word] = []
         try:
             with replacing(path) as plain:
-                words += _encode(stream, plain)
+                words = _encode(stream, plain)
                 # before the recording: one without labels would be one without keywords
                 labels = {"words": [vars(word) for word in words], **self.about}
                 write(path.with_suffix(".json"), json.dumps(labels, indent=1) + "\n")

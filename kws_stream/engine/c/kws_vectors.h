@@ -13,8 +13,9 @@ KWS_TARGET static inline __m256i KWS_VECTORS(high_halves)(__m256i even, __m256i 
 }
 
 /* Runs the modes of channels from `first` on through the blocks; lanes are channels. */
-KWS_TARGET static void KWS_VECTORS(run_modes)(kws_front_end *front_end, unsigned first, unsigned n, const int16_t *x,
-                           unsigned blocks, mode_words *words)
+KWS_TARGET static void KWS_VECTORS(run_modes)(kws_front_end *front_end, unsigned first, unsigned n,
+                                              const int16_t *x, unsigned blocks,
+                                              mode_words *words)
 {
     int32_t table[13][LANES];
     memset(table, 0, sizeof table);
