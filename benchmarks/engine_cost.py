@@ -9,16 +9,14 @@ that each block took in `--rounds` runs: what other work on the machine adds is 
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 
-import kws_stream
 from kws_stream import engine, packs
 from kws_stream.audio import to_int16
+from kws_stream.constants import RECORDING
 from kws_stream.pipeline import KeywordSpotter, blocks_of
 
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
 LENGTHS = (160, 320, 1280, 32_000)  # samples
 
 

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 # one thread each, set before NumPy loads
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
@@ -31,11 +30,10 @@ Run = Callable[[list[np.ndarray]], None]
 
 def audio(seconds: float, block_ms: int) -> list[np.ndarray]:
     """The packaged recording, repeated, in blocks of that length."""
-    import kws_stream
     from kws_stream.audio import FileSource
+    from kws_stream.constants import RECORDING
 
-    recording = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
-    with FileSource(recording) as source:
+    with FileSource(RECORDING) as source:
         pcm = np.concatenate(list(source.blocks()))
     samples = 16 * block_ms
     pcm = np.resize(pcm, int(seconds * 16_000) // samples * samples)

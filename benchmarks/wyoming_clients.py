@@ -13,7 +13,6 @@ import resource
 import signal
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -23,9 +22,7 @@ from wyoming.client import AsyncTcpClient
 from wyoming.error import Error
 from wyoming.wake import Detection
 
-import kws_stream
-
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
+from kws_stream.constants import RECORDING
 
 
 async def client(port: int, pcm: np.ndarray, args: argparse.Namespace, offset_s: float) -> dict:

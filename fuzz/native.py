@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-import kws_stream
 from firmware_sim import bitstream
 from firmware_sim.export_c import library
 from firmware_sim.integers import integer_network
 from fuzz.model import small_pack
 from kws_stream import packs
+from kws_stream.constants import RECORDING
 from kws_stream.engine.blob import DetectorFrames, model_blob
 from kws_stream.export.firmware import firmware_model
 from kws_stream.features import FeatureSettings, fixed_front_end
@@ -22,7 +22,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 ENGINE = ROOT / "kws_stream" / "engine" / "c"
 SHARED = ROOT / "firmware_sim" / "c"
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
 TARGETS = ("firmware", "network", "chip", "engine")
 FLAGS = ("-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror")
 SANITIZERS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")

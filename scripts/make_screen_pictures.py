@@ -14,9 +14,9 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME, MONOKAI
 import kws_stream
 from kws_stream.cli.picture import KEYS
 from kws_stream.cli.screen import Around, screen
+from kws_stream.constants import RECORDING
 from kws_stream.live import Hearing, Monitor
 
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
 SCREENS = {  # name: model, columns, lines, theme
     "listen-80x24": ("commands-12", 80, 24, MONOKAI),
     "listen-80x24-light": ("commands-12", 80, 24, DEFAULT_TERMINAL_THEME),

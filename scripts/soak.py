@@ -21,11 +21,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-import kws_stream
 from kws_stream import KeywordSpotter, packs
-from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.constants import RECORDING, SAMPLE_RATE_HZ
 
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
 BLOCK = 10 * SAMPLE_RATE_HZ
 COPY_EVERY = 30  # blocks
 WARM_BLOCKS, AFTER_BLOCKS = 12, 60

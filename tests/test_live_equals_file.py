@@ -3,18 +3,16 @@
 import json
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import soundfile
 from click.testing import CliRunner
 
-import kws_stream
 from kws_stream.audio import MicrophoneSource
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from tests.test_audio_microphone import FakeSounddevice
 
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
 FIELDS = ("keyword", "time_s", "score", "start_s", "index")
 
 

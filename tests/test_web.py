@@ -10,16 +10,15 @@ import sys
 import urllib.error
 import urllib.request
 import wave
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
 
-import kws_stream
 from kws_stream import KeywordSpotter
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from kws_stream.errors import InputError, ServerError
 from kws_stream.features import FeatureSettings, centres_of
 from kws_stream.features.filterbank import mel_centres
@@ -41,8 +40,6 @@ from kws_stream.integrations.web.app import MOST_BYTES, Pages
 from kws_stream.integrations.web.doors import Doors
 from kws_stream.integrations.web.microphone import SharedMicrophone
 from kws_stream.integrations.web.session import Session
-
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from wyoming.wake import Detect, NotDetected
 
 import kws_stream
 from kws_stream import packs
+from kws_stream.constants import RECORDING
 from kws_stream.errors import ParameterError, ServerError
 from kws_stream.integrations.wyoming.messages import Limits
 from kws_stream.integrations.wyoming.server import Address, WyomingServer, measure_capacity
@@ -44,7 +45,6 @@ from tests.wyoming_client import (
     serving,
 )
 
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
 SECONDS = 12  # of the packaged recording
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 import soundfile
@@ -21,13 +20,12 @@ from wyoming.client import AsyncTcpClient
 from wyoming.ping import Ping, Pong
 from wyoming.wake import Detect, Detection
 
-import kws_stream
 from kws_stream import KeywordSpotter, packs
+from kws_stream.constants import RECORDING
 from kws_stream.errors import ParameterError, ServerError
 from tests.pack_factory import build_pack
 from tests.wyoming_client import DETECTOR, int16_noise, listen, run, serving
 
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
 FORM = {"rate": 16_000, "width": 2, "channels": 1}
 
 

@@ -118,14 +118,10 @@ def serve_page(
 
 
 def _recording() -> object:
-    from importlib import resources
-
     import numpy as np
 
     from kws_stream.audio import FileSource
+    from kws_stream.constants import RECORDING
 
-    with (
-        resources.as_file(resources.files("kws_stream").joinpath("_data/demo.flac")) as path,
-        FileSource(path) as source,
-    ):
+    with FileSource(RECORDING) as source:
         return np.concatenate([np.asarray(block) for block in source.blocks()])

@@ -22,12 +22,11 @@ pytest.importorskip("wyoming", reason="needs the extra: pip install 'kws-stream[
 from wyoming.client import AsyncTcpClient
 from wyoming.event import Event
 
-import kws_stream
 from kws_stream import KeywordSpotter, packs
+from kws_stream.constants import RECORDING
 from kws_stream.integrations.names import as_spoken
 from kws_stream.integrations.wyoming.catalogue import is_wake_phrase
 
-RECORDING = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
 HERE = Path(__file__).parent
 THRESHOLD = 0.02  # so low that every word of every model fires somewhere in the recording
 VOICES = ("en-us", "en-gb", "en-us+f2", "en-gb+m3")  # of espeak-ng, for the wake phrases
