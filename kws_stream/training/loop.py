@@ -247,7 +247,7 @@ class Training:
         batch = self._batches.draw(generator)
         features, labels, taught = (t.to(self._device) for t in batch)
         eps = recipe.eps_start * max(0.0, 1 - self.step / (recipe.eps_share * recipe.steps))
-        logits, power_nw, classifier_nw = self.network.with_power(
+        logits, power_nw, classifier_nw, state_error = self.network.with_power(
             features,
             self._start_bits(generator),
             eps,
@@ -257,6 +257,7 @@ class Training:
             chip=self._chip(generator),
             current_scale=recipe.current_scale,
             half=recipe.half,
+            noise_na=recipe.margin_noise_na if recipe.margin_weight else 0.0,
         )
         logits = adjusted(logits, self._class_shares, recipe.balance)
         if self._teacher is not None:
@@ -269,6 +270,7 @@ class Training:
         # with eps the states pile up, and with them a power that no chip will have
         counted_nw = power_nw + recipe.classifier_power * classifier_nw
         loss = loss + (1 - eps) * recipe.power_weight * counted_nw / 1000
+        loss = loss + (1 - eps) * recipe.margin_weight * state_error
         for optimiser in self._optimisers:
             optimiser.zero_grad()
         torch.autograd.backward(loss)

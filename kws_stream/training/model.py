@@ -1,7 +1,7 @@
 """The network of `kws_stream.network` as a PyTorch module, on the chip's grid while it trains."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from kws_stream.errors import ParameterError
 from kws_stream.packs.pruning import change_nothing, with_idle_cells
 from kws_stream.parameters import FloatArray, Layer, NetworkParameters
 from kws_stream.power import formulas
+from kws_stream.training.margin import state_errors
 from kws_stream.training.scan import cells as cell_currents
 
 
@@ -247,6 +248,20 @@ def _classifier_nw(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return formulas.VDD_V * branches_na
 
 
+class Passed(NamedTuple):
+    """What a network gives for a batch.
+
+    logits: (T, batch, K). core_nw, classifier_nw: mean power in nW at 1 nA, () each. state_error:
+    what noise is expected to do to the states, (): the mean of `margin.state_errors` over the cells
+    that have a state current.
+    """
+
+    logits: Tensor
+    core_nw: Tensor
+    classifier_nw: Tensor
+    state_error: Tensor
+
+
 class SpottingNetwork(nn.Module):
     """Network with `blocks` blocks of `cells` cells between skip paths of `width` wires."""
 
@@ -269,7 +284,7 @@ class SpottingNetwork(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (T, batch, K) of features (T, batch, n_features), as the written pack gives."""
-        return self.with_power(features)[0]
+        return self.with_power(features).logits
 
     def with_power(
         self,
@@ -283,16 +298,19 @@ class SpottingNetwork(nn.Module):
         chip: PartOfChip | None = None,
         current_scale: float = 1.0,
         half: bool = False,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (T, batch, K), and the mean power of core and classifier in nW at 1 nA, () each.
+        noise_na: float = 0.0,
+    ) -> Passed:
+        """What the network gives for features (T, batch, n_features), and what it costs.
 
         start: the bits before the first frame, (batch, d) for each block; default all zero.
         chip: what cells differ in from exact ones; default nothing.
         current_scale: what every current will be multiplied by when the pack is written.
         half: multiply in bfloat16.
+        noise_na: rms on every candidate of the pack that is written, at 1 nA, for which the state
+        error is expected; with 0 it is not computed, and 0.
         """
         x = _product(features, *mismatch(*self.pre.arrays(quantised)), half=half)
-        power = x.new_zeros(())
+        power, state_error, on_chip = (x.new_zeros(()) for _ in range(3))
         for index, block in enumerate(self.typed_blocks):
             beta1, delta, alpha = block.cell_values(quantised)
             beta2, delta, alpha = mismatch(beta1 + delta, delta, alpha)
@@ -305,6 +323,10 @@ class SpottingNetwork(nn.Module):
             candidate = _product(inputs, *into, half=half)
             first = x.new_zeros(x.shape[1], self.cells) if start is None else start[index]
             state = cell_currents(candidate, beta2 - delta, delta, alpha, first, eps, slope)
+            if noise_na:
+                given = (candidate, beta2 - delta, delta, alpha, first)
+                state_error = state_error + state_errors(*given, noise_na / current_scale).sum()
+                on_chip = on_chip + (alpha > 0).sum()
             bias_currents = (alpha, torch.relu(beta2), delta)  # beta2 < 0: always on, as with 0
             scaled_na, constant_na = _branches_na(
                 inputs, into, candidate, bias_currents, state, out_of
@@ -317,7 +339,8 @@ class SpottingNetwork(nn.Module):
                 state = chip.state(state, alpha)
             x = x + torch.relu(_product(state, *out_of, half=half))
         weight, bias = mismatch(*self.classifier.arrays(quantised))
-        return _product(x, weight, bias), power, _classifier_nw(x, weight, bias)
+        logits, classifier_nw = _product(x, weight, bias), _classifier_nw(x, weight, bias)
+        return Passed(logits, power, classifier_nw, state_error / on_chip.clamp(min=1))
 
     def load_larger(self, state: dict[str, Tensor]) -> None:
         """Load the state of a network of this size, or of one with fewer cells or blocks.

@@ -51,8 +51,11 @@ class Recipe:
     temperature; teacher: whose, a network's that hears the same batches (see `teacher`), or those
     that a classifier gave once (see `posteriors`).
     power_weight: loss per uW of core power at 1 nA, times 1 - eps. classifier_power: how much a nW
-    of the classifier counts there beside one of the core. mismatch: every step trains another
-    virtual chip whose parameters are off by up to this fraction (three standard deviations).
+    of the classifier counts there beside one of the core. margin_weight: loss per unit of the state
+    error that white noise is expected to cause, relative to that of the candidates (see `margin`),
+    times 1 - eps; margin_noise_na: the rms of that noise, on every candidate of the written pack at
+    1 nA. mismatch: every step trains another virtual chip whose parameters are off by up to this
+    fraction (three standard deviations).
     chip_unit_na: unit current of a typical chip whose leakage and transfer every step meets a
     random part of, from none to all; 0: exact cells alone. half: multiply in bfloat16 while
     training. balance: 1 decides as if all classes were equally likely, 0 as if each were as likely
@@ -111,6 +114,8 @@ class Recipe:
     temperature: Positive = 2.0
     power_weight: NotNegative = 0.0
     classifier_power: NotNegative = 0.0
+    margin_weight: NotNegative = 0.0
+    margin_noise_na: Positive = 0.01
     mismatch: Share = 0.0
     chip_unit_na: NotNegative = 0.0
     half: bool = False

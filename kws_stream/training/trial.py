@@ -140,6 +140,6 @@ def core_power_nw(network: "SpottingNetwork", clips: "Tensor", recipe: Recipe) -
     with torch.no_grad():
         for part in torch.split(clips, CLIPS_AT_ONCE):
             features = condition(part, recipe.features)
-            power_nw = network.with_power(features, current_scale=recipe.current_scale)[1]
+            power_nw = network.with_power(features, current_scale=recipe.current_scale).core_nw
             total += float(power_nw) * len(part)
     return total / len(clips)

@@ -65,6 +65,34 @@ def test_the_loss_weighs_the_power_of_the_classifier_if_told(
     assert (weight.abs().sum().item() < 0.9 * before) == bool(classifier_power)
 
 
+def test_the_loss_moves_thresholds_away_from_candidates_if_told(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    """Where nothing but the width of the hysteresis can move, noise comes to switch fewer cells."""
+    recipe = small_recipe(
+        steps=30,
+        batch_size=4,
+        blocks=1,
+        eps_start=0.0,
+        learning_rate=0.03,
+        margin_weight=1e3,
+        margin_noise_na=0.1,
+    )
+    training = Training(recipe, corpus, tmp_path)
+    (block,) = training.network.typed_blocks
+    for parameter in training.network.parameters():
+        parameter.requires_grad_(parameter is block.delta)
+    features = training._first_features()
+
+    def error() -> float:
+        return training.network.with_power(features, noise_na=0.1).state_error.item()
+
+    before = error()
+    for _ in range(20):
+        training.advance()
+    assert error() < 0.8 * before
+
+
 @pytest.mark.parametrize("classifier_alone", [False, True])
 def test_a_resumed_run_equals_one_that_never_stopped(
     corpus: Corpus, tmp_path: Path, classifier_alone: bool

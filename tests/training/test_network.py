@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
 from kws_stream import bmru, power  # noqa: E402
-from kws_stream.bmru.chip import ChipSettings, simulate  # noqa: E402
+from kws_stream.bmru.chip import ChipBatch, ChipSettings, simulate  # noqa: E402
 from kws_stream.network import Network  # noqa: E402
 from kws_stream.packs.pruning import pruned  # noqa: E402
 from kws_stream.training.loop import centre_candidates, new_network  # noqa: E402
@@ -139,11 +139,43 @@ def test_the_power_in_the_loss_is_the_power_of_the_written_network(lowest_beta1:
     for block in module.typed_blocks:
         block.beta1.data = torch.linspace(lowest_beta1, 0.75, recipe.cells).double()
     module.classifier.bias.data = torch.linspace(-2, 1, len(recipe.classes)).double()
-    _, core_nw, classifier_nw = module.with_power(batch, current_scale=recipe.current_scale)
+    _, core_nw, classifier_nw, _ = module.with_power(batch, current_scale=recipe.current_scale)
     network = Network(module.parameters_on_grid(grid, recipe.current_scale))
     expected = power.estimate(network, network.run(features))
     assert core_nw.item() == pytest.approx(expected.core_nw, rel=1e-9)
     assert classifier_nw.item() == pytest.approx(expected.classifier_nw, rel=1e-9)
+
+
+@pytest.mark.parametrize("lowest_beta1", [0.25, -2.0])
+def test_the_margin_in_the_loss_is_what_noise_does_to_the_written_network(
+    lowest_beta1: float,
+) -> None:
+    """The expected state error against the mean of 300 noisy chips, in nA."""
+    recipe = small_recipe(current_scale=0.25, blocks=1)
+    torch.manual_seed(3)
+    module = new_network(recipe).double()
+    grid = recipe.features.input_grid
+    features = (
+        np.random.default_rng(0).integers(0, round(grid[2] / grid[0]) + 1, (60, 48)) * grid[0]
+    )
+    batch = torch.from_numpy(features)[:, None]
+    centre_candidates(module, batch)
+    (block,) = module.typed_blocks
+    block.beta1.data = torch.linspace(lowest_beta1, 0.75, recipe.cells).double()
+    block.delta.data = torch.linspace(0, 0.4, recipe.cells).double()
+    block.alpha.data = torch.linspace(-1, 2, recipe.cells).double()  # two are not on the chip
+    noise_na = 0.03
+    scale = recipe.current_scale
+    expected = module.with_power(batch, current_scale=scale, noise_na=noise_na).state_error
+    network = Network(pruned(module.parameters_on_grid(grid, scale)))
+    assert network.parameters.blocks[0].cells == recipe.cells - 2
+    settings = ChipSettings(candidate_noise_na=noise_na)
+    noisy = ChipBatch(network.parameters, settings, 0, range(300)).run(features).states[0]
+    errors_na = np.abs(noisy - network.run(features).states[0][..., None])
+    spread = errors_na.mean((0, 1)).std() / 300**0.5
+    expected_na = expected.item() * noise_na * (2 / np.pi) ** 0.5
+    assert spread < 0.03 * expected_na
+    assert errors_na.mean() == pytest.approx(expected_na, abs=4 * spread)
 
 
 def test_mismatch_draws_another_chip_each_time_and_none_at_zero() -> None:
