@@ -10,8 +10,8 @@ from kws_stream.cli.output import printable
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.labels import read_labels
 from kws_stream.live.triggers import TriggerStore, read_triggers
+from kws_stream.search.space import Space
 from kws_stream.training.recipe import Recipe
-from kws_stream.training.space import Space
 from kws_stream.training.stages import shown, stages_from_toml
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import KwsStreamError
-from kws_stream.training.synthesis import Manner, Voice, speak, tool_versions
+from kws_stream.speech.synthesis import Manner, Voice, speak, tool_versions
 
 SEED = 20
 SPEECH_DBFS = -26.0  # RMS of a word at gain 0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import KwsStreamError
-from kws_stream.training.synthesis import Manner, espeak_voices, flite_voices, speak, tool_versions
+from kws_stream.speech.synthesis import Manner, espeak_voices, flite_voices, speak, tool_versions
 
 SEED = 31
 COUNTS = {"yes": 72} | dict.fromkeys(

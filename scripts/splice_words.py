@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from kws_stream.errors import KwsStreamError
-from kws_stream.training.splicing import PIECES, write_spliced
+from kws_stream.speech.splicing import PIECES, write_spliced
 
 
 @click.command(help=__doc__)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from kws_stream.errors import KwsStreamError
-from kws_stream.training.synthesis import write_clips
+from kws_stream.speech.synthesis import write_clips
 
 
 @click.command(help=__doc__)

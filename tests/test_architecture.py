@@ -31,6 +31,7 @@ BASE = {
     "marked",
     "onnx_writer",
     "plots",
+    "settings",
 }
 STAGES = {"audio", "features", "layers", "bmru", "detector", "power"}
 CORE = BASE | STAGES | {"network", "packs"}
@@ -43,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "marked": set(),
     "onnx_writer": {"errors"},
     "plots": {"errors", "files"},
+    "settings": {"errors"},
     "parameters": {"errors", "constants"},
     **dict.fromkeys(STAGES, BASE),
     "workers": BASE,
@@ -56,7 +58,9 @@ ALLOWED: dict[str, set[str]] = {
     "live": CORE | {"events", "engine", "pipeline", "verifier"},
     "evaluation": CORE | {"pipeline", "workers", "verifier"},
     "spice": CORE,
-    "training": CORE | {"pipeline", "evaluation", "workers", "verifier"},
+    "speech": BASE | {"audio", "evaluation", "verifier"},
+    "training": CORE | {"pipeline", "evaluation", "speech", "workers", "verifier"},
+    "search": BASE | {"features", "training", "workers"},
     "studies": CORE | {"engine", "pipeline", "evaluation", "training", "workers", "spice"},
     "integrations": CORE | {"events", "pipeline", "live"},
     "cli": CORE
@@ -67,7 +71,9 @@ ALLOWED: dict[str, set[str]] = {
         "pipeline",
         "live",
         "evaluation",
+        "speech",
         "training",
+        "search",
         "integrations",
         "spice",
         "verifier",

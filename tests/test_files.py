@@ -210,7 +210,7 @@ def test_what_another_process_is_writing_is_left_to_it(tmp_path: Path) -> None:
 
 TEMPORARY = {  # write to folders that nobody else sees, and that go at once or are moved whole
     *("kws_stream/files.py", "kws_stream/packs/saving.py", "kws_stream/spice/tools.py"),
-    *("kws_stream/training/phrase.py", "firmware_sim/toolchain.py", "firmware_sim/export_c.py"),
+    *("kws_stream/speech/phrase.py", "firmware_sim/toolchain.py", "firmware_sim/export_c.py"),
     "firmware_sim/cortex_m/__init__.py",
 }
 WRITERS = {"write_text", "write_bytes", "rename", "save_file", "copyfile", "copytree", "os.replace"}

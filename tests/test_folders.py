@@ -23,8 +23,8 @@ from kws_stream.evaluation import (
 )
 from kws_stream.export.comparison import clips_of
 from kws_stream.features import FeatureSettings
+from kws_stream.speech.training_set import read_recordings
 from kws_stream.training.corpus import Corpus
-from kws_stream.training.phrase_recordings import read_recordings
 from tests.clip_folders import build_words, clip_name, write
 
 KEYWORDS = ["yes", "no"]

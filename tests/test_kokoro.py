@@ -18,9 +18,9 @@ from click.testing import CliRunner
 
 from kws_stream.cli import main
 from kws_stream.errors import DataError, ParameterError
-from kws_stream.training import kokoro, kokoro_release, synthesis
-from kws_stream.training.phrase import Phrase
-from kws_stream.training.phrase_speech import (
+from kws_stream.speech import kokoro, kokoro_release, synthesis
+from kws_stream.speech.phrase import Phrase
+from kws_stream.speech.training_set import (
     KOKORO_HELD_OUT,
     Amounts,
     Speech,

@@ -117,7 +117,7 @@ def test_detect_tells_of_a_long_file_and_not_of_a_pipe(monkeypatch: pytest.Monke
 LONG = {
     *(
         "training/runs",
-        "training/phrase_run",
+        "training/wake_phrase",
         "search",
         "evaluate",
         "evaluate_stream",

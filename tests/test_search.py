@@ -18,13 +18,13 @@ pytest.importorskip("optuna", reason="needs the extra search (Optuna)")
 
 from kws_stream.cli import main  # noqa: E402
 from kws_stream.errors import DataError, MissingExtraError, ParameterError, WorkerError  # noqa: E402
+from kws_stream.search.generations import Search, search  # noqa: E402
+from kws_stream.search.space import Space, recipe_toml  # noqa: E402
+from kws_stream.search.table import Table, TriedRecipe  # noqa: E402
+from kws_stream.search.trial import Outcome, Train  # noqa: E402
 from kws_stream.training.recipe import Recipe  # noqa: E402
-from kws_stream.training.search import Search, search  # noqa: E402
-from kws_stream.training.space import Space, recipe_toml  # noqa: E402
 from kws_stream.training.stages import recipe_from_toml  # noqa: E402
 from kws_stream.training.teacher import new_teacher, save_teacher  # noqa: E402
-from kws_stream.training.trial import Outcome, Train  # noqa: E402
-from kws_stream.training.trial_table import Table, TriedRecipe  # noqa: E402
 from kws_stream.workers import Workers  # noqa: E402
 from tests.clip_folders import build_words  # noqa: E402
 

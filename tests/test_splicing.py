@@ -9,7 +9,7 @@ import soundfile
 
 from kws_stream.errors import DataError, MissingExtraError, ParameterError
 from kws_stream.evaluation.speech_commands import split_of
-from kws_stream.training import splicing, synthesis
+from kws_stream.speech import splicing, synthesis
 
 pytest.importorskip("pocketsphinx", reason="needs the extra train (PocketSphinx)")
 needs_tools = pytest.mark.skipif(

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from kws_stream.errors import AudioError, MissingExtraError, ParameterError
-from kws_stream.training import synthesis
+from kws_stream.speech import synthesis
 
 needs_tools = pytest.mark.skipif(
     not (shutil.which("espeak-ng") and shutil.which("flite")),

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from kws_stream import KeywordSpotter, packs
 from kws_stream.cli import main
 from kws_stream.errors import AudioError, DataError, MissingExtraError, ParameterError
-from kws_stream.training.phrase import (
+from kws_stream.speech.acoustics import KINDS, in_room, noise, recorded
+from kws_stream.speech.phrase import (
     LEAST_CHANGED,
     NearMisses,
     Phrase,
@@ -21,14 +22,13 @@ from kws_stream.training.phrase import (
     phonemes,
     sentences,
 )
-from kws_stream.training.phrase_recordings import read_recordings
-from kws_stream.training.phrase_speech import (
+from kws_stream.speech.training_set import (
     Amounts,
     Speech,
+    read_recordings,
     usual_length_s,
     voices_of,
 )
-from kws_stream.training.surroundings import KINDS, in_room, noise, recorded
 from tests.tiny_verifier import tiny_graphs
 
 needs_tools = pytest.mark.skipif(

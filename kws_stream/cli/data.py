@@ -81,7 +81,7 @@ def fetch(
 
 
 def _fetch_kokoro(output: Path, packages: Path | None) -> None:
-    from kws_stream.training import kokoro_release
+    from kws_stream.speech import kokoro_release
 
     with progress("fetching kokoro", "MB") as shown:
 

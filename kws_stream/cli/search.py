@@ -15,8 +15,8 @@ from kws_stream.cli.progress import progress
 from kws_stream.cli.train import FOLDER, pictures_option, teacher_option
 
 if TYPE_CHECKING:
-    from kws_stream.training.space import Space
-    from kws_stream.training.trial_table import Table, TriedRecipe
+    from kws_stream.search.space import Space
+    from kws_stream.search.table import Table, TriedRecipe
 
 FILE = click.Path(path_type=Path)
 
@@ -71,13 +71,13 @@ def search(
     Writes DIR/trials.csv and trials.json after each trial and, at the end, recipes of the best. The
     same seed gives the same trials for any number of workers. Ctrl-C loses what is being trained
     alone: --resume goes on."""
+    from kws_stream.search.generations import Search
+    from kws_stream.search.generations import search as run_search
+    from kws_stream.search.space import Space
+    from kws_stream.search.table import Table
+    from kws_stream.search.trial import Train
     from kws_stream.training.corpus import CACHE
-    from kws_stream.training.search import Search
-    from kws_stream.training.search import search as run_search
-    from kws_stream.training.space import Space
     from kws_stream.training.stages import recipe_from_toml
-    from kws_stream.training.trial import Train
-    from kws_stream.training.trial_table import Table
     from kws_stream.workers import Workers
 
     check_workers(jobs, cluster)
@@ -129,7 +129,7 @@ def _best(table: "Table") -> str:
 
 def _write_recipes(table: "Table", space: "Space", folder: Path) -> None:
     """trial-N.toml of the best trials: with the steps of the recipe, not those of a trial."""
-    from kws_stream.training.space import recipe_toml
+    from kws_stream.search.space import recipe_toml
 
     for number in table.best():
         found = space.recipe(table.trials[number].settings)

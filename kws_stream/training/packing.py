@@ -9,11 +9,11 @@ from kws_stream.network import Network
 from kws_stream.packs.pruning import pruned
 from kws_stream.packs.stage_graphs import stage_graphs
 from kws_stream.training.corpus import Corpus
-from kws_stream.training.model import SpottingNetwork
 from kws_stream.training.recipe import Recipe
 from kws_stream.workers import Progress
 
 if TYPE_CHECKING:
+    from kws_stream.training.model import SpottingNetwork
     from kws_stream.training.verifying import Taught
 
 SOURCES = {
@@ -59,7 +59,7 @@ SOURCES = {
 
 
 def write_pack(
-    network: SpottingNetwork,
+    network: "SpottingNetwork",
     recipe: Recipe,
     corpus: Corpus,
     folder: Path,

@@ -10,9 +10,7 @@ from kws_stream.detector import DetectorSettings
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.evaluation.speech_commands import TASKS, WORDS
 from kws_stream.features import FeatureSettings
-from kws_stream.training.old_names import OF_SETTINGS, renamed
-from kws_stream.training.phrase import OTHER, Phrase
-from kws_stream.training.settings import (
+from kws_stream.settings import (
     Bits,
     Count,
     NotNegative,
@@ -21,6 +19,8 @@ from kws_stream.training.settings import (
     Whole,
     checked,
 )
+from kws_stream.speech.phrase import OTHER, Phrase
+from kws_stream.training.old_names import OF_SETTINGS, renamed
 from kws_stream.training.shares import known_shares
 
 # a model's classes: those of its task; one of all words knows silence too, for streams
@@ -74,7 +74,7 @@ class Recipe:
     `Sampler`).
 
     clip_s: length of a clip, in tenths of a second. For the task wake-phrase alone: phrase, the
-    words to listen for, and speech, how much of it is synthesised (see `phrase_speech.Amounts`).
+    words to listen for, and speech, how much of it is synthesised (see `training_set.Amounts`).
     """
 
     name: str

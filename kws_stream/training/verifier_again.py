@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kws_stream.errors import DataError
-from kws_stream.training.surroundings import Samples
+from kws_stream.speech.acoustics import Samples
 from kws_stream.training.verifier_head import HeadSettings, train_head
 from kws_stream.training.verifier_lesson import Lesson
 from kws_stream.training.verifier_speech import Heard

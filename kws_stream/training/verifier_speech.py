@@ -18,9 +18,9 @@ from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.evaluation.folders import Skipped, folder_of
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.speech_commands import NOISE
+from kws_stream.speech.acoustics import KINDS, Samples, noise, on_telephone
+from kws_stream.speech.synthesis import with_tract
 from kws_stream.training.corpus import audio_files, training_files, words_in
-from kws_stream.training.surroundings import KINDS, Samples, noise, on_telephone
-from kws_stream.training.synthesis import with_tract
 from kws_stream.verifier import SpeechEmbedding
 from kws_stream.verifier.cascade import WAIT_S
 from kws_stream.verifier.embedding import STEP
@@ -132,7 +132,7 @@ def gather(
 ) -> tuple[Windows, Windows]:
     """Windows to train on, and windows of other voices that the threshold is chosen on.
 
-    speech: folder of `phrase_speech.Speech`. data: real speech without the phrase. is_other: tells
+    speech: folder of `training_set.Speech`. data: real speech without the phrase. is_other: tells
     folders of words that do not hold the phrase. times: how often each clip is heard. progress:
     hears of the streams done and of all.
     """

@@ -1,7 +1,7 @@
-"""A wake phrase of one's own: from its words to a recipe, a corpus, a threshold and figures."""
+"""Training for a wake phrase: words in; recipe, corpus, threshold and model pack out."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,15 @@ from kws_stream import evaluation, packs
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation import Counts, Stream
 from kws_stream.evaluation.folders import Skipped, folder_of
+from kws_stream.evaluation.sources import audio_below
 from kws_stream.evaluation.speech_commands import split_of
 from kws_stream.names import folded
+from kws_stream.speech import kokoro as kokoro_files
+from kws_stream.speech.phrase import Phrase
+from kws_stream.speech.synthesis import tool_versions
+from kws_stream.speech.training_set import Amounts, Speech, usual_length_s
 from kws_stream.training.corpus import (
+    CACHE,
     Clips,
     Corpus,
     Envelopes,
@@ -24,16 +30,16 @@ from kws_stream.training.corpus import (
     training_files,
     words_in,
 )
-from kws_stream.training.model import SpottingNetwork
+from kws_stream.training.extra import set_up
 from kws_stream.training.packing import SOURCES, write_pack
-from kws_stream.training.phrase import Phrase
-from kws_stream.training.phrase_speech import usual_length_s
 from kws_stream.training.recipe import WAKE_PHRASE, Recipe
+from kws_stream.training.reporter import IMPORT_S, SILENT, Reporter
+from kws_stream.training.runs import run_training
 from kws_stream.training.stages import recipe_from_toml
-from kws_stream.training.synthesis import tool_versions
 from kws_stream.workers import Progress, Workers
 
 if TYPE_CHECKING:
+    from kws_stream.training.model import SpottingNetwork
     from kws_stream.training.verifying import Taught
 
 DECISION_S = 0.4  # the end of each clip; also the detector's window
@@ -44,6 +50,99 @@ SNR_DB = 15.0  # of the held-out phrases over noise
 ROW_HOPS = 750  # of running speech and noise
 BABBLE_VOICES = 4
 BABBLE_HOPS = 60_000  # ten minutes
+
+
+def train_phrase(
+    words: str,
+    out: str | Path,
+    *,
+    config: Path | None = None,
+    positives: Path | None = None,
+    data: Path | None = None,
+    run: Path | None = None,
+    start_from: Sequence[Path] = (),
+    resume: bool = False,
+    kokoro: Path | None = None,
+    target: float | None = None,
+    device: str = "cpu",
+    verifier: str | None = None,
+    threads: int | None = None,
+    reporter: Reporter = SILENT,
+) -> dict[str, Any]:
+    """Synthesise, train, choose the threshold, write the pack, and return its metrics.
+
+    words: the wake phrase. config: a recipe file that changes some settings. positives: folder of
+    own recordings of the phrase. data: folder of real speech to hear too. kokoro: folder of
+    Kokoro's files, by default where `kokoro.DEFAULT_FOLDER` has them. target: false accepts per
+    hour that the threshold is chosen for. verifier: "host", "mcu" or "none"; by default host where
+    its extra, phrase, is installed. The rest, and the errors: as of `runs.train`.
+    """
+    out = Path(out)
+    packs.check_replaceable(out)
+    phrase = Phrase.parse(words)
+    if positives is not None:  # a folder without recordings is refused before all the rest
+        audio_below(positives)
+    progress, complain = reporter.progress, reporter.note
+    with progress("loading PyTorch", first_s=IMPORT_S):
+        set_up(device, threads)
+    import torch
+
+    from kws_stream.training import verifier_lesson, verifier_network, verifying
+
+    verified = verifier != "mcu" and verifying.wanted(verifier)
+    if kokoro is None and kokoro_files.DEFAULT_FOLDER.is_dir():
+        kokoro = kokoro_files.DEFAULT_FOLDER
+    goal = TARGET_PER_HOUR if target is None else target
+    jobs = torch.get_num_threads()
+    sources = data_sources(phrase, positives is not None, data, kokoro is not None)
+    with progress("looking for what sounds like the phrase"):
+        recipe = recipe_for(phrase, config)
+        run = run or Path("runs") / recipe.name
+        amounts = Amounts.from_dict(recipe.speech)
+        speech = Speech(
+            *(phrase, recipe.clip_s, amounts, recipe.seed, run / "speech", positives),
+            *(kokoro, CACHE / "kokoro"),
+        )
+    if kokoro is None:
+        complain(
+            "training without Kokoro's voices, with which fewer people are missed: "
+            f"{kokoro_files.GET_THEM}; run this again then"
+        )
+    for note in speech.skipped.notes:
+        complain(note)
+    with progress("synthesising speech", "files") as made:
+        speech.write(jobs, made)
+    notes: list[str] = []
+    with progress("computing envelopes", "recordings") as done:
+        corpus = corpus_of(speech.folder, data, recipe, CACHE, jobs, notes=notes, progress=done)
+    for note in notes:
+        complain(note)
+    training = run_training(
+        recipe, corpus, run, start_from, resume, device=device, reporter=reporter
+    )
+    taught = None
+    if verified:
+        with progress("embedding speech", "recordings") as embedded:
+            lesson = verifier_lesson.prepare(
+                *(speech.folder, data, lambda word: is_other(word, recipe), embedded),
+                run / verifier_lesson.NAME,
+            )
+        with progress("training the verifier", "steps") as trained:
+            taught = verifying.teach(lesson, goal, progress=trained)
+        sources = [*sources, verifying.SOURCE]
+    if verifier == "mcu":
+        settings = verifier_network.DEFAULT
+        with progress("training the verifier", "steps") as trained:
+            taught = verifier_network.teach(
+                *(corpus, recipe, settings), lambda step, loss: trained(step, settings.steps)
+            )
+    with progress("choosing the threshold, heard", "s") as heard:
+        return finish(
+            *(training.network, recipe, corpus, speech.folder, out, sources, jobs),
+            heard,
+            goal,
+            taught,
+        )
 
 
 def recipe_for(phrase: Phrase, config: Path | None = None) -> Recipe:
@@ -201,7 +300,7 @@ def held_out_streams(speech: Path, keyword: str) -> list[Stream]:
 
 
 def finish(
-    network: SpottingNetwork,
+    network: "SpottingNetwork",
     recipe: Recipe,
     corpus: Corpus,
     speech: Path,
@@ -261,7 +360,7 @@ def _metrics(counts: Counts, near: float, speech: Path, out: Path, target: float
     return {k: {"value": round(v, 4), "command": command} for k, (v, command) in values.items()}
 
 
-def sources(
+def data_sources(
     phrase: Phrase, own_recordings: bool, data: Path | None, kokoro: bool = False
 ) -> list[dict[str, str]]:
     """What a manifest says of the data.

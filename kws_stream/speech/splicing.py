@@ -23,8 +23,8 @@ from kws_stream.evaluation.folders import by_known_word, words_below
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.speech_commands import WORDS, split_of
 from kws_stream.files import replacing
-from kws_stream.training.surroundings import recorded
-from kws_stream.training.synthesis import at_level
+from kws_stream.speech.acoustics import recorded
+from kws_stream.speech.synthesis import at_level
 
 Samples = NDArray[np.float32]
 Spans = dict[str, tuple[int, int]]  # phone: first sample, and the one after its last

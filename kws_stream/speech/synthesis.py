@@ -21,9 +21,9 @@ from kws_stream.audio.encoding import encoded
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import AudioError, ParameterError
 from kws_stream.files import replacing
-from kws_stream.training import kokoro
-from kws_stream.training.surroundings import recorded
-from kws_stream.training.tools import run_tool
+from kws_stream.speech import kokoro
+from kws_stream.speech.acoustics import recorded
+from kws_stream.speech.tools import run_tool
 
 Samples = NDArray[np.float32]
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.errors import DataError, ParameterError
-from kws_stream.training.tools import run_tool
+from kws_stream.speech.tools import run_tool
 
 Samples = NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.files import write
-from kws_stream.training.trial import Outcome
+from kws_stream.search.trial import Outcome
 
 FIGURES = ("accuracy", "fresh", "carried", "core_power_nw", "seconds")
 

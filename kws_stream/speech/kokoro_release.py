@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kws_stream.errors import DataError
 from kws_stream.evaluation.fetching import Archive, Progress, download
 from kws_stream.files import replacing, replacing_folder, write
-from kws_stream.training.kokoro import STYLES
+from kws_stream.speech.kokoro import STYLES
 from kws_stream.verifier.arrays import archive_bytes
 
 GRAPH, VOICES, LICENCE = "kokoro-v1.0.int8.onnx", "voices-v1.0.bin", "LICENSE"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kws_stream.errors import ParameterError
-from kws_stream.training.tools import run_tool
+from kws_stream.speech.tools import run_tool
 
 MAX_LETTERS = 60
 NEAR_WORDS = 40  # of the word list, the nearest to each word of the phrase

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from kws_stream import __version__
 from kws_stream.errors import MissingExtraError, ParameterError
+from kws_stream.search.space import Space
+from kws_stream.search.table import Table, TriedRecipe
+from kws_stream.search.trial import Outcome
 from kws_stream.training.recipe import Recipe
-from kws_stream.training.space import Space
-from kws_stream.training.trial import Outcome
-from kws_stream.training.trial_table import Table, TriedRecipe
 from kws_stream.workers import Workers
 
 if TYPE_CHECKING:
