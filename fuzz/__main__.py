@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -64,6 +65,12 @@ def _dictionary(name: str, folder: Path) -> list[str]:
     return [f"-dict={place}"]
 
 
+def _processor_s() -> float:
+    """Time of a processor that programs have taken which have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _run(name: str, command: list[str | Path], folder: Path, minutes: float) -> bool:
     """Run a target and print a line of what it did; whether it found nothing."""
     corpus, seeds, kept = folder / "corpus" / name, folder / "seeds" / name, KEPT / name
@@ -79,7 +86,7 @@ def _run(name: str, command: list[str | Path], folder: Path, minutes: float) -> 
         f"-max_total_time={round(60 * minutes)}",
         f"-artifact_prefix={found}/{name}-",
     ]
-    began = time.monotonic()
+    began, before = time.monotonic(), _processor_s()
     done = subprocess.run(
         [*command, *options, *places],
         cwd=ROOT,
@@ -94,9 +101,9 @@ def _run(name: str, command: list[str | Path], folder: Path, minutes: float) -> 
     edges = _EDGES.findall(log)
     fine = done.returncode == 0
     told = "nothing found" if fine else f"FOUND something: see {folder / name}.log and {found}"
-    spent = (time.monotonic() - began) / 60
+    spent, busy = (time.monotonic() - began) / 60, (_processor_s() - before) / 60
     print(
-        f"{name:16} {spent:7.1f} min {inputs:11,} inputs "
+        f"{name:16} {spent:7.1f} min, {busy:.1f} of a processor {inputs:11,} inputs "
         f"{edges[-1] if edges else 0:>6} edges  {told}",
         flush=True,
     )
