@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test long lint format train docs addon figures soak fuzz faults lock sbom audit oldest clean
+.PHONY: demo test long lint format train docs addon figures soak fuzz prove faults lock sbom audit oldest clean
 
 demo: .venv/.base  ## Detect words in the packaged recording, then report the power of the chip
 	$(BIN)/kws-stream detect --model commands-12 kws_stream/_data/demo.flac
@@ -48,6 +48,9 @@ soak: .venv/.test  ## Hear 24 hours of sound with every model, in minutes each
 
 fuzz: .venv/.fuzz  ## Fuzz everything that reads what strangers send, MINUTES=10 for each target
 	$(BIN)/python -m fuzz --minutes $(or $(MINUTES),10)
+
+prove: .venv/.test  ## Prove with CBMC that the exported C stays within its arrays and numbers, where cbmc is installed
+	$(BIN)/python -m fuzz.prove
 
 faults: .venv/.test  ## Let disks, processes and clients fail at every moment of every command: minutes
 	$(BIN)/python -m pytest -s tests/faults
