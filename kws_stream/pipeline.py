@@ -44,26 +44,46 @@ Source = AudioSource | str | Path | Iterable[ArrayLike] | None
 """What can be listened to: a source, the path of a file, blocks of pcm; None: the microphone."""
 
 
-def blocks_of(source: Source) -> Iterator[ArrayLike]:
-    """The blocks of pcm of a source, which is closed at the end."""
+def blocks_of(source: Source, rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[ArrayLike]:
+    """The blocks of pcm of a source, at that rate; it is closed at the end.
+
+    Raises ParameterError for a source that gives another rate.
+    """
     if source is None:
-        source = MicrophoneSource()
+        source = MicrophoneSource(to_hz=rate_hz)
     elif isinstance(source, str | Path):
-        source = FileSource(source)
+        source = FileSource(source, to_hz=rate_hz)
     if isinstance(source, AudioSource):
+        given_hz = getattr(source, "to_hz", SAMPLE_RATE_HZ)
+        if given_hz != rate_hz:
+            source.close()
+            raise ParameterError(
+                f"{source.name}: need samples at {rate_hz} Hz, as the model hears them, got a "
+                f"source that gives {given_hz} Hz; make it with to_hz={rate_hz}"
+            )
         with source:
             yield from source.blocks()
     else:
         yield from source
 
 
+def need_speech_rate(spotter: "KeywordSpotter", what: str) -> None:
+    """Raises PackError for a spotter that hears another rate than speech's; what: who needs it."""
+    if spotter.rate_hz != SAMPLE_RATE_HZ:
+        raise PackError(
+            f"{what}: need a model that hears {SAMPLE_RATE_HZ} Hz, but {spotter.pack.name} hears "
+            f"{spotter.rate_hz} Hz; use detect, which takes files and pipes of any rate"
+        )
+
+
 class KeywordSpotter:
-    """A model pack listening to one stream of 16 kHz mono audio.
+    """A model pack listening to one mono stream at the pack's rate, 16 kHz for speech.
 
     model: name of a shipped pack, path of a pack, or a loaded `Pack`. threshold: one for all
     keywords, or {keyword: threshold}; default: the pack's. verify: whether the pack's verifier
     confirms or rejects what the network triggers on; default: where the pack has one. `classes`
-    names the rows of `scores`; `triggers` counts what the network triggered on since the reset.
+    names the rows of `scores`; `rate_hz` is the sample rate that `process` needs; `triggers` counts
+    what the network triggered on since the reset.
 
     Raises PackError for a pack that cannot be used, ParameterError for an unknown keyword, a
     threshold outside 0..1 and a verifier that the pack has not, MissingExtraError where what the
@@ -82,6 +102,8 @@ class KeywordSpotter:
             self._front_end = features.build(self.pack.features)
             settings = DetectorSettings.from_dict(self.pack.detector)
             self.frame_s = self._front_end.frame_s
+            self.rate_hz = self._front_end.settings.rate_hz
+            self._frame_samples = self._front_end.settings.frame_samples
             self._detector = Detector(settings, self.classes, self.pack.keywords, self.frame_s)
         except ParameterError as error:
             raise PackError(f"{self.pack.name}: {error}; get an intact copy") from error
@@ -111,6 +133,11 @@ class KeywordSpotter:
             raise ParameterError(
                 f"verify: need a model with a verifier, and {self.pack.name} has none; leave it out"
             )
+        if self.verifier is not None and self.rate_hz != SAMPLE_RATE_HZ:
+            raise PackError(
+                f"{self.pack.name}: need a model for {SAMPLE_RATE_HZ} Hz, as its verifier hears "
+                f"speech, got one for {self.rate_hz} Hz; use it without its verifier"
+            )
         self._cascade = None if self.verifier is None else self.verifier.cascade()
         self.triggers = 0
 
@@ -135,7 +162,8 @@ class KeywordSpotter:
         With a verifier an event comes up to 0.5 s after its `time_s`, and the call in which the
         network triggers takes some 30 ms more of a processor.
 
-        pcm: (n,) int16, or float32 with full scale 1.0, which is rounded to 16 bits. Raises
+        pcm: (n,) int16, or float32 with full scale 1.0, which is rounded to 16 bits; `rate_hz` of
+        them are a second. Raises
         InputError (a ValueError) for other types and shapes, NaN and infinity; the stream is then
         as it was before the call.
         """
@@ -194,7 +222,7 @@ class KeywordSpotter:
         self.triggers += len(triggers)
         if self._cascade is None:
             return triggers
-        heard = self.frames * round(self.frame_s * SAMPLE_RATE_HZ)
+        heard = self.frames * self._frame_samples
         return self._cascade.process(samples, frames, triggers, heard)
 
     def nothing_seen(self, events: list[WakeEvent]) -> Observation:
@@ -227,19 +255,18 @@ class KeywordSpotter:
         self.triggers += len(seen.events)
         if self._cascade is not None:
             cascade = self._cascade.twin()
-            frame_samples = round(self.frame_s * SAMPLE_RATE_HZ)
-            heard = stages.frames * frame_samples
+            heard = stages.frames * self._frame_samples
             events = cascade.process(silence, seen.features, seen.events, heard)
             wait, features = self._wait(stages)
-            heard = stages.frames * frame_samples
+            heard = stages.frames * self._frame_samples
             seen.events = events + cascade.process(wait, features, [], heard)
             self._cascade.decisions, self._cascade.cpu_s = cascade.decisions, cascade.cpu_s
         return seen
 
     def _wait(self, stages: CompiledStages | NumpyStages) -> tuple[NDArray[np.int16], Array]:
         """The silence in which a verifier still judges, and its features (t, n)."""
-        frame_samples = round(self.frame_s * SAMPLE_RATE_HZ)
-        wait = np.zeros((round(WAIT_S / self.frame_s) + 1) * frame_samples, np.int16)
+        frames = round(WAIT_S / self.frame_s) + 1
+        wait = np.zeros(frames * self._frame_samples, np.int16)
         return wait, stages.hear(wait)[0]
 
     def silence_behind(self) -> tuple[NDArray[np.int16], Array]:
@@ -253,7 +280,7 @@ class KeywordSpotter:
     @property
     def finish_samples(self) -> int:
         """Samples of silence in which `finish` listens for a word that has just ended."""
-        return round(self.frame_s * SAMPLE_RATE_HZ) * self._detector.finish_frames
+        return self._frame_samples * self._detector.finish_frames
 
     def events(self, source: Source | AsyncIterable[ArrayLike] = None) -> EventStream[WakeEvent]:
         """Events of a source as they come, for `for` and for `async for`.
@@ -278,7 +305,7 @@ class KeywordSpotter:
         return Listener(self._heard(source), callback)
 
     def _heard(self, source: Source) -> Generator[list[WakeEvent], None, None]:
-        for pcm in blocks_of(source):
+        for pcm in blocks_of(source, self.rate_hz):
             yield self.process(pcm)
         yield self.finish()
 

@@ -145,7 +145,7 @@ def test_what_16_khz_cannot_carry_is_removed_not_folded():
     assert np.abs(got)[1000:-500].max() < 2e-5  # after the tone's sudden beginning
 
 
-@pytest.mark.parametrize("rate", [0, -16000, 999, 768001, 16000.5, "16000", None])
+@pytest.mark.parametrize("rate", [0, -16000, 9, 768001, 16000.5, "16000", None])
 def test_rates_that_make_no_sense_are_refused(rate):
     with pytest.raises(ParameterError, match="sample rate"):
         Resampler(rate)

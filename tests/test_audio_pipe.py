@@ -245,7 +245,7 @@ def test_an_unreadable_stream_is_an_audio_error():
         read(Broken())
 
 
-@pytest.mark.parametrize("rate", [0, 999, 768_001, -1, 16000.0, "fast"])
+@pytest.mark.parametrize("rate", [0, 9, 768_001, -1, 16000.0, "fast"])
 def test_rates_out_of_range_are_refused(rate):
     with pytest.raises(ParameterError, match="sample rate"):
         PipeSource(io.BytesIO(), rate)
@@ -258,7 +258,7 @@ def test_channel_counts_out_of_range_are_refused(channels):
 
 
 def test_the_limits_themselves_work():
-    for rate in (1000, 768_000):
+    for rate in (10, 768_000):
         got = read(io.BytesIO(samples(rate // 10).tobytes()), rate)
         assert len(got) == 1600
 

@@ -224,7 +224,7 @@ def test_a_pipe_of_raw_samples(pack, sound):
         ("detect", "--threshold", "high", "x.wav"),
         ("detect", "--threshold", "yes=", "x.wav"),
         ("detect", "--threshold", "=0.5", "x.wav"),
-        ("detect", "--rate", "999", "-"),
+        ("detect", "--rate", "9", "-"),
         ("detect", "--channels", "0", "-"),
         ("detect", "--rate", "16000", "x.wav"),
         ("detect", "--nothing-like-this", "x.wav"),

@@ -32,6 +32,19 @@ from tests.strategies import splits
 RECORDING = Path(packs.__file__).parents[1] / "_data" / "demo.flac"
 needs_engine = pytest.mark.skipif(engine.library is None, reason="needs the engine in C")
 
+# a slow sensor: an electrocardiogram at 250 Hz
+HEART = {
+    "rate_hz": 250,
+    "hop_samples": 8,
+    "channels": 6,
+    "low_hz": 2.0,
+    "high_hz": 40.0,
+    "corner_hz": 1.0,
+    "lowpass_s": 0.05,
+    "agc_s": 4.0,
+    "slow_s": [0.2],
+    "preemphasis": 0.0,
+}
 UNUSUAL: dict[str, dict[str, Any]] = {
     "usual": {},
     "two hops, half-wave": {
@@ -44,6 +57,10 @@ UNUSUAL: dict[str, dict[str, Any]] = {
         "feature_settings": {"channels": 60, "hops_per_frame": 8, "selectivity": 2.5},
     },
     "a fine grid": {"cells": (9,), "feature_settings": {"step": 2.0**-20, "high": 1.0}},
+    "250 Hz, frames of eight samples": {"feature_settings": HEART},
+    "48 kHz, hops of five blocks": {
+        "feature_settings": {"rate_hz": 48_000, "hop_samples": 40, "hops_per_frame": 3},
+    },
 }
 
 

@@ -21,7 +21,7 @@ from kws_stream.cli import main
 from kws_stream.constants import RECORDING
 from kws_stream.errors import InputError, ServerError
 from kws_stream.features import FeatureSettings, centres_of
-from kws_stream.features.filterbank import mel_centres
+from kws_stream.features.filterbank import spaced_centres
 from kws_stream.features.mel import mel_bands
 from tests.pack_factory import build_pack
 from tests.test_audio_microphone import OVERFLOW, UNPLUG, FakeSounddevice
@@ -114,7 +114,7 @@ def test_the_channels_of_a_mel_front_end_belong_to_the_peaks_of_its_bands():
     weights = mel_bands(12, settings.low_hz, settings.high_hz)
     bins = np.argmax(weights, axis=0) * 16_000 / 512
     assert np.all(np.abs(centres - bins) <= 16_000 / 512)
-    assert np.array_equal(centres_of(FeatureSettings()), mel_centres(16, 120.0, 6500.0))
+    assert np.array_equal(centres_of(FeatureSettings()), spaced_centres(16, 120.0, 6500.0))
 
 
 def test_another_host_or_origin_is_turned_away(url):

@@ -13,8 +13,9 @@ from kws_stream.audio.decoding import CannotDecode, Decoder, NoPyAV, open_part
 from kws_stream.audio.formats import ENOUGH, recognise, with_article
 from kws_stream.audio.headers import inspect_file
 from kws_stream.audio.mix import Mixer, checked_channel
-from kws_stream.audio.resample import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, Resampler
+from kws_stream.audio.resample import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, Resampler, checked_rate
 from kws_stream.audio.source import Pcm
+from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import AudioError, InputError, TruncatedAudioError
 
 """The packaged recording: synthetic words in noise (scripts/make_demo_recording.py)."""
@@ -26,8 +27,9 @@ class FileSource:
     """A file that libsndfile or PyAV reads: any depth, rate and channels.
 
     libsndfile reads wav, flac, ogg, opus, mp3, aiff, caf, au and w64; for the rest, such as m4a,
-    aac, mp4, webm and amr, PyAV is asked (extra `formats`). A mono 16 kHz file passes unchanged;
-    other rates go through soxr in float32, and channels are averaged unless one is chosen.
+    aac, mp4, webm and amr, PyAV is asked (extra `formats`). A mono file at the rate that is wanted
+    passes unchanged; other rates go through soxr in float32, and channels are averaged unless one
+    is chosen.
 
     All of a file is heard: files that were joined, links of an Ogg chain, what follows sizes that
     are of an earlier moment or were never written. Where something tells that a file was cut short
@@ -35,7 +37,7 @@ class FileSource:
     a Xing header, the number of samples in a FLAC header, pages of Ogg, the length that an MP4 or
     Matroska tells; other formats just end.
 
-    Attributes: name (the path as given), rate_hz, channels (of the beginning of the file),
+    Attributes: name (the path as given), to_hz, rate_hz, channels (of the beginning of the file),
     duration_s (None if unknown).
     """
 
@@ -46,17 +48,20 @@ class FileSource:
         on_note: Callable[[str], None] | None = None,
         *,
         mono_too: bool = False,
+        to_hz: int = SAMPLE_RATE_HZ,
     ) -> None:
         """Opens the file.
 
         channel: the channel to hear, from 1; None for the mean of all. on_note: hears, in one
         sentence, that the mean is far weaker than a channel. mono_too: a file of one channel is
-        heard whatever channel was chosen.
+        heard whatever channel was chosen. to_hz: the rate that `blocks` gives.
 
         Raises AudioError for a missing, unreadable or empty file, a folder, anything that is not
         audio, a file without samples, and one without the channel; TruncatedAudioError if that is
-        because it was cut; ParameterError for a channel that is no whole number from 1.
+        because it was cut; ParameterError for a channel that is no whole number from 1, and for a
+        rate outside 10..768000 Hz.
         """
+        self.to_hz = checked_rate(to_hz)
         self.name = os.fspath(path)
         self._channel, self._on_note = checked_channel(channel), on_note
         self._mono_too = mono_too
@@ -158,7 +163,7 @@ class FileSource:
         Raises InputError for NaN or infinite samples, with their time, and TruncatedAudioError
         after everything that could be read of a file that was cut short or is damaged.
         """
-        resampler = Resampler(self.rate_hz)
+        resampler = Resampler(self.rate_hz, self.to_hz)
         mixer = self._mixing = self._mixer()
         heard_s = 0.0
         for frames, rate_hz in self._frames():
@@ -169,7 +174,7 @@ class FileSource:
                     yield tail
                 self.rate_hz, self.channels = rate_hz, frames.shape[1]
                 self._check_content()
-                resampler = Resampler(rate_hz)
+                resampler = Resampler(rate_hz, self.to_hz)
                 mixer = self._mixing = self._mixer()
             self._check_finite(frames, heard_s)
             heard_s += len(frames) / rate_hz

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kws_stream.audio.devices import InputDevice, find_device, load_backend
 from kws_stream.audio.mix import Mixer, checked_channel
-from kws_stream.audio.resample import Resampler
+from kws_stream.audio.resample import Resampler, checked_rate
 from kws_stream.audio.source import Pcm
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DeviceError, ParameterError
@@ -24,7 +24,7 @@ _POLL_S = 0.25  # how soon close() from another thread, or Ctrl-C on Windows, is
 
 
 class MicrophoneSource:
-    """A microphone at its own rate, resampled to 16 kHz.
+    """A microphone at its own rate, resampled to the one that is wanted.
 
     The clock of the audio counts samples: what was dropped, or missed while a device was gone,
     takes no time. Attributes: name, device_name, rate_hz, channels; overruns (times that the system
@@ -46,6 +46,7 @@ class MicrophoneSource:
         backend: Any = None,
         on_status: Callable[[str], None] | None = None,
         channel: int | None = None,
+        to_hz: int = SAMPLE_RATE_HZ,
     ) -> None:
         """Finds and opens the device; `blocks` starts it.
 
@@ -54,7 +55,7 @@ class MicrophoneSource:
         wait. backend: a stand-in for the sounddevice module. on_status: called with a sentence when
         the device goes and comes back, and when the mean of the channels is far weaker than one.
         channel: the channel to hear, from 1; None for mono as the device gives it, or else for the
-        mean of all.
+        mean of all. to_hz: the rate that `blocks` gives.
 
         Raises DeviceError without PortAudio, device or permission, ParameterError for settings.
         """
@@ -62,8 +63,8 @@ class MicrophoneSource:
             raise ParameterError(f"duration: need seconds above 0, got {duration_s}")
         if queue_blocks < 1:
             raise ParameterError(f"queue_blocks: need 1 or more, got {queue_blocks}")
-        self._channel = checked_channel(channel)
-        self._limit = None if duration_s is None else round(duration_s * SAMPLE_RATE_HZ)
+        self._channel, self.to_hz = checked_channel(channel), checked_rate(to_hz)
+        self._limit = None if duration_s is None else round(duration_s * self.to_hz)
         self._reconnect = reconnect
         self._queue_blocks = queue_blocks
         self._on_status = on_status or (lambda message: None)
@@ -155,9 +156,9 @@ class MicrophoneSource:
                 return
 
     def _resampled(self) -> Iterator[NDArray[np.float32]]:
-        """16 kHz blocks over all connections; a new connection starts a new resampler."""
+        """Blocks over all connections; a new connection starts a new resampler."""
         while not self._closing.is_set():
-            resampler = Resampler(self.rate_hz)
+            resampler = Resampler(self.rate_hz, self.to_hz)
             mixer = Mixer(
                 self.channels, self._channel, self.rate_hz, self.device_name, self._on_status
             )

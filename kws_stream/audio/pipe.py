@@ -34,16 +34,17 @@ class PipeSource:
         name: str = "-",
         channel: int | None = None,
         on_note: Callable[[str], None] | None = None,
+        to_hz: int = SAMPLE_RATE_HZ,
     ) -> None:
         """stream: anything with `read1` or `read`; rate in Hz; channels: interleaved.
 
         channel: the channel to hear, from 1; None for the mean of all. on_note: hears, in one
-        sentence, that the mean is far weaker than a channel.
+        sentence, that the mean is far weaker than a channel. to_hz: the rate that `blocks` gives.
 
-        Raises ParameterError for a rate outside 1000..768000 Hz, channels outside 1..64 and a
+        Raises ParameterError for a rate outside 10..768000 Hz, channels outside 1..64 and a
         channel that is not there.
         """
-        self.rate_hz = checked_rate(rate)
+        self.rate_hz, self.to_hz = checked_rate(rate), checked_rate(to_hz)
         try:
             self.channels = operator.index(channels)
         except TypeError:
@@ -63,15 +64,15 @@ class PipeSource:
         self._stream = stream
 
     def blocks(self) -> Iterator[Pcm]:
-        """int16 as it came where it is mono at 16 kHz, else float32, mixed and resampled.
+        """int16 as it came where it is mono at that rate, else float32, mixed and resampled.
 
         Raises AudioError for an empty or unreadable pipe and for a file format in place of raw
         PCM, and TruncatedAudioError, after all whole frames, for a frame cut in two.
         """
-        resampler = Resampler(self.rate_hz)
+        resampler = Resampler(self.rate_hz, self.to_hz)
         mixer = Mixer(self.channels, self._channel, self.rate_hz, self.name, self._on_note)
         frame_bytes = _SAMPLE_BYTES * self.channels
-        untouched = self.channels == 1 and self.rate_hz == SAMPLE_RATE_HZ
+        untouched = self.channels == 1 and self.rate_hz == self.to_hz
         rest = b""
         total = 0
         for data in self._reads():

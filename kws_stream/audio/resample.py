@@ -1,4 +1,4 @@
-"""Any rate to 16 kHz, as a stream."""
+"""Any rate to the one that a model hears, as a stream."""
 
 import operator
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import ParameterError
 
-LOWEST_RATE_HZ = 1_000
+LOWEST_RATE_HZ = 10  # of slow sensors
 HIGHEST_RATE_HZ = 768_000
 
 
 def checked_rate(rate: int) -> int:
-    """`rate` in Hz as an int; raises ParameterError outside 1000..768000 Hz."""
+    """`rate` in Hz as an int; raises ParameterError outside 10..768000 Hz."""
     try:
         rate_hz = operator.index(rate)
     except TypeError:
@@ -39,7 +39,7 @@ class Resampler:
     """
 
     def __init__(self, rate_in: int, rate_out: int = SAMPLE_RATE_HZ) -> None:
-        """Rates in Hz; raises ParameterError outside 1000..768000 Hz."""
+        """Rates in Hz; raises ParameterError outside 10..768000 Hz."""
         rate_in, rate_out = checked_rate(rate_in), checked_rate(rate_out)
         self._stream = None
         if rate_in != rate_out:

@@ -7,12 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pcm = NDArray[np.int16] | NDArray[np.float32]
-"""Mono samples (n,) at 16 kHz: float32 with full scale 1.0, or int16 with full scale 32768."""
+"""Mono samples (n,) at one rate: float32 with full scale 1.0, or int16 with full scale 32768."""
 
 
 @runtime_checkable
 class AudioSource(Protocol):
-    """Mono 16 kHz audio in blocks of any length; a context manager that closes at the end."""
+    """Mono audio in blocks of any length; a context manager that closes at the end.
+
+    Its rate is that of its attribute `to_hz`; a source without one gives 16 kHz.
+    """
 
     @property
     def name(self) -> str:

@@ -46,10 +46,8 @@ if TYPE_CHECKING:
 @channel_option
 @click.option(
     "--rate",
-    type=click.IntRange(1000, 768_000),
-    default=16_000,
-    show_default=True,
-    help='Sample rate of "-" in Hz.',
+    type=click.IntRange(10, 768_000),
+    help='Sample rate of "-" in Hz. Default: the one that the model hears, 16000 for speech.',
 )
 @click.option(
     "--channels",
@@ -71,7 +69,7 @@ def detect(
     thresholds: list[Threshold],
     no_verify: bool,
     channel: int | None,
-    rate: int,
+    rate: int | None,
     channels: int,
 ) -> None:
     """Print the keywords in files and pipes.
@@ -105,7 +103,7 @@ def detect(
             if log is not None:
                 log.begin(path)
             try:
-                with _open(path, rate, channels, channel) as source:
+                with _open(path, spotter.rate_hz, rate, channels, channel) as source:
                     heard.append(path)
                     _print_events(hearing, source, as_json, with_name=len(audio) > 1)
             except (AudioError, InputError) as error:
@@ -126,19 +124,22 @@ def detect(
         context.exit(1)
 
 
-def _open(path: str, rate: int, channels: int, channel: int | None) -> "AudioSource":
+def _open(
+    path: str, to_hz: int, rate: int | None, channels: int, channel: int | None
+) -> "AudioSource":
     from kws_stream.audio import PipeSource
 
     if path != "-":
-        return open_sound(path, channel)
+        return open_sound(path, channel, to_hz)
     if sys.stdin is None:
         raise AudioError("-: need an open standard input, got a closed one; connect a pipe")
     return PipeSource(
         sys.stdin.buffer,
-        rate,
+        rate or to_hz,
         channels,
         channel=channel,
         on_note=lambda note: tell_channels([note]),
+        to_hz=to_hz,
     )
 
 

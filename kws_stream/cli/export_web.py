@@ -31,4 +31,7 @@ def export_web(model: str, output: Path) -> None:
     click.echo(f"{pack.name} {pack.version}: {len(files)} files in {name}")
     if pack.verifier is not None:
         complain(f"note: the verifier of {pack.name} is not in it; every trigger is an event there")
+    if not any(path.parent.name == "demo" for path in files):
+        complain("note: the page demo/ is left out; it plays and records speech at 16 kHz")
+        return
     click.echo(f"look: python -m http.server -d {name}, then http://localhost:8000/demo/")

@@ -9,6 +9,7 @@ import click
 
 from kws_stream import files
 from kws_stream.cli.output import tell_channels
+from kws_stream.constants import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from kws_stream.audio import FileSource
@@ -40,8 +41,8 @@ def write_file(path: Path, content: str | bytes) -> None:
         raise click.FileError(os.fspath(path), error.strerror or str(error)) from error
 
 
-def open_sound(path: str | Path, channel: int | None) -> "FileSource":
-    """A recording; what should be said of its channels is said on standard error."""
+def open_sound(path: str | Path, channel: int | None, to_hz: int = SAMPLE_RATE_HZ) -> "FileSource":
+    """A recording at that rate; what is to be said of its channels goes to standard error."""
     from kws_stream.audio import FileSource
 
-    return FileSource(path, channel, lambda note: tell_channels([note]))
+    return FileSource(path, channel, lambda note: tell_channels([note]), to_hz=to_hz)

@@ -80,23 +80,24 @@ def listen(
     In a terminal a live picture shows level, filterbank, scores, cells and power; the events are
     printed when it ends. Without a terminal, or with --json, each event is a line as it comes.
     """
+    from kws_stream.pipeline import need_speech_rate
+
     if as_json:
         actions.on_text = json_text
+    spotter = make_spotter(model, thresholds, no_verify)
+    need_speech_rate(spotter, "listen")
     if web is not None:
         if duration_s is not None or power_report or figure or report or reconnect:
             raise click.UsageError(
                 "--duration, --power-report, --power-figure, --report and --reconnect are not for "
                 "--web."
             )
-        serve_page(
-            make_spotter(model, thresholds, no_verify), device, web, actions, as_json, channel
-        )
+        serve_page(spotter, device, web, actions, as_json, channel)
         return
     from kws_stream.audio import MicrophoneSource
     from kws_stream.cli.picture import Lines, Picture
     from kws_stream.live import Hearing, PowerMeter
 
-    spotter = make_spotter(model, thresholds, no_verify)
     wants_power = power_report or figure is not None
     meter = PowerMeter(spotter) if wants_power or report is not None else None
     log = make_log(report, meter) if report is not None and meter is not None else None

@@ -64,12 +64,15 @@ def power(
 
     from kws_stream import packs
     from kws_stream.audio import to_float32
+    from kws_stream.features import FeatureSettings
     from kws_stream.pipeline import blocks_of
     from kws_stream.power.sweep import SUPPLIES_V, UNITS_NA
     from kws_stream.studies.unit_current import unit_current
 
     pack = packs.load(model)
-    blocks = [to_float32(block) for block in blocks_of(open_sound(recording, channel))]
+    rate_hz = FeatureSettings.from_dict(pack.features).rate_hz
+    sound = open_sound(recording, channel, rate_hz)
+    blocks = [to_float32(block) for block in blocks_of(sound, rate_hz)]
     samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
     with progress("simulating unit currents"):
         points = unit_current(pack, samples, units or UNITS_NA, supplies or SUPPLIES_V)

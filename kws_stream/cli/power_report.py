@@ -24,7 +24,8 @@ def report_of(
     from kws_stream.pipeline import blocks_of
 
     meter = PowerMeter(make_spotter(model, []))
-    for block in blocks_of(open_sound(recording, channel)):
+    rate_hz = meter.spotter.rate_hz
+    for block in blocks_of(open_sound(recording, channel, rate_hz), rate_hz):
         meter.process(block)
     return meter.report(), subject_of(meter.spotter.pack, [recording])
 

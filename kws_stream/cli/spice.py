@@ -321,8 +321,8 @@ def _heard(
 
     spotter = make_spotter(model, [])
     recording = audio or RECORDING
-    sound = open_sound(recording, channel)
-    seen = [piece for pcm in blocks_of(sound) for piece in spotter.observe(pcm)]
+    sound = open_sound(recording, channel, spotter.rate_hz)
+    seen = [piece for pcm in blocks_of(sound, spotter.rate_hz) for piece in spotter.observe(pcm)]
     frame_s, net = spotter.frame_s, spotter.pack.network
     events = [event for piece in seen for event in piece.events]
     if start is None:

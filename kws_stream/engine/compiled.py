@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from firmware_sim.integers import IntegerNetwork, integer_network
 from kws_stream import engine
-from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import LOGIT_BITS, SCORE_BITS, Detector, WakeEvent, score_codes
 from kws_stream.engine.blob import DetectorFrames, check_room, model_blob
 from kws_stream.engine.stages import Observation
@@ -180,7 +179,7 @@ class CompiledStages:
 
     def _most_frames(self, codes: NDArray[np.int16]) -> int:
         """That these samples can complete."""
-        return len(codes) // round(self._settings.frame_s * SAMPLE_RATE_HZ) + 1
+        return len(codes) // self._settings.frame_samples + 1
 
     def _samples(self, codes: NDArray[np.int16]) -> Any:
         if not codes.flags.c_contiguous:

@@ -58,8 +58,14 @@ class Mixture:
     seed: tuple[int, int]
     channel: int | None = None
 
-    def pieces(self) -> Iterator[Piece]:
-        """Raises AudioError for a recording that cannot be read."""
+    def pieces(self, rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[Piece]:
+        """Raises AudioError for a recording that cannot be read, ParameterError for another rate
+        than 16 kHz."""
+        if rate_hz != SAMPLE_RATE_HZ:
+            raise ParameterError(
+                f"{self.source}: need a model that hears {SAMPLE_RATE_HZ} Hz, as streams made of "
+                f"words are speech, got one for {rate_hz} Hz; give recordings with labels"
+            )
         rng = np.random.default_rng(self.seed)
         pauses = self._pauses(rng)
         noise = _Background(self.background, self.level, rng, self.channel)
@@ -253,12 +259,22 @@ def synthesise(
 
 
 def read_whole(
-    path: Path, channel: int | None = None, on_note: Callable[[str], None] | None = None
+    path: Path,
+    channel: int | None = None,
+    on_note: Callable[[str], None] | None = None,
+    *,
+    to_hz: int = SAMPLE_RATE_HZ,
+    limit: int | None = None,
 ) -> Pcm:
-    """All samples of a clip, float32; arguments as of `FileSource`."""
-    with FileSource(path, channel, on_note) as source:
-        blocks = [np.asarray(block, np.float32) for block in source.blocks()]
-    return np.concatenate(blocks)
+    """Samples of a clip, float32, all or the first `limit`; other arguments as of `FileSource`."""
+    blocks, count = [np.zeros(0, np.float32)], 0
+    with FileSource(path, channel, on_note, to_hz=to_hz) as source:
+        for block in source.blocks():
+            blocks.append(np.asarray(block, np.float32))
+            count += len(block)
+            if limit is not None and count >= limit:
+                break
+    return np.concatenate(blocks)[:limit]
 
 
 def _word_level(clips: Sequence[WordClip], channel: int | None) -> float:

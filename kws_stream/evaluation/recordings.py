@@ -12,7 +12,6 @@ import numpy as np
 from kws_stream import packs
 from kws_stream.audio import to_int16
 from kws_stream.audio.mix import checked_channel
-from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import DataError
 from kws_stream.evaluation.folders import Skipped
@@ -214,11 +213,11 @@ class Hearing:
                     check.judge(row, new)
             waiting.clear()
 
-        for piece in stream.pieces():
+        for piece in stream.pieces(spotter.rate_hz):
             words += piece.words
             notes += piece.notes
             if piece.file is not None:
-                files.append((piece.file, samples / SAMPLE_RATE_HZ))
+                files.append((piece.file, samples / spotter.rate_hz))
             samples += len(piece.pcm)
             frames = spotter.observe(piece.pcm)
             waiting += [seen.smoothed for seen in frames]

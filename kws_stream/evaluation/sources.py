@@ -25,7 +25,7 @@ Pcm = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Piece:
-    """The next samples (n,) of a stream at 16 kHz.
+    """The next samples (n,) of a stream.
 
     words: those whose labels come with this piece, on the stream's clock. file: begins with this
     piece; None within a file. notes: what should be said of the channels of its recordings.
@@ -46,8 +46,8 @@ class Stream(Protocol):
     @property
     def source(self) -> str: ...
 
-    def pieces(self) -> Iterator[Piece]:
-        """The sound, in bounded pieces; the same each time."""
+    def pieces(self, rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[Piece]:
+        """The sound at that rate, in bounded pieces; the same each time."""
         ...
 
 
@@ -64,17 +64,19 @@ class Recordings:
     channel: int | None = None
     mono_too: bool = False
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self, rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[Piece]:
         """Raises AudioError for a file that cannot be read, DataError for wrong labels."""
         samples = 0
         for path in self.files:
-            start_s = samples / SAMPLE_RATE_HZ
+            start_s = samples / rate_hz
             words = tuple(
                 replace(word, start_s=word.start_s + start_s, end_s=word.end_s + start_s)
                 for word in read_labels(path)
             )
             notes: list[str] = []
-            with FileSource(path, self.channel, notes.append, mono_too=self.mono_too) as source:
+            with FileSource(
+                path, self.channel, notes.append, mono_too=self.mono_too, to_hz=rate_hz
+            ) as source:
                 yield Piece(np.zeros(0, np.float32), words, str(path))
                 for block in source.blocks():
                     samples += len(block)

@@ -14,15 +14,15 @@ from firmware_sim import bitstream, toolchain
 from firmware_sim.chip import Chip, program
 from firmware_sim.integers import integer_network
 from firmware_sim.scalar import run_scalar
-from kws_stream.constants import RECORDING
+from kws_stream.constants import RECORDING, SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, FirmwareError, ParameterError
-from kws_stream.evaluation import Clip, Skipped, read_clip, recordings_below, split_of
+from kws_stream.evaluation import Skipped, recordings_below, split_of
 from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.export import BACKENDS
 from kws_stream.export.comparison_sound import HEARING, Ways, missing_for
 from kws_stream.export.firmware import firmware_model
 from kws_stream.export.onnx_graph import run_streaming, streaming_graph
-from kws_stream.features import build
+from kws_stream.features import FeatureSettings, build
 from kws_stream.network import Network
 from kws_stream.packs import Pack, load
 
@@ -110,11 +110,14 @@ def clips_of(folder: Path) -> tuple[list[Path], list[str]]:
     return files, ["no clips of the validation split: all recordings were taken", *skipped.notes]
 
 
-def pcm_of(clips: Sequence[Path], whole: bool) -> list[NDArray[np.float32]]:
+def pcm_of(
+    clips: Sequence[Path], whole: bool, rate_hz: int = SAMPLE_RATE_HZ
+) -> list[NDArray[np.float32]]:
     """The first second of each clip, or all of one whole recording."""
     if whole:
-        return [read_whole(path) for path in clips]
-    return [read_clip(Clip(path, "", "")) for path in clips]
+        return [read_whole(path, to_hz=rate_hz) for path in clips]
+    sounds = [read_whole(path, to_hz=rate_hz, limit=rate_hz) for path in clips]
+    return [np.pad(sound, (0, rate_hz - len(sound))) for sound in sounds]
 
 
 def features_of(pack: Pack, sounds: Sequence[NDArray[np.float32]]) -> Array:
@@ -186,11 +189,11 @@ def network_backends(
 
 
 def _batches(
-    clips: Sequence[Path], whole: bool
+    clips: Sequence[Path], whole: bool, rate_hz: int
 ) -> Iterator[tuple[Sequence[Path], list[NDArray[np.float32]]]]:
     for at in range(0, len(clips), BATCH):
         batch = clips[at : at + BATCH]
-        yield batch, pcm_of(batch, whole)
+        yield batch, pcm_of(batch, whole, rate_hz)
 
 
 def _require_same(name: str, clips: Sequence[Path], wanted: Result, got: Result) -> None:
@@ -231,7 +234,8 @@ def _compare(
     with ExitStack() as stack:
         ways = network_backends(model, names, stack)
         by_sound = Ways(pack, model, names, stack)
-        for batch, sounds in _batches(clips, whole):
+        rate_hz = FeatureSettings.from_dict(pack.features).rate_hz
+        for batch, sounds in _batches(clips, whole, rate_hz):
             features = features_of(pack, sounds)
             for name, frames in by_sound.compare(sounds, batch).items():
                 done.compared[name] += frames

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from kws_stream.errors import ParameterError
+
 if TYPE_CHECKING:
     from firmware_sim.model import (
         DetectorDesign,
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def firmware_model(pack: "Pack") -> "FirmwareModel":
-    """Raises PackError for a pack that no spotter could use."""
+    """Raises PackError for a pack that no spotter could use, ParameterError for one whose frames
+    are no whole milliseconds, in which chip and firmware count time."""
     from firmware_sim.model import FirmwareModel
     from kws_stream.pipeline import KeywordSpotter
 
@@ -61,6 +64,12 @@ def _detector(spotter: "KeywordSpotter") -> "DetectorDesign":
     from kws_stream.detector import DetectorSettings
 
     settings = DetectorSettings.from_dict(spotter.pack.detector)
+    frame_ms = 1000 * spotter.frame_s
+    if abs(frame_ms - round(frame_ms)) > 1e-9:
+        raise ParameterError(
+            f"{spotter.pack.name}: need frames of whole milliseconds, in which chip and firmware "
+            f"count time, got {frame_ms:.6g} ms; choose another rate_hz or hop_samples"
+        )
     frame_s, infinity = spotter.frame_s, float("inf")
     thresholds = tuple(spotter.thresholds.get(name, infinity) for name in spotter.classes)
     return DetectorDesign(
@@ -68,7 +77,7 @@ def _detector(spotter: "KeywordSpotter") -> "DetectorDesign":
         warmup=settings.warmup_frames(frame_s),
         refractory=round(settings.refractory_s / frame_s),
         finish=settings.finish_frames(frame_s),
-        frame_ms=round(1000 * frame_s),
+        frame_ms=round(frame_ms),
         onset_ms=round(1000 * settings.onset_s),
         thresholds=thresholds,
         rearms=tuple(settings.rearm_level(value, len(thresholds)) for value in thresholds),

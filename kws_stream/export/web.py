@@ -86,9 +86,9 @@ def web_model(pack: Pack) -> bytes:
         "rearm": detecting.rearm,
         "onset_s": detecting.onset_s,
         "frame_s": settings.frame_s,
-        "finish_samples": detecting.finish_frames(settings.frame_s)
-        * round(settings.frame_s * SAMPLE_RATE_HZ),
-        "frame_samples": round(settings.frame_s * SAMPLE_RATE_HZ),
+        "rate_hz": settings.rate_hz,
+        "finish_samples": detecting.finish_frames(settings.frame_s) * settings.frame_samples,
+        "frame_samples": settings.frame_samples,
         "step": settings.step,
         "high": settings.high,
         "channels": settings.channels,
@@ -114,7 +114,10 @@ def _power(activity: Activity, sums: FloatArray) -> list[float]:
 
 
 def package_files(pack: Pack) -> dict[str, bytes]:
-    """The npm package of a pack by file name, with the page demo/; errors as of `web_model`."""
+    """The npm package of a pack by file name; errors as of `web_model`.
+
+    A pack of speech comes with the page demo/, which plays and records at 16 kHz.
+    """
     found = {
         path.relative_to(PACKAGE).as_posix(): path.read_bytes()
         for path in sorted(PACKAGE.rglob("*"))
@@ -123,6 +126,8 @@ def package_files(pack: Pack) -> dict[str, bytes]:
     facts = json.loads(found["package.json"]) | {"version": __version__}
     found["package.json"] = (json.dumps(facts, indent=2) + "\n").encode()
     found[MODEL_FILE] = web_model(pack)
+    if FeatureSettings.from_dict(pack.features).rate_hz != SAMPLE_RATE_HZ:
+        return {name: data for name, data in found.items() if not name.startswith("demo/")}
     page = (PAGE / "page.html").read_text("utf-8")
     found["demo/index.html"] = page.replace('src="page.js"', 'src="demo.js"').encode()
     for name in ("view.js", "page.css"):

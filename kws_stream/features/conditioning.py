@@ -31,7 +31,8 @@ SILENCE = 1e-30
 
 @dataclass(frozen=True)
 class ConditioningSettings:
-    """hops_per_frame: frame period in hops of 10 ms. agc_s, slow_s: time constants in seconds.
+    """rate_hz: of the samples. hop_samples: the finest period that training works in, 10 ms for
+    speech; hops_per_frame: the frame period in hops. agc_s, slow_s: time constants in seconds.
 
     floor: envelope (1.0 is full scale) under which the gain stops rising. start_level: the level
     that training
@@ -47,10 +48,16 @@ class ConditioningSettings:
     slow_s: tuple[float, ...] = (0.05, 0.16)
     step: float = 2.0**-6
     high: float = 255 * 2.0**-6
+    rate_hz: int = SAMPLE_RATE_HZ
+    hop_samples: int = HOP_SAMPLES
+
+    @property
+    def frame_samples(self) -> int:
+        return self.hops_per_frame * self.hop_samples
 
     @property
     def frame_s(self) -> float:
-        return self.hops_per_frame * HOP_SAMPLES / SAMPLE_RATE_HZ
+        return self.frame_samples / self.rate_hz
 
 
 class ConditioningState(NamedTuple):

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import ParameterError
 from kws_stream.features.fixed_point import (
     BLOCK,
@@ -33,6 +32,7 @@ from kws_stream.features.fixed_point import (
     fixed_bank,
 )
 
+MEL_CORNER_HZ = 700.0  # O'Shaughnessy, Speech Communication: Human and Machine, 1987
 # A step of all modes is one matrix product up to this many channels, and elementwise above.
 DENSE_CHANNELS = 40
 ROUND = np.float64(0.5)
@@ -42,16 +42,21 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def mel_centres(channels: int, low_hz: float, high_hz: float) -> Array:
-    """`channels` frequencies in Hz, evenly spaced on the mel scale 2595·log10(1 + f/700)."""
-    low, high = (float(2595 * np.log10(1 + hz / 700)) for hz in (low_hz, high_hz))
-    centres: Array = 700 * (10 ** (np.linspace(low, high, channels) / 2595) - 1)
+def spaced_centres(
+    channels: int, low_hz: float, high_hz: float, corner_hz: float = MEL_CORNER_HZ
+) -> Array:
+    """`channels` frequencies in Hz, evenly spaced on the scale 2595·log10(1 + f/corner_hz).
+
+    With 700 Hz it is the mel scale.
+    """
+    low, high = (float(2595 * np.log10(1 + hz / corner_hz)) for hz in (low_hz, high_hz))
+    centres: Array = corner_hz * (10 ** (np.linspace(low, high, channels) / 2595) - 1)
     return centres
 
 
-def bandpass(centre_hz: Array, quality: Array) -> tuple[Array, Array]:
+def bandpass(centre_hz: Array, quality: Array, rate_hz: int) -> tuple[Array, Array]:
     """Coefficients b, a (channels, 3) of band-passes with unity gain at `centre_hz`, a[0] = 1."""
-    w0 = 2 * np.pi * np.asarray(centre_hz) / SAMPLE_RATE_HZ
+    w0 = 2 * np.pi * np.asarray(centre_hz) / rate_hz
     half_band = np.tan(w0 / np.asarray(quality) / 2)
     gain = 1 / (1 + half_band)
     b = np.stack([1 - gain, np.zeros_like(gain), gain - 1], axis=-1)
@@ -66,16 +71,17 @@ def design_bank(
     lowpass_s: float,
     half_wave: bool,
     frame_samples: int,
+    rate_hz: int,
 ) -> BankDesign:
     """A bank in real numbers; raises ParameterError for bands whose filters do not ring."""
-    b, a = bandpass(centre_hz, quality)
-    too_wide = np.asarray(centre_hz) / quality >= SAMPLE_RATE_HZ / 2  # `bandpass` needs less
+    b, a = bandpass(centre_hz, quality, rate_hz)
+    too_wide = np.asarray(centre_hz) / quality >= rate_hz / 2  # `bandpass` needs less
     if (too_wide | (a[:, 2] <= a[:, 1] ** 2 / 4)).any():
         raise ParameterError(
             "filterbank: need pole pairs that ring, got a band so wide that one has none; "
             "use more channels, a higher selectivity or a lower high_hz"
         )
-    return BankDesign(b, a, preemphasis, lowpass_s, half_wave, frame_samples)
+    return BankDesign(b, a, preemphasis, lowpass_s, half_wave, frame_samples, rate_hz)
 
 
 def samples_to_codes(samples: NDArray[Any]) -> Array:

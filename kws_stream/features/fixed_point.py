@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import ParameterError
 
 BLOCK = 8  # samples; divides a hop
@@ -45,6 +44,7 @@ class BankDesign:
     lowpass_s: float
     half_wave: bool
     frame_samples: int
+    rate_hz: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ def fixed_bank(design: BankDesign) -> FixedBank:
     into_codes = _rounded_sums(into, into_bits)
     turn = np.stack([powers.real, -powers.imag]) * 2**TAP_BITS
     step = pole**BLOCK * 2**POLE_BITS
-    frames_decay = math.exp(-design.frame_samples / (design.lowpass_s * SAMPLE_RATE_HZ))
+    frames_decay = math.exp(-design.frame_samples / (design.lowpass_s * design.rate_hz))
     for fraction in range(MAX_FRACTION, MIN_FRACTION - 1, -1):
         bank = FixedBank(
             fraction=fraction,
@@ -187,7 +187,7 @@ def fixed_bank(design: BankDesign) -> FixedBank:
 def _weights(design: BankDesign) -> Integers:
     """The low-pass's weights of a frame's half blocks, the means of their samples'; sum 2^32."""
     ages = np.arange(design.frame_samples - 1, -1, -1.0)
-    samples = np.exp(-ages / (design.lowpass_s * SAMPLE_RATE_HZ))
+    samples = np.exp(-ages / (design.lowpass_s * design.rate_hz))
     halves = samples.reshape(-1, HALF).sum(axis=1)
     sums = np.rint(np.cumsum(halves) / halves.sum() * 2.0**WEIGHT_BITS)
     weights: Integers = np.diff(sums, prepend=0).astype(np.int64)

@@ -8,16 +8,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import InputError, ParameterError, did_you_mean
 from kws_stream.features.conditioning import SILENCE, Conditioning, ConditioningSettings
 from kws_stream.features.filterbank import (
+    MEL_CORNER_HZ,
     Filterbank,
     design_bank,
-    mel_centres,
     samples_to_codes,
+    spaced_centres,
 )
 from kws_stream.features.fixed_point import (
+    BLOCK,
     FULL_SCALE,
     FixedBank,
     FixedConditioning,
@@ -29,16 +30,20 @@ from kws_stream.features.mel import MelBands, MelState, mel_edges
 Array = NDArray[np.float64]
 
 MOST_SLOW = 16  # slow copies of a channel; a manifest has room for hundreds of thousands
+RATES_HZ = 10, 192_000
+MOST_HOP_SAMPLES = 4096  # of eight hops the engine counts the samples in 16 bits
+OF_RATE = ("rate_hz", "hop_samples", "corner_hz")  # in a manifest where they are not of speech
 
 
 @dataclass(frozen=True)
 class FeatureSettings(ConditioningSettings):
     """Settings of a front end: the bank's here, the rest in `ConditioningSettings`.
 
-    kind: "analog", a bank of second-order band-passes, or "mel", a windowed FFT. The bank's
-    centres are evenly spaced on the mel scale from low_hz to high_hz. selectivity: quality factor
+    kind: "analog", a bank of second-order band-passes, or "mel", a windowed FFT for 16 kHz. The
+    bank's centres are evenly spaced from low_hz to high_hz on a scale that is linear far below
+    corner_hz and logarithmic far above it; 700 Hz is the mel scale. selectivity: quality factor
     times the spacing of neighbouring centres over the centre frequency; 1 makes the bandwidth one
-    spacing. preemphasis, lowpass_s and half_wave serve the bank alone.
+    spacing. preemphasis, lowpass_s, half_wave and corner_hz serve the bank alone.
     """
 
     kind: str = "analog"
@@ -49,13 +54,33 @@ class FeatureSettings(ConditioningSettings):
     preemphasis: float = 0.9
     lowpass_s: float = 0.012
     half_wave: bool = False
+    corner_hz: float = MEL_CORNER_HZ
 
     def __post_init__(self) -> None:
+        of_speech = all(getattr(self, name) == getattr(type(self), name) for name in OF_RATE)
+        low, high = RATES_HZ
+        whole_blocks = self.hop_samples % BLOCK == 0
         checks = [
+            (low <= self.rate_hz <= high, "rate_hz", f"need {low} to {high} Hz"),
+            (
+                whole_blocks and BLOCK <= self.hop_samples <= MOST_HOP_SAMPLES,
+                "hop_samples",
+                f"need a multiple of {BLOCK} up to {MOST_HOP_SAMPLES}",
+            ),
+            (0 < self.corner_hz <= high, "corner_hz", f"need more than 0, {high} Hz at most"),
             (self.kind in ("analog", "mel"), "kind", 'need "analog" or "mel"'),
+            (
+                self.kind == "analog" or of_speech,
+                "kind",
+                f'need "analog" where {", ".join(OF_RATE)} are set',
+            ),
             (1 <= self.channels <= 256, "channels", "need 1 to 256"),
             (0 < self.low_hz < self.high_hz, "low_hz", "need 0 < low_hz < high_hz"),
-            (self.high_hz < SAMPLE_RATE_HZ / 2, "high_hz", "need less than 8000 Hz"),
+            (
+                self.high_hz < self.rate_hz / 2,
+                "high_hz",
+                f"need less than {self.rate_hz / 2:g} Hz, half of rate_hz",
+            ),
             (0 < self.selectivity <= 100, "selectivity", "need 0 to 100"),
             (0 <= self.preemphasis <= 1, "preemphasis", "need 0 to 1"),
             (0 < self.lowpass_s <= 10, "lowpass_s", "need 0 to 10 s"),
@@ -106,7 +131,11 @@ class FeatureSettings(ConditioningSettings):
 
     def as_dict(self) -> dict[str, Any]:
         """For a manifest; `from_dict` gives it back."""
-        return asdict(self) | {"slow_s": list(self.slow_s)}
+        values = asdict(self) | {"slow_s": list(self.slow_s)}
+        for name in OF_RATE:
+            if values[name] == getattr(type(self), name):
+                del values[name]
+        return values
 
     @property
     def n_features(self) -> int:
@@ -152,7 +181,9 @@ class Bank(Protocol):
 
 def bands_of(settings: FeatureSettings) -> tuple[Array, Array]:
     """Centres in Hz and quality factors of the bank's band-passes, (channels,) each."""
-    centres = mel_centres(settings.channels, settings.low_hz, settings.high_hz)
+    centres = spaced_centres(
+        settings.channels, settings.low_hz, settings.high_hz, settings.corner_hz
+    )
     spacing = np.gradient(centres) if settings.channels > 1 else centres
     return centres, settings.selectivity * centres / spacing
 
@@ -166,7 +197,7 @@ def centres_of(settings: FeatureSettings) -> Array:
 
 def build_bank(settings: FeatureSettings, hops_per_frame: int | None = None) -> Bank:
     """The envelope extractor that `settings` describe, with their frames or others."""
-    frame_samples = (hops_per_frame or settings.hops_per_frame) * HOP_SAMPLES
+    frame_samples = (hops_per_frame or settings.hops_per_frame) * settings.hop_samples
     if settings.kind == "mel":
         return MelBands(settings.channels, settings.low_hz, settings.high_hz, frame_samples)
     return _filterbank(settings, frame_samples)
@@ -180,6 +211,7 @@ def _filterbank(settings: FeatureSettings, frame_samples: int) -> Filterbank:
             settings.lowpass_s,
             settings.half_wave,
             frame_samples,
+            settings.rate_hz,
         )
     )
 
@@ -209,7 +241,7 @@ def fixed_front_end(settings: FeatureSettings) -> tuple[FixedBank, FixedConditio
             "fixed-point front end: need the analog filterbank, got a mel front end; use a model "
             "trained on the filterbank"
         )
-    bank = _filterbank(settings, settings.hops_per_frame * HOP_SAMPLES).fixed
+    bank = _filterbank(settings, settings.frame_samples).fixed
     return bank, _fixed_conditioning(settings, bank)
 
 
@@ -217,7 +249,7 @@ class _AnalogFrames:
     """The filterbank and its conditioning, a frame at a time."""
 
     def __init__(self, settings: FeatureSettings) -> None:
-        self._bank = _filterbank(settings, settings.hops_per_frame * HOP_SAMPLES)
+        self._bank = _filterbank(settings, settings.frame_samples)
         fixed = _fixed_conditioning(settings, self._bank.fixed)
         self._conditioning = IntegerConditioning(fixed, self._bank.channels, settings.step)
         self.reset()
@@ -239,7 +271,7 @@ class _MelFrames:
             settings.channels,
             settings.low_hz,
             settings.high_hz,
-            settings.hops_per_frame * HOP_SAMPLES,
+            settings.frame_samples,
         )
         self._conditioning = Conditioning(settings, self._bank.channels)
         self.reset()
@@ -268,7 +300,7 @@ class FrontEnd:
         self._frames: _AnalogFrames | _MelFrames = frames(self.settings)
         self.n_features = self.settings.n_features
         self.frame_s = self.settings.frame_s
-        self._frame_samples = self.settings.hops_per_frame * HOP_SAMPLES
+        self._frame_samples = self.settings.frame_samples
         self._no_frames = np.empty((0, self.n_features))
         self.reset()
 
@@ -279,7 +311,7 @@ class FrontEnd:
         self._filled = 1
 
     def process(self, block: NDArray[np.floating]) -> Array:
-        """Frames (t, n_features) that the samples (n,) complete; full scale is 1.0, rate 16 kHz.
+        """Frames (t, n_features) that the samples (n,) complete; full scale is 1.0.
 
         Raises InputError for integer samples, other shapes, NaN and infinity.
         """

@@ -14,7 +14,7 @@ import numpy as np
 
 from kws_stream.errors import MissingExtraError, ParameterError
 from kws_stream.names import known_name
-from kws_stream.pipeline import KeywordSpotter
+from kws_stream.pipeline import KeywordSpotter, need_speech_rate
 
 try:
     from ovos_plugin_manager.templates.hotwords import HotWordEngine
@@ -36,6 +36,7 @@ class KwsStreamHotWord(HotWordEngine):  # type: ignore[misc,unused-ignore]
         super().__init__(key_phrase, config)
         settings = self.config
         self._spotter = KeywordSpotter(settings.get("model", "commands-12"))
+        need_speech_rate(self._spotter, "hotword")
         asked = str(settings.get("keyword", self.key_phrase))
         self._keyword = known_name(asked, self._spotter.thresholds)
         if self._keyword not in self._spotter.thresholds:

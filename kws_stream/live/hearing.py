@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kws_stream.audio import to_float32
-from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.live.ring import Samples
 from kws_stream.pipeline import KeywordSpotter, Observation
@@ -80,8 +79,9 @@ class Hearing:
             return self._wanted(self.spotter.process(pcm))
         samples = to_float32(pcm)
         events = []
-        for at in range(0, len(samples), SAMPLE_RATE_HZ):
-            piece = samples[at : at + SAMPLE_RATE_HZ]
+        second = self.spotter.rate_hz
+        for at in range(0, len(samples), second):
+            piece = samples[at : at + second]
             seen = self.spotter.observe(piece)
             for observation in seen:
                 observation.events = self._wanted(observation.events)

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kws_stream.audio import to_float32
-from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.features import FeatureSettings
 from kws_stream.parameters import FloatArray
@@ -25,7 +24,7 @@ class PowerMeter:
     def __init__(self, spotter: KeywordSpotter) -> None:
         self.spotter = spotter
         self._parameters = spotter.pack.network.parameters
-        self._frame_samples = round(spotter.frame_s * SAMPLE_RATE_HZ)
+        self._frame_samples = round(spotter.frame_s * spotter.rate_hz)
         self._by_activity = ByActivity(self._parameters, spotter.frame_s)
         self.reset()
 
@@ -80,6 +79,7 @@ class PowerMeter:
             self.spotter.power(),
             FeatureSettings.from_dict(self.spotter.pack.features).channels,
             self.spotter.frame_s,
+            rate_hz=self.spotter.rate_hz,
             parameters=self._parameters,
             activity=self._by_activity.power(),
             words=self._by_activity.words,

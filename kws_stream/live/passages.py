@@ -13,7 +13,7 @@ from kws_stream.detector import WakeEvent
 from kws_stream.errors import ParameterError
 from kws_stream.events import EventStream
 from kws_stream.live.ring import AudioRing, sample_number
-from kws_stream.pipeline import KeywordSpotter, blocks_of
+from kws_stream.pipeline import KeywordSpotter, blocks_of, need_speech_rate
 
 LONGEST_S = 60.0
 LONGEST_WORD_S = 2.0  # a start that is estimated earlier than this before its event is cut
@@ -90,7 +90,9 @@ def passages(
     source: as of `KeywordSpotter.events`, but not asynchronous. before_s: seconds before the
     estimated start of the word; after_s: seconds after the event; 0 to 60 each. The start and the
     end of the source cut passages short. The spotter is reset first. For `for` and `async for`.
+    Raises PackError for a model of another rate than 16 kHz.
     """
+    need_speech_rate(spotter, "passages")
     collector = Collector(before_s, after_s)
 
     def batches() -> Generator[list[Passage], None, None]:

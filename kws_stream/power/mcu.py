@@ -141,6 +141,7 @@ def compare(
     frame_s: float,
     n_channels: int,
     counts: tuple[Count, ...] = COUNTS,
+    rate_hz: int = SAMPLE_RATE_HZ,
 ) -> McuComparison:
     """What each processor of MCUS burns for this network at a frame every `frame_s` seconds.
 
@@ -155,7 +156,7 @@ def compare(
         nj = [count * cycles * mcu.pj_per_cycle / 1000 for count, cycles in pairs]
         frame = (nj[0], nj[1], nj[2])
         average = (nj[0] / frame_s, nj[1] / frame_s, nj[2] / frame_s)
-        sampled = FRONT_END_INSTRUCTIONS * n_channels * SAMPLE_RATE_HZ  # instructions a second
+        sampled = FRONT_END_INSTRUCTIONS * n_channels * rate_hz  # instructions a second
         front_end = sampled * CYCLES_PER_INSTRUCTION[1] * mcu.pj_per_cycle / 1000
         rows.append(McuPower(mcu, frame, average, front_end))
     return McuComparison(macs, (low, typical, high), basis, tuple(rows))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import ParameterError
 from kws_stream.parameters import NetworkParameters
 from kws_stream.power import literature, mcu
@@ -168,6 +169,7 @@ def report(
     activity: Sequence[ActivityPower] | None = None,
     words: int | None = None,
     verifier: VerifierWork | None = None,
+    rate_hz: int = SAMPLE_RATE_HZ,
 ) -> PowerReport:
     """Report of a run with an analog filterbank of `n_channels` channels.
 
@@ -175,7 +177,7 @@ def report(
     `extrapolation`. frame_s: seconds a decision, the frame of the estimate unless given.
     parameters: of the network, for the comparison with processors. activity: silence, speech and
     hits, as of `ByActivity`. words: how many were detected. verifier: what a second stage did; it
-    is a row of the system, for another processor does it.
+    is a row of the system, for another processor does it. rate_hz: of the samples.
 
     Raises ParameterError for less than one channel or a frame not above 0.
     """
@@ -243,7 +245,9 @@ def report(
             {part: span.typical for part, span in typical.items()},
             tuple(activity or ()),
         ),
-        mcus=None if parameters is None else mcu.compare(parameters, frame_s, n_channels),
+        mcus=None
+        if parameters is None
+        else mcu.compare(parameters, frame_s, n_channels, rate_hz=rate_hz),
     )
 
 

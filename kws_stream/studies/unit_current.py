@@ -48,7 +48,7 @@ def unit_current(
     supplies_v: Sequence[float] = SUPPLIES_V,
     seed: int = 0,
 ) -> tuple[SweepPoint, ...]:
-    """Sweep a model over unit current and supply, on samples (n,) at 16 kHz, full scale 1.0.
+    """Sweep a model over unit current and supply, on samples (n,) at its rate, full scale 1.0.
 
     The chip is the typical one, without mismatch, with shot noise in half a frame rate. Raises
     ParameterError for a current or supply outside the chip model's range, InputError for less

@@ -70,7 +70,7 @@ export class KeywordSpotter {
   /** Whole frames heard since the start. */
   readonly frames: number;
   readonly timeS: number;
-  /** Events that these samples complete: 16 kHz, mono; any length and any split give the same events. */
+  /** Events that these samples complete: mono, at model.rate_hz; any length and any split give the same events. */
   process(pcm: Int16Array | Float32Array): WakeEvent[];
   /** Events of words that end with the sound: some silence is heard behind it, and nothing else changes. */
   finish(): WakeEvent[];

@@ -1,4 +1,4 @@
-/** A keyword spotter in WebAssembly: 16 kHz samples in, events out, without a server.
+/** A keyword spotter in WebAssembly: samples in, events out, without a server.
  *
  * The engine is the C of kws-stream, so features, scores and events are those of its Python and
  * firmware forms, to the last bit. A model is a file that `kws-stream export-web` writes.
@@ -149,7 +149,7 @@ export class KeywordSpotter {
     }
   }
 
-  /** Events that these samples complete: Int16Array, or Float32Array with full scale 1.0; 16 kHz, mono. */
+  /** Events that these samples complete: Int16Array, or Float32Array with full scale 1.0; mono, at model.rate_hz. */
   process(pcm) {
     const codes = toInt16(pcm), found = [];
     for (let at = 0; at < codes.length; at += PIECE_SAMPLES) {

@@ -1,7 +1,7 @@
 /** The spotter in the audio thread: listens to its input, and posts what it hears.
  *
  * processorOptions: {model, wasm}, the bytes of a model file and of kws.wasm; {observe: true} posts
- * every frame and the level beside the events. Its context has to run at 16 kHz. Messages to it:
+ * every frame and the level beside the events. Its context has to run at the model's rate. Messages to it:
  * {thresholds}, {finish: true}.
  */
 import { KeywordSpotter } from "./index.js";
@@ -11,8 +11,9 @@ const SAMPLES = 320; // that are heard at once
 class Listener extends AudioWorkletProcessor {
   constructor({ processorOptions: { model, wasm, observe = false } }) {
     super();
-    if (sampleRate !== 16_000) throw new Error(`need an AudioContext of 16000 Hz, got one of ${sampleRate} Hz`);
     this.spotter = new KeywordSpotter(model, wasm);
+    const rate = this.spotter.model.rate_hz;
+    if (sampleRate !== rate) throw new Error(`need an AudioContext of ${rate} Hz, got one of ${sampleRate} Hz`);
     this.observe = observe;
     this.samples = new Float32Array(SAMPLES);
     this.filled = 0;

@@ -14,8 +14,7 @@ from kws_stream import __version__
 from kws_stream.detector import WakeEvent
 from kws_stream.evaluation.report.figures import ACCENT, INK, SERIES, as_html, drawing
 from kws_stream.evaluation.report.html import Section, page, paragraph, table, text, tiles
-from kws_stream.features import FeatureSettings
-from kws_stream.features.filterbank import mel_centres
+from kws_stream.features import FeatureSettings, centres_of
 from kws_stream.parameters import FloatArray
 from kws_stream.pipeline import KeywordSpotter, Observation
 from kws_stream.plots import check_matplotlib
@@ -231,7 +230,7 @@ def _picture(stream: StreamLog, spotter: KeywordSpotter) -> str:
             interpolation="nearest",
         )
         heat.grid(visible=False)
-        centres = mel_centres(settings.channels, settings.low_hz, settings.high_hz)
+        centres = centres_of(settings)
         ticks = sorted({0, settings.channels // 2, settings.channels - 1})
         heat.set_yticks(ticks, [f"{centres[tick] / 1000:.1f}" for tick in ticks])
         heat.set_ylabel("kHz")

@@ -16,8 +16,7 @@ from kws_stream.evaluation.report.curves import confidences
 from kws_stream.evaluation.report.figures import ACCENT, BAD, INK, as_html, drawing
 from kws_stream.evaluation.report.html import Section, paragraph, short_name, text
 from kws_stream.evaluation.running import ClipRun
-from kws_stream.features import FeatureSettings
-from kws_stream.features.filterbank import mel_centres
+from kws_stream.features import FeatureSettings, centres_of
 from kws_stream.pipeline import KeywordSpotter
 
 WORST = 12
@@ -108,7 +107,7 @@ def _picture(
             interpolation="nearest",
         )
         heat.grid(visible=False)
-        centres = mel_centres(settings.channels, settings.low_hz, settings.high_hz)
+        centres = centres_of(settings)
         rows = sorted({0, settings.channels // 2, settings.channels - 1})
         heat.set_yticks(rows, [f"{centres[row] / 1000:.1f}" for row in rows])
         heat.set_ylabel("kHz")

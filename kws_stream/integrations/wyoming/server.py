@@ -26,7 +26,7 @@ from kws_stream.integrations.wyoming.session import Session
 from kws_stream.live import Hearing
 from kws_stream.live.decoder import ChunkDecoder
 from kws_stream.packs import Pack
-from kws_stream.pipeline import KeywordSpotter
+from kws_stream.pipeline import KeywordSpotter, need_speech_rate
 
 # The share of one core that all clients together may need: messages cost as much again as the
 # spotting that is measured (docs/wyoming.md).
@@ -120,8 +120,11 @@ class WyomingServer:
         channel: of the clients' sound, from 1; None for the mean of its channels.
         capacity: what `places_of` gave elsewhere, in place of max_clients.
 
-        Raises ParameterError for names in `wake` that no pack has, and for such a channel.
+        Raises ParameterError for names in `wake` that no pack has, and for such a channel, and
+        PackError for a pack of another rate than 16 kHz.
         """
+        for pack in packs:
+            need_speech_rate(KeywordSpotter(pack, verify=False), "serve")
         self.catalogue = Catalogue(packs, wake)
         self._wake = wake
         self._measures = max_clients is None
