@@ -311,6 +311,16 @@ def test_a_cell_that_is_off_leaks() -> None:
     assert simulate(one_cell(), [[0.0]], warm).states[0][0, 0] == pytest.approx(0.0184)
 
 
+@pytest.mark.parametrize(("corner", "sign"), [("ff", 1), ("fs", 1), ("ss", -1), ("sf", -1)])
+def test_fast_n_transistors_leak_more_and_slow_ones_less(corner: str, sign: int) -> None:
+    """A threshold lower by 40 mV is exp(40 mV/(n·UT)) times the current, n = 1.4, UT = kT/q."""
+    thermal_v = 1.380649e-23 * (27 + 273.15) / 1.602176634e-19
+    chip = ChipSettings(off_state_na=0.0046, corner=corner)
+    assert chip.thermal_voltage_v == pytest.approx(thermal_v)
+    leak = simulate(one_cell(), [[0.0]], chip).states[0][0, 0]
+    assert leak == pytest.approx(0.0046 * math.exp(sign * 0.040 / (1.4 * thermal_v)))
+
+
 def test_mirror_gain_changes_with_current_by_the_fit() -> None:
     """A ratio of 1: W near 5.5 um, a third of the way from 0.5 to 15 um."""
     net = Network.from_arrays(([[1.0]], [0.0]), [], ([[1.0]], [0.0]))
@@ -375,6 +385,17 @@ def test_shot_noise_has_the_size_of_its_formula() -> None:
     expected_na = math.sqrt(2 * 1.602176634e-19 * 1000 * (2 + 4) * 0.5e-9) * 1e9
     assert c.std() == pytest.approx(expected_na, rel=0.02)
     assert c.mean() == pytest.approx(1.0, abs=expected_na / 50)
+
+
+def test_a_bias_has_the_noise_of_its_two_devices() -> None:
+    """A bias of 2 nA comes out of a mirror of ratio 1 for its own current: 2·q·B·(I + I)."""
+    block = {"candidate": ([[0.0]], [2.0]), "post": ([[1.0]], [0.0])}
+    block |= {"beta1": 0.2, "delta": 0.1, "alpha": 0.4}
+    net = Network.from_arrays(([[1.0]], [0.0]), [block], ([[1.0]], [0.0]))
+    batch = ChipBatch(net.parameters, ChipSettings(noise_bandwidth_hz=1000), 0, range(200))
+    c = batch.run(np.zeros((200, 1))).candidates[0]
+    expected_na = math.sqrt(2 * 1.602176634e-19 * 1000 * 2 * 2e-9) * 1e9
+    assert c.std() == pytest.approx(expected_na, rel=0.02)
 
 
 def test_noise_level_is_in_nanoamperes_whatever_the_unit() -> None:

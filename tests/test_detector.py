@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kws_stream.detector import Detector, DetectorSettings, WakeEvent, softmax
+from kws_stream.detector import Detector, DetectorSettings, WakeEvent, score_code, softmax
 from kws_stream.errors import ParameterError
 from tests.reference import detector as oracle
 from tests.strategies import splits
@@ -146,6 +146,28 @@ def test_each_keyword_has_its_own_threshold() -> None:
         ("yes", 3),
         ("no", 4),
     ]
+
+
+def test_thresholds_that_are_set_later_leave_those_set_before() -> None:
+    detector = build(thresholds={"no": 0.75})
+    detector.set_thresholds({"yes": 0.9})
+    assert detector.thresholds == {"yes": 0.9, "no": 0.75}
+    detector.set_thresholds({"NO": 0.5})
+    assert detector.thresholds == {"yes": 0.9, "no": 0.5}
+    assert frames_of(detector.process(logits(YES, QUIET, NO))) == [("no", 3)]
+    detector.set_thresholds({})
+    assert detector.thresholds == {"yes": 0.9, "no": 0.5}
+
+
+def test_a_level_between_two_scores_of_the_grid_is_the_upper_one() -> None:
+    """A score reaches a level of 0.3 from the first multiple of 2^-24 that is not below it on."""
+    assert score_code(0.3) == math.floor(0.3 * 2**24) + 1
+    assert score_code(0.5) == 2**23
+    assert score_code(math.inf) == 2**25
+    detector = build(threshold=0.3, rearm=0.2, thresholds={"no": 0.5})
+    codes = [(1, score_code(0.3), score_code(0.2)), (2, 2**23, score_code(0.2))]
+    # a leader of three has a third: that is how low a threshold acts when it arms again
+    assert detector.level_codes == codes
 
 
 def test_a_keyword_fires_again_only_after_its_score_has_fallen() -> None:

@@ -132,6 +132,25 @@ def test_cells_that_never_reset_or_never_set_and_zero_tensors_fit_integers() -> 
     assert_same_bits(network, values, logits, bits)
 
 
+def test_a_threshold_between_two_candidates_is_the_upper_one_in_integers() -> None:
+    """Candidates are multiples of 1/4: what does not reach 0.3 is 0.25, and 0.5 does."""
+    block = {
+        "candidate": ([[1.0]], [0.0]),
+        "beta1": 0.3,
+        "delta": 0.25,
+        "alpha": 1.0,
+        "post": ([[1.0]], [0.0]),
+    }
+    one = ([[1.0]], [0.0])
+    network = Network.from_arrays(one, [block], one, (0.25, -1.0, 1.0))
+    (integers,) = integer_network(network.parameters).blocks
+    assert (integers.beta1.tolist(), integers.beta2.tolist()) == ([2], [3])
+    values = np.array([[[0.5], [0.75], [0.5], [0.25], [0.5], [1.0]]])
+    logits, bits = integer_network(network.parameters).run((values * 4).astype(int))
+    assert bits[0][0, :, 0].tolist() == [False, True, True, False, False, True]
+    assert_same_bits(network, values, logits, bits)
+
+
 @needs_compiler
 @pytest.mark.parametrize("name", packs.list_packs())
 def test_every_shipped_model_in_c_gives_the_bits_of_the_pack(name: str) -> None:

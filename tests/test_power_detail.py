@@ -14,6 +14,7 @@ from kws_stream.errors import InputError, ParameterError
 from kws_stream.evaluation import evaluate_clips, power_of_clips
 from kws_stream.live import PowerMeter
 from kws_stream.live.meter import levels_dbfs
+from kws_stream.network import Network
 from kws_stream.power.averages import mean
 from kws_stream.power.by_activity import HELD_FRAMES, ByActivity, frame_power
 from kws_stream.power.mcu import CYCLES_PER_INSTRUCTION, MCUS, Count, compare
@@ -50,6 +51,25 @@ def test_the_power_of_frames_averages_to_the_estimate():
     )
     one = [[a[7:8] for a in wires] for wires in (trace.inputs, trace.candidates, trace.states)]
     assert np.array_equal(frame_power(net.parameters, *one)[0], frames[7])
+
+
+def test_the_power_of_frames_has_no_bias_current_of_a_threshold_below_zero():
+    """Nor one of 0: what always sets needs none, as in the estimate."""
+    block = {"candidate": ([[1.0, -1.0, 2.0]], [0.25, 0.0, -0.5]), "post": (np.ones((3, 1)), [0.5])}
+    block |= {"beta1": [-3.0, -0.5, 0.25], "delta": [0.5, 0.5, 0.5], "alpha": [0.25, 0.5, 1.0]}
+    net = Network.from_arrays(([[1.0]], [0.0]), [block], ([[1.0]], [0.0]))
+    trace = net.run([[1.0], [-1.0], [0.5]])
+    frames = frame_power(net.parameters, trace.inputs, trace.candidates, trace.states)
+    rest = 1.8 * 1.033 * (0.25 + 0.5 + 1.0 + 3 * 0.5 + 0.75)
+    active = [
+        1.8 * (0.36 * c.sum() + 2.92 * h.sum())
+        for c, h in zip(trace.candidates[0], trace.states[0], strict=True)
+    ]
+    assert frames[:, 0] == pytest.approx([rest + nw for nw in active], rel=1e-12)
+    estimate = power.estimate(net, trace)
+    assert frames.mean(axis=0) == pytest.approx(
+        [estimate.cells_nw, estimate.feedforward_nw], rel=1e-12
+    )
 
 
 def test_silence_speech_and_hits_add_up_to_the_core(meter):

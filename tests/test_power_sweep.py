@@ -7,7 +7,8 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from kws_stream import packs, power
+from kws_stream import features, packs, power
+from kws_stream.bmru.chip import ChipSettings, simulate
 from kws_stream.cli import main
 from kws_stream.constants import RECORDING
 from kws_stream.errors import InputError, ParameterError
@@ -20,8 +21,11 @@ def test_power_goes_with_unit_current_and_supply():
     net = random_network(1)
     estimate = power.estimate(net, net.run(random_features(net, 20)))
     points = {(p.unit_na, p.supply_v): p for p in sweep(estimate, (0.5, 1.0), (0.9, 1.8))}
+    for (unit, volts), point in points.items():
+        for name in ("cells_nw", "feedforward_nw", "core_nw", "classifier_nw"):
+            wanted = getattr(estimate, name) * unit * volts / 1.8
+            assert getattr(point, name) == pytest.approx(wanted, rel=1e-12), name
     assert points[1.0, 1.8].core_nw == estimate.core_nw
-    assert points[0.5, 0.9].core_nw == pytest.approx(estimate.core_nw / 4)
     assert [key for key, point in points.items() if not point.extrapolated] == [(1.0, 1.8)]
     with pytest.raises(ParameterError):
         sweep(estimate, (0.0,))
@@ -33,6 +37,28 @@ def test_more_current_brings_the_chip_nearer_to_the_exact_network():
     assert low.bits_equal < high.bits_equal <= 1
     assert low.power.core_nw < high.power.core_nw
     assert any("unit_na" in text for text in low.beyond)
+
+
+def test_every_point_is_the_typical_chip_at_its_unit_current_and_supply():
+    pack = packs.load("yes-4")
+    sound = 0.1 * np.random.default_rng(1).normal(size=8_000).astype(np.float32)
+    points = unit_current(pack, sound, (0.1, 1.0), (1.5, 1.8), seed=3)
+    front_end = features.build(pack.features)
+    frames = front_end.process(sound)
+    exact = pack.network.run(frames)
+    for point, (supply, unit) in zip(
+        points, [(v, i) for v in (1.5, 1.8) for i in (0.1, 1.0)], strict=True
+    ):
+        chip = ChipSettings.typical(
+            unit_na=unit, supply_v=supply, frame_s=0.02, noise_bandwidth_hz=25.0
+        )
+        trace = simulate(pack.network, frames, chip, seed=3)
+        same = [np.mean(a == b) for a, b in zip(trace.bits, exact.bits, strict=True)]
+        decisions = trace.logits.argmax(axis=1) == exact.logits.argmax(axis=1)
+        assert (point.power.unit_na, point.power.supply_v) == (unit, supply)
+        assert point.bits_equal == pytest.approx(np.mean(same))
+        assert point.decisions_equal == decisions.mean()
+        assert point.power.extrapolated == ((unit, supply) != (1.0, 1.8))
 
 
 def test_less_than_a_frame_of_sound_is_refused():

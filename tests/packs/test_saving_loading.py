@@ -193,11 +193,30 @@ def test_verify_takes_a_network_without_blocks_and_a_float64_one(tmp_path: Path)
     assert any(line.startswith("exact in float64") for line in packs.verify(tmp_path / "wide"))
 
 
-@pytest.mark.parametrize("stage", range(3))
-def test_verify_refuses_a_graph_with_one_other_weight(pack: Path, stage: int) -> None:
+@pytest.mark.parametrize("part", ["weight", "bias"])
+@pytest.mark.parametrize(
+    ("stage", "layer", "place"),
+    [
+        (0, "pre", 1),
+        (0, "candidate", 1),
+        (1, "post", 1),
+        (1, "candidate", 1),
+        (2, "post", 0),  # 1 comes out below 0 whatever the states are
+        (2, "classifier", 1),
+    ],
+)
+def test_verify_refuses_a_graph_with_one_other_weight(
+    pack: Path, stage: int, layer: str, place: int, part: str
+) -> None:
     name = f"stage{stage}.onnx"
-    other = stage_graphs(random_network(5, seed=1).parameters, "float32")
-    replace_file(pack, name, other[stage])
+    parameters = random_network(5).parameters
+    blocks = {"candidate": stage, "post": stage - 1}
+    owner = parameters.blocks[blocks[layer]] if layer in blocks else parameters
+    given = getattr(owner, layer)
+    other = getattr(given, part).copy()
+    other.flat[place] += 1 / 8
+    object.__setattr__(given, part, other)
+    replace_file(pack, name, stage_graphs(parameters, "float32")[stage])
     packs.load(pack)
     with pytest.raises(PackError, match=f"{name}: need the bits of the arrays"):
         packs.verify(pack)

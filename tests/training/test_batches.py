@@ -1,5 +1,7 @@
 """What training hears: clips, splits, augmentation, noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
 from kws_stream.evaluation.speech_commands import HALVES, half_of, split_of  # noqa: E402
 from kws_stream.features import FeatureSettings, FrontEnd, build_bank  # noqa: E402
+from kws_stream.features.conditioning import Conditioning  # noqa: E402
 from kws_stream.training.augment import add_noise, change_clips, condition, mask, quieten  # noqa: E402
 from kws_stream.training.batches import Batches  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
@@ -33,6 +36,30 @@ def test_training_sees_the_features_of_the_front_end(hops: int) -> None:
     batch = torch.from_numpy(np.repeat(envelopes, hops, axis=0))[None]
     conditioned = condition(batch, settings)[:, 0].numpy()
     assert np.array_equal(conditioned, FrontEnd(settings).process(samples))
+
+
+@pytest.mark.parametrize("hops", [1, 3])
+def test_every_sequence_of_a_batch_is_conditioned_by_itself_at_the_end_of_each_frame(
+    hops: int,
+) -> None:
+    """Envelopes that differ from hop to hop and from sequence to sequence, some with silence."""
+    settings = FeatureSettings(hops_per_frame=hops)
+    rng = np.random.default_rng(2)
+    envelopes = 10 ** rng.uniform(-4, 0, (4, 30, 16))
+    envelopes[1, :9] = 0.0  # a start in silence
+    envelopes[2, 10:20] = 0.0
+    envelopes[3, :, 5] = 0.0  # a channel that never hears anything
+    features = condition(torch.from_numpy(envelopes), settings).numpy()
+    assert features.shape == (30 // hops, 4, settings.n_features)
+    given = replace(settings, start_level=settings.start_gain * settings.start_level)
+    stage = Conditioning(given, 16)
+    for index, sequence in enumerate(envelopes):
+        state, out = stage.start(), np.empty(settings.n_features)
+        for frame, envelope in enumerate(sequence[hops - 1 :: hops]):
+            state = stage.step(envelope, state, out)
+            # rounding to the grid may go the other way
+            assert np.abs(features[frame, index] - out).max() <= settings.step, (index, frame)
+            assert (features[frame, index] == out).mean() > 0.9
 
 
 def test_clips_are_padded_and_keep_their_official_split(corpus: Corpus) -> None:
@@ -165,6 +192,25 @@ def test_noise_only_adds_and_stays_under_its_loudest_level(corpus: Corpus) -> No
     peak = clips.flatten(1).quantile(0.98, dim=1)
     assert (added <= peak * 10 ** (-3 / 20) + 2e-3).all()
     assert (added > 0).all()
+
+
+def test_every_sequence_has_a_noise_floor_of_its_own() -> None:
+    """1e-5 to 1e-3 of full scale, evenly in its logarithm, give or take 30 % from hop to hop."""
+    silence = torch.zeros(2000, 20, 4)
+    floor = add_noise(silence, torch.ones(100, 4), 0.0, torch.Generator().manual_seed(0))
+    level = floor.flatten(1).mean(1)
+    assert 0.9e-5 < float(level.min()) < 1.2e-5
+    assert 0.9e-3 < float(level.max()) < 1.1e-3
+    logs = torch.log10(level)
+    assert abs(float(logs.mean()) + 4) < 0.05
+    assert abs(float(logs.std()) - 2 / 12**0.5) < 0.03
+    ratio = floor / level[:, None, None]
+    assert 0.6 < float(ratio.min()) < 0.75
+    assert 1.25 < float(ratio.max()) < 1.45
+    soft = torch.full((2000, 20, 4), 1e-3)
+    heard = add_noise(soft, torch.ones(100, 4), 0.0, torch.Generator().manual_seed(0))
+    # amplitudes add as root sum of squares
+    torch.testing.assert_close(heard.square(), floor.square() + 1e-6, rtol=1e-4, atol=0)
 
 
 def test_as_many_sequences_have_noise_as_the_recipe_wants(corpus: Corpus) -> None:

@@ -1,5 +1,6 @@
 """The training loop: loss, resuming, what a run begins with."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from kws_stream.packs.pruning import pruned  # noqa: E402
 from kws_stream.parameters import NetworkParameters  # noqa: E402
 from kws_stream.training.corpus import Corpus  # noqa: E402
 from kws_stream.training.loop import Training  # noqa: E402
-from kws_stream.training.loss import adjusted, sequence_loss  # noqa: E402
+from kws_stream.training.loss import adjusted, distilled, sequence_loss  # noqa: E402
 from kws_stream.training.packing import write_pack  # noqa: E402
 from kws_stream.training.teacher import new_teacher  # noqa: E402
 from tests.recipe_factory import small_recipe  # noqa: E402
@@ -33,6 +34,56 @@ def test_loss_is_lowest_for_the_right_decision() -> None:
     right = loss(labels)
     assert right < 0.05
     assert all(loss(torch.tensor(wrong)) > 1 for wrong in ([[1, 3], [11, 2]], [[0, 3], [2, 11]]))
+
+
+def test_a_teacher_pulls_as_hard_however_soft_its_posteriors_are() -> None:
+    """Hinton et al., arXiv:1503.02531: T^2 times the divergence of teacher from student, both
+    softened by T; its gradient tends to the difference of the logits over K as T grows."""
+    own = torch.tensor([[[1.0, -0.5, 0.25]]], dtype=torch.float64, requires_grad=True)
+    other = torch.tensor([[[-0.25, 0.75, 0.5]]], dtype=torch.float64)
+    for temperature in (1.0, 2.0, 5.0):
+        p, q = (
+            [math.exp(v / temperature) for v in logits[0, 0].tolist()] for logits in (other, own)
+        )
+        p, q = ([v / sum(values) for v in values] for values in (p, q))
+        expected = temperature**2 * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+        assert distilled(own, other, temperature).item() == pytest.approx(expected, rel=1e-9)
+    (gradient,) = torch.autograd.grad(distilled(own, other, 1000.0).sum(), own)
+    difference = (own - own.mean()) - (other - other.mean())
+    torch.testing.assert_close(gradient, difference / 3, rtol=2e-3, atol=2e-3)
+
+
+def test_a_teacher_takes_its_share_of_the_loss_where_it_says_something() -> None:
+    recipe = small_recipe(between_weight=0.0, label_smoothing=0.0, teacher_weight=0.25)
+    labels = torch.tensor([[0, 3]])
+    logits = torch.randn(200, 1, 12, generator=torch.Generator().manual_seed(0))
+    taught = torch.randn(2, 1, 12, generator=torch.Generator().manual_seed(1))
+    taught[1] = torch.nan
+    decisions = torch.stack([logits[40:100].mean(0), logits[140:200].mean(0)])
+    own = [torch.nn.functional.cross_entropy(decisions[i], labels[:, i]) for i in range(2)]
+    teacher = distilled(decisions[:1], taught[:1], recipe.temperature).mean()
+    expected = (0.75 * own[0] + 0.25 * teacher + own[1]) / 2
+    assert sequence_loss(logits, labels, recipe, taught).item() == pytest.approx(expected.item())
+    alone = sequence_loss(logits, labels, recipe).item()
+    assert alone == pytest.approx(((own[0] + own[1]) / 2).item())
+
+
+def test_between_decisions_the_clips_words_and_no_keyword_are_allowed() -> None:
+    """Windows of 0.6 s that end each 0.2 s: what is left to the class of the clip in which they
+    end, the class before it, and "unknown" and "silence", as minus the mean logarithm."""
+    labels = torch.tensor([[0, 3], [11, 2]])
+    logits = torch.randn(200, 2, 12, generator=torch.Generator().manual_seed(0)).double()
+    with_it = small_recipe(label_smoothing=0.0, between_weight=0.7)
+    without = small_recipe(label_smoothing=0.0, between_weight=0.0)
+    logs = []
+    for row in range(2):
+        for end in (60, 80, 120, 140, 160, 180):  # 100 and 200 are decisions
+            posteriors = logits[end - 60 : end, row].mean(0).softmax(-1)
+            here = min(end // 100, 1)
+            allowed = {10, 11, int(labels[row, here]), int(labels[row, max(here - 1, 0)])}
+            logs.append(sum(posteriors[k] for k in allowed).log().item())
+    got = sequence_loss(logits, labels, with_it) - sequence_loss(logits, labels, without)
+    assert got.item() == pytest.approx(-0.7 * sum(logs) / len(logs), rel=1e-9)
 
 
 @pytest.mark.parametrize("balance", [0.0, 1.0])
