@@ -61,7 +61,8 @@ def training(model: str, data: Path, pictures: Path, out: Path) -> list[str]:
     command += ["--pictures", str(pictures), "--out", str(out / "models" / model)]
     command += ["--run", str(out / "runs" / model)]
     if model == "commands-35":
-        return [*command, "--start-from", str(out / "models" / "commands-12-large")]
+        start = str(out / "models" / "commands-12-large")
+        return [*command, "--start-from", start, "--from-stage", "trained"]
     command += ["--synthetic", str(out / "synth"), "--teacher", str(out / "teacher")]
     if model == "commands-12-large":
         command += ["--teacher", str(out / "posteriors.npz")]
