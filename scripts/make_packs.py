@@ -3,7 +3,7 @@
 
     python scripts/make_packs.py --data DIR --pictures pictures.tar.xz --kokoro kokoro --out made
 
-Runs the commands that docs/training.md explains, one after the other, and keeps what each has made
+Runs the steps that docs/training.md explains, one after the other, and keeps what each has made
 in OUT: `synth` (clips that synthesisers speak), `teacher`, and `models/NAME`. Begun again it goes
 on with the command that it was in, and a training with its last checkpoint. --models chooses packs;
 --list prints the commands and runs none. Days on a laptop for all of them, so choose.
