@@ -411,3 +411,13 @@ def test_a_bug_keeps_its_traceback(pack, sound, monkeypatch):
     monkeypatch.setattr(KeywordSpotter, "process", lambda self, pcm: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("detect", "-m", pack, sound)
+
+
+def test_help_lists_every_command_with_a_whole_sentence():
+    listed = CliRunner().invoke(main, ["--help"], terminal_width=80).output
+    listed += CliRunner().invoke(main, ["chip", "--help"], terminal_width=80).output
+    for group in (main, main.get_command(None, "chip")):
+        for name in group.list_commands(None):
+            (line,) = re.findall(rf"^  {name} .*$", listed, re.MULTILINE)
+            assert line.endswith(".")
+            assert not line.endswith("...")

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -48,15 +47,13 @@ def start(*words: object, **settings) -> subprocess.Popen:
     )
 
 
-def test_help_answers_in_a_moment_without_numpy():
+def test_help_loads_no_numpy():
     program = (
         "import sys\nfrom kws_stream.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit as end: assert not end.code\n"
         "assert 'numpy' not in sys.modules"
     )
-    began = time.perf_counter()
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
-    assert time.perf_counter() - began < 3  # usually 0.1 s; a busy machine is no fault
 
 
 def test_exit_codes_and_streams(tmp_path, pack):

@@ -20,31 +20,14 @@ def _show_version(context: click.Context, option: click.Parameter, wanted: bool)
 @click.group(
     cls=CommandLine,
     invoke_without_command=True,
-    commands_in={
-        "detect": "kws_stream.cli.detect",
-        "listen": "kws_stream.cli.listen",
-        "serve": "kws_stream.cli.serve",
-        "doctor": "kws_stream.cli.doctor",
-        "triggers": "kws_stream.cli.triggers",
-        "devices": "kws_stream.cli.devices",
-        "evaluate": "kws_stream.cli.evaluate",
-        "evaluate-stream": "kws_stream.cli.evaluate_stream",
-        "tune": "kws_stream.cli.tune",
-        "data": "kws_stream.cli.data",
-        "train": "kws_stream.cli.train",
-        "teach": "kws_stream.cli.teach",
-        "train-verifier": "kws_stream.cli.train_verifier",
-        "search": "kws_stream.cli.search",
-        "model": "kws_stream.cli.model",
-        "power": "kws_stream.cli.power",
-        "spice": "kws_stream.cli.spice",
-        "export-c": "kws_stream.cli.export_c",
-        "export-web": "kws_stream.cli.export_web",
-        "export-onnx": "kws_stream.cli.export_onnx",
-        "program": "kws_stream.cli.program",
-        "chip-info": "kws_stream.cli.chip_info",
-        "verify-backends": "kws_stream.cli.verify_backends",
-        "chip": "kws_stream.cli.chip",
+    package=__name__,
+    groups={
+        "Detect and listen": ("detect", "listen", "triggers", "devices", "doctor"),
+        "Serve": ("serve",),
+        "Models": ("model", "evaluate", "evaluate-stream", "tune", "verify-backends"),
+        "Train": ("train", "train-verifier", "teach", "search", "data"),
+        "Chip": ("power", "chip", "spice", "program", "chip-info"),
+        "Export": ("export-c", "export-web", "export-onnx"),
     },
 )
 @click.option(
@@ -55,8 +38,8 @@ def _show_version(context: click.Context, option: click.Parameter, wanted: bool)
     callback=_show_version,
     help="Show the version and which engine runs, and exit.",
 )
-@power_option("Print the power that MODEL takes for the packaged recording.")
-@model_option("yes-4", "Model for --power-report.")
+@power_option("Print the power that a chip with MODEL would take for the packaged recording.")
+@model_option("yes-4", "Model for --power-report:")
 @json_option("Print --power-report as one JSON object.")
 @power_figure_option
 @click.pass_context
@@ -68,7 +51,10 @@ def main(
     as_json: bool,
     figure: Path | None,
 ) -> None:
-    """Find keywords in sound, and the power that an analog chip would take for it."""
+    """Find keywords in sound, and estimate the power that an analog chip would take.
+
+    `kws-stream COMMAND --help` explains a command.
+    """
     if context.invoked_subcommand is not None:
         given = [
             option.opts[-1]

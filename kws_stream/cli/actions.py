@@ -50,20 +50,20 @@ def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=200,
             show_default=True,
             metavar="N",
-            help="Triggers to keep; the oldest without a label go first.",
+            help="Keep at most this many triggers. The oldest without a label are deleted first.",
         ),
         click.option(
             *("--exec", "exec_command"),
             metavar="CMD",
-            help="Run a shell command for each event, which finds KWS_KEYWORD, KWS_SCORE, "
+            help="Run this shell command for each event. It finds KWS_KEYWORD, KWS_SCORE, "
             "KWS_TIME_S and others in its environment.",
         ),
         click.option(
             *("--exec-audio", "exec_audio_s"),
             type=click.FloatRange(0, 60),
             metavar="S",
-            help="The command's input is 16 kHz 16-bit PCM: a second before the word to S seconds "
-            "after the event.",
+            help="Give the command of --exec 16 kHz 16-bit PCM on standard input, from one "
+            "second before the word to S seconds after the event.",
         ),
         click.option(
             "--transcribe",
@@ -77,7 +77,7 @@ def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=5.0,
             show_default=True,
             metavar="S",
-            help="The sentence ends S seconds after the event.",
+            help="End that sentence S seconds after the event.",
         ),
     ]
     wrapped: Callable[..., Any] = gather

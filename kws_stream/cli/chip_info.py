@@ -19,19 +19,21 @@ MAX_BYTES = 2**26
 @click.option(
     "--currents",
     is_flag=True,
-    help="Every parameter's circuit element, with its current in nA or its mirror.",
+    help="Print the circuit element of every parameter, with its current in nA or its mirror.",
 )
 @click.option(
     "--unit",
     "unit_na",
     type=click.FloatRange(0.01, 100),
     metavar="nA",
-    help="With --currents: the current that 1.0 stands for. Default: 1.",
+    help="With --currents, the current in nA that 1.0 stands for. Default: 1.",
 )
 def chip_info(bitstream: Path, currents: bool, unit_na: float | None) -> None:
-    """Check the file BITSTREAM and show what it sets a chip to.
+    """Check a bitstream and show what it sets a chip to.
 
-    BITSTREAM may be a model, too, by name or folder: then it is what `program` would write."""
+    BITSTREAM is a file. It may also be a model, by name or folder; then it is the bitstream that
+    `program` would write.
+    """
     if unit_na is not None and not currents:
         raise click.UsageError("--unit needs --currents.")
     configuration = _configuration(bitstream)

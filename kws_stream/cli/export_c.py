@@ -13,12 +13,16 @@ from kws_stream.cli.output import complain, say
     *("-o", "--output"),
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="New or empty folder for the sources.",
+    help="Write the sources to this new or empty folder.",
 )
 def export_c(model: str, output: Path) -> None:
-    """Write MODEL, a name or the folder of a pack, as a C99 library with an example.
+    """Write a model as a C99 library with an example.
 
-    Everything is integer; it needs no heap and no library but <string.h>."""
+    MODEL is a name or the folder of a pack. The library computes in integers, and needs no heap and
+    no header but <string.h>.
+
+    Example: kws-stream export-c yes-4 -o yes-4-c
+    """
     from firmware_sim.export_c import export_c as write
     from kws_stream.export.firmware import load_model
 

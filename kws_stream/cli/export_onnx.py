@@ -15,12 +15,17 @@ from kws_stream.cli.output import say
     callback=check_file,
     metavar="FILE",
     required=True,
-    help="File of the graph.",
+    help="Write the graph to this file.",
 )
 def export_onnx(model: str, output: str) -> None:
-    """Write the network of MODEL as one ONNX graph: a frame and state in, logits and state out.
+    """Write a network as one streaming ONNX graph.
 
-    Any number of streams run at once, a frame a call. Needs the extra onnx."""
+    MODEL is a name or the folder of a pack. A frame and the state go in, logits and the new state
+    come out. Any number of streams run at once, one frame in each call. The command needs the extra
+    onnx.
+
+    Example: kws-stream export-onnx yes-4 -o yes-4.onnx
+    """
     from kws_stream.export.firmware import load_model
     from kws_stream.export.onnx_graph import streaming_graph
 

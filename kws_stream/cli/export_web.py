@@ -13,15 +13,17 @@ from kws_stream.cli.output import complain
     *("-o", "--output"),
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="New or empty folder for the package.",
+    help="Write the package to this new or empty folder.",
 )
 def export_web(model: str, output: Path) -> None:
-    """Write MODEL, a name or the folder of a pack, as an npm package for browsers.
+    """Write a model as an npm package for browsers.
 
-    It listens without a server and gives the events of `detect`, to the last bit. In it is a page,
-    demo/, that listens to the visitor's microphone.
+    MODEL is a name or the folder of a pack. The package listens without a server and gives the
+    events of `detect`, to the last bit. Its folder demo/ is a page that listens to the visitor's
+    microphone.
 
-    Example: kws-stream export-web yes-4 -o yes-4-web"""
+    Example: kws-stream export-web yes-4 -o yes-4-web
+    """
     from kws_stream.export.web import export_web as write
     from kws_stream.packs import load
 

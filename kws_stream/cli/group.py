@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -95,22 +95,39 @@ class Group(click.Group):
 
 
 class CommandLine(Group):
-    """commands_in: the module of each command, which names it alike, with "_" for "-"."""
+    """groups: the commands below each heading of the help.
 
-    def __init__(self, *args: Any, commands_in: Mapping[str, str], **settings: Any) -> None:
+    A command stands in the module of `package` that has its name, with "_" for "-", and is named
+    alike there.
+    """
+
+    def __init__(
+        self, *args: Any, package: str, groups: Mapping[str, Sequence[str]], **settings: Any
+    ) -> None:
         super().__init__(*args, **settings)
-        self._commands_in = commands_in
+        self._package, self._groups = package, groups
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._commands_in)
+        return [name for names in self._groups.values() for name in names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._commands_in:
+        if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = getattr(
-            importlib.import_module(self._commands_in[cmd_name]), cmd_name.replace("-", "_")
-        )
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"{self._package}.{name}"), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        widest = max(len(name) for name in self.list_commands(ctx))
+        for heading, names in self._groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [
+                        (name.ljust(widest), command.get_short_help_str(formatter.width))
+                        for name in names
+                        if (command := self.get_command(ctx, name)) is not None
+                    ]
+                )
 
     def main(self, *args: Any, **settings: Any) -> Any:
         # a shell ignores Ctrl-C for what it starts with "&": the report is wanted there too

@@ -39,20 +39,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @model_option("commands-12")
-@click.option("--device", metavar="D", help="Index, or part of the name; see `devices`.")
+@click.option(
+    "--device",
+    metavar="D",
+    help="Microphone, by its index or a part of its name. `kws-stream devices` lists them.",
+)
 @channel_option
 @click.option(
     *("--duration", "duration_s"),
     type=float,
     callback=parse_seconds,
     metavar="S",
-    help="End after so many seconds of sound.",
+    help="End after this many seconds of sound.",
 )
 @json_option()
 @power_option()
 @power_figure_option
 @report_option
-@click.option("--reconnect", is_flag=True, help="Wait for a device that goes away.")
+@click.option(
+    "--reconnect", is_flag=True, help="Wait for a device that was unplugged to come back."
+)
 @threshold_option
 @no_verify_option
 @web_options
@@ -75,10 +81,11 @@ def listen(
 ) -> None:
     """Listen to a microphone.
 
-    It ends after --duration, or with Ctrl-C.
+    The command ends after --duration, or with Ctrl-C. In a terminal, a live picture shows level,
+    filterbank, scores, cells and power, and the events are printed at the end. Without a terminal,
+    or with --json, each event is printed as it comes.
 
-    In a terminal a live picture shows level, filterbank, scores, cells and power; the events are
-    printed when it ends. Without a terminal, or with --json, each event is a line as it comes.
+    Example: kws-stream listen --exec 'echo heard "$KWS_KEYWORD"'
     """
     from kws_stream.pipeline import need_speech_rate
 

@@ -17,7 +17,7 @@ def model() -> None:
 @model.command("list")
 @click.pass_context
 def list_models(context: click.Context) -> None:
-    """List the shipped models."""
+    """List the packaged models."""
     from kws_stream import packs
 
     failed = False
@@ -41,7 +41,10 @@ def list_models(context: click.Context) -> None:
 @model.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what is known about the model NAME, or the pack in a folder."""
+    """Show what is known about a model.
+
+    NAME is a model or the folder of a pack.
+    """
     from kws_stream import packs
 
     pack = packs.load(name)
@@ -76,7 +79,10 @@ def show(name: str) -> None:
 @model.command()
 @click.argument("path")
 def verify(path: str) -> None:
-    """Check everything about the pack at PATH, or the shipped model of that name."""
+    """Check everything about a model.
+
+    PATH is the folder of a pack, or the name of a packaged model.
+    """
     from kws_stream import packs
     from kws_stream.pipeline import KeywordSpotter
 

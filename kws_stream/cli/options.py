@@ -21,13 +21,13 @@ Threshold = tuple[str | None, float]
 """A keyword, or None for all, and its threshold."""
 
 
-def model_option(default: str, text: str = "Model.") -> Callable[..., Any]:
+def model_option(default: str, text: str = "Model:") -> Callable[..., Any]:
     return click.option(
         *("-m", "--model"),
         default=default,
         show_default=True,
         metavar="MODEL",
-        help=f"{text} Its name, or the folder of a pack.",
+        help=f"{text} its name, or the folder of a pack.",
     )
 
 
@@ -50,7 +50,7 @@ def power_option(text: str = "Print a summary of the power at the end.") -> Call
 
     def both(command: Callable[..., Any]) -> Callable[..., Any]:
         # eager, so that --full knows of it in either order
-        command = full_option("With --power-report: the whole report.", _check_full)(command)
+        command = full_option("With --power-report, print the whole report.", _check_full)(command)
         command = click.option("--power-report", is_flag=True, is_eager=True, help=text)(command)
         return command
 
@@ -97,7 +97,7 @@ def figure_option(name: str, text: str) -> Callable[..., Any]:
 
 
 power_figure_option = figure_option(
-    "--power-figure", "Draw the power report in a file, too; needs Matplotlib."
+    "--power-figure", "Also draw the power report to this file (extra: report)."
 )
 
 
@@ -128,7 +128,7 @@ channel_option = click.option(
     show_default=True,
     metavar="N|mean",
     callback=_parse_channel,
-    help="Hear this channel alone, from 1, or the mean of all channels.",
+    help="Use only this channel, counted from 1, or the mean of all channels.",
 )
 
 threshold_option = click.option(
@@ -137,7 +137,8 @@ threshold_option = click.option(
     callback=lambda context, option, texts: [_parse_threshold(text) for text in texts],
     multiple=True,
     metavar="X|KEYWORD=X",
-    help="Score, 0 to 1, at which all keywords or one fire; repeatable. Default: the model's.",
+    help="Score from 0 to 1 at which all keywords, or the named one, fire. Repeatable. "
+    "Default: the model's.",
 )
 
 
@@ -153,10 +154,13 @@ def workers_options(command: Callable[..., Any]) -> Callable[..., Any]:
     cluster = click.option(
         "--cluster",
         metavar="ADDRESS",
-        help="Dask scheduler that does the work, as tcp://10.0.0.1:8786, in place of processes.",
+        help="Let this Dask scheduler do the work in place of local processes, for example "
+        "tcp://10.0.0.1:8786 (extra: cluster).",
     )
     jobs = click.option(
-        "--jobs", type=click.IntRange(1), help="Processes. Default: one a processor."
+        "--jobs",
+        type=click.IntRange(1),
+        help="Number of processes. Default: one for each processor.",
     )
     return jobs(cluster(command))
 
@@ -197,7 +201,7 @@ def threshold_values(
 no_verify_option = click.option(
     "--no-verify",
     is_flag=True,
-    help="Without the model's verifier: every trigger of the network is an event.",
+    help="Leave out the model's verifier, so that every trigger of the network is an event.",
 )
 
 

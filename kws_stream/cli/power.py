@@ -32,12 +32,20 @@ def _numbers(
 @click.argument("model")
 @click.argument("audio", required=False, type=click.Path())
 @channel_option
-@click.option("--sweep", is_flag=True, help="Sweep unit current and supply instead.")
-@click.option("--units", callback=_numbers, metavar="nA,nA,...", help="Unit currents to sweep.")
-@click.option("--supplies", callback=_numbers, metavar="V,V,...", help="Supplies to sweep.")
+@click.option(
+    "--sweep",
+    is_flag=True,
+    help="Print power over unit currents and supply voltages in place of the report.",
+)
+@click.option(
+    "--units", callback=_numbers, metavar="nA,nA,...", help="Unit currents for --sweep, in nA."
+)
+@click.option(
+    "--supplies", callback=_numbers, metavar="V,V,...", help="Supply voltages for --sweep, in V."
+)
 @full_option("Print the whole report, not only a summary.")
 @json_option("Print one JSON object.")
-@figure_option("--figure", "Draw it in a file, too; needs Matplotlib.")
+@figure_option("--figure", "Also draw the report to this file (extra: report).")
 def power(
     model: str,
     audio: str | None,
@@ -49,9 +57,12 @@ def power(
     as_json: bool,
     figure: Path | None,
 ) -> None:
-    """What a chip with MODEL would burn while it hears AUDIO.
+    """Estimate the power of a chip while it hears a recording.
 
-    MODEL: a name, or the folder of a pack. AUDIO: a file; default: the packaged recording.
+    MODEL is a name or the folder of a pack. AUDIO is a sound file, by default the packaged
+    recording.
+
+    Example: kws-stream power commands-12 evening.wav --full
     """
     recording = RECORDING if audio is None else audio
     if not sweep:

@@ -16,12 +16,16 @@ from kws_stream.cli.output import say
     callback=check_file,
     metavar="FILE",
     required=True,
-    help="File of the bitstream.",
+    help="Write the bitstream to this file.",
 )
 def program(model: str, output: str) -> None:
-    """Write the bitstream that sets a chip to MODEL, a name or the folder of a pack.
+    """Write the bitstream that programs a chip with a model.
 
-    It is first sent to a simulated chip, bit by bit, latched, and read back."""
+    MODEL is a name or the folder of a pack. The bitstream is first sent to a simulated chip bit by
+    bit, latched, and read back.
+
+    Example: kws-stream program yes-4 -o yes-4.bit
+    """
     from firmware_sim import bitstream
     from firmware_sim.chip import Chip
     from firmware_sim.chip import program as send

@@ -23,31 +23,49 @@ FILE = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("recipe", metavar="CONFIG.toml", type=FILE)
-@click.option("--space", type=FILE, required=True, help="Settings to search, with their ranges.")
-@click.option("--data", type=FOLDER, required=True, help="Folder that holds speech_commands.")
-@click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
+@click.option(
+    "--space",
+    type=FILE,
+    required=True,
+    help="TOML file of the settings to search, with their ranges.",
+)
+@click.option(
+    "--data", type=FOLDER, required=True, help="Folder that holds the folder speech_commands."
+)
+@click.option(
+    "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
+)
 @pictures_option
 @teacher_option
-@click.option("--trials", type=click.IntRange(1), required=True, help="Trainings in all.")
-@click.option("--out", type=FOLDER, required=True, help="Folder of the table and best recipes.")
+@click.option("--trials", type=click.IntRange(1), required=True, help="Number of trainings in all.")
+@click.option(
+    "--out", type=FOLDER, required=True, help="Write the table and the best recipes to this folder."
+)
 @click.option(
     "--power-budget",
     type=click.FloatRange(0, min_open=True),
     metavar="NW",
-    help="The most accurate within so much core power. Default: the front of both.",
+    help="Look for the most accurate network that takes no more core power than this. Default:"
+    " look for the front of accuracy and power.",
 )
-@click.option("--steps", type=click.IntRange(1), help="Steps of a trial. Default: the recipe's.")
+@click.option(
+    "--steps", type=click.IntRange(1), help="Number of steps of a trial. Default: the recipe's."
+)
 @click.option(
     "--generation",
     type=click.IntRange(1),
     default=8,
     show_default=True,
-    help="Trials that are chosen together, from the outcomes of all before them.",
+    help="Number of trials that are chosen together, from the outcomes of all trials before them.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the trials."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed that draws the trials.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the table in --out.")
+@click.option("--resume", is_flag=True, help="Continue from the table in --out.")
 @workers_options
 def search(
     recipe: Path,
@@ -68,9 +86,10 @@ def search(
 ) -> None:
     """Search for better settings of a recipe.
 
-    Writes DIR/trials.csv and trials.json after each trial and, at the end, recipes of the best. The
-    same seed gives the same trials for any number of workers. Ctrl-C loses what is being trained
-    alone: --resume goes on."""
+    The command writes DIR/trials.csv and trials.json after each trial and, at the end, the recipes
+    of the best trials. The same seed gives the same trials for any number of workers. Ctrl-C loses
+    only the trials that are running; --resume continues.
+    """
     from kws_stream.search.generations import Search
     from kws_stream.search.generations import search as run_search
     from kws_stream.search.space import Space

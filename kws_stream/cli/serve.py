@@ -32,21 +32,21 @@ _LOOPBACK = ("127.", "localhost", "::1")
     default="tcp://127.0.0.1:10400",
     show_default=True,
     metavar="URI",
-    help="Where to listen: tcp://HOST:PORT or unix://PATH.",
+    help="Address of the service: tcp://HOST:PORT or unix://PATH.",
 )
 @click.option(
     *("-m", "--model", "models"),
     multiple=True,
     metavar="MODEL",
-    help="Model to offer; repeatable. Default: all that are shipped, those of wake phrases first, "
-    "then commands-12.",
+    help="Model to offer. Repeatable. Default: all packaged models, those of wake phrases "
+    "first, then commands-12.",
 )
 @click.option(
     "--wake",
     multiple=True,
     metavar="NAME",
-    help="What a client listens for that gives no names; repeatable. Default: the wake phrases, "
-    "or all words of the first --model where that is of words.",
+    help="Word to detect for a client that asks for none by name. Repeatable. Default: the "
+    "wake phrases, or all words of the first --model if that is a model of words.",
 )
 @threshold_option
 @no_verify_option
@@ -55,7 +55,8 @@ _LOOPBACK = ("127.", "localhost", "::1")
     "--max-clients",
     type=click.IntRange(1, 10_000),
     metavar="N",
-    help="Refuse more clients at once. Default: as many as this machine serves in real time.",
+    help="Serve at most this many clients at once. Default: as many as this machine serves in "
+    "real time.",
 )
 @action_options
 @click.option(
@@ -70,14 +71,14 @@ _LOOPBACK = ("127.", "localhost", "::1")
     type=click.Choice(["debug", "info", "warning"]),
     default="info",
     show_default=True,
-    help="How much to tell on standard error; debug: clients that come and go too.",
+    help="How much to report on standard error. debug also reports clients that come and go.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Sentences, or JSON lines with time and level.",
+    help="Report in sentences, or in JSON lines with time and level.",
 )
 @click.option(
     "--workers",
@@ -85,8 +86,9 @@ _LOOPBACK = ("127.", "localhost", "::1")
     default=1,
     show_default=True,
     metavar="N",
-    help="Processes that share the address, one a core. Each loads the models, and --exec and "
-    "--transcribe have their bounds in each. Not on Windows.",
+    help="Number of processes that share the address, best one for each core. Each one loads "
+    "the models and has its own limits of --exec and --transcribe. Not available on "
+    "Windows.",
 )
 @click.option("--zeroconf", metavar="NAME", help="Announce the service by mDNS under this name.")
 @json_option()
@@ -106,10 +108,13 @@ def serve(
     as_json: bool,
     actions: "EventActions",
 ) -> None:
-    """Serve wake words to Home Assistant and other Wyoming clients.
+    """Serve wake words to Home Assistant (Wyoming).
 
-    It ends with Ctrl-C or SIGTERM, after a last word that a client has said. SIGHUP loads the
-    models again without letting a client go. Each detection is printed as it is sent.
+    Any client of the Wyoming protocol can use the service. It ends with Ctrl-C or SIGTERM, after
+    the last word that a client has said. SIGHUP loads the models again and keeps all clients. Each
+    detection is printed as it is sent.
+
+    Example: kws-stream serve --model commands-12 --wake stop
     """
     from kws_stream.integrations.wyoming.server import (
         Address,

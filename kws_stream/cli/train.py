@@ -17,15 +17,16 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 pictures_option = click.option(
     "--pictures",
     type=click.Path(path_type=Path),
-    help="Log-mel pictures of Speech Commands clips, a folder or tar archive, to train on too.",
+    help="Also train on this folder or tar archive of log-mel pictures of Speech Commands clips.",
 )
 
 teacher_option = click.option(
     *("--teacher", "teachers"),
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Whom to learn from: a folder made by `kws-stream teach`, or a file made by `kws-stream "
-    "data ask-teacher`; both for a recipe that has stages of either.",
+    help="Learn from this teacher: a folder made by `kws-stream teach`, or a file made by "
+    "`kws-stream data ask-teacher`. Repeat the option if the recipe has stages for each "
+    "of them.",
 )
 
 
@@ -34,57 +35,64 @@ teacher_option = click.option(
 @click.option(
     "--wake-phrase",
     metavar="WORDS",
-    help="Train for these words, from synthetic speech; CONFIG.toml may change the recipe.",
+    help="Train a model for these words from synthetic speech. CONFIG.toml may change the recipe.",
 )
 @click.option(
-    "--positives", type=FOLDER, help="Own recordings of the wake phrase, any files at any rate."
+    "--positives",
+    type=FOLDER,
+    help="Folder of your own recordings of the wake phrase, in any format and at any rate.",
 )
 @click.option(
     "--data",
     type=FOLDER,
-    help="Folder that holds speech_commands. For --wake-phrase: real speech without it.",
+    help="Folder that holds the folder speech_commands. With --wake-phrase: folder of real "
+    "speech without the phrase.",
 )
 @click.option(
     "--kokoro",
     type=FOLDER,
-    help="Kokoro's files, to speak the wake phrase too. Default: kokoro, where "
-    "`kws-stream data fetch kokoro` has left it.",
+    help="Folder of Kokoro's files, whose voices then speak the wake phrase too. Default: the "
+    "folder kokoro, if `kws-stream data fetch kokoro` has made it here.",
 )
 @fa_target_option(
-    "False accepts per hour that the threshold of a wake phrase is chosen for. Default: 0.5.",
+    "Choose the threshold of a wake phrase for this many false accepts an hour. Default: 0.5.",
     default=None,
 )
 @click.option(
     "--verifier",
     type=click.Choice(["host", "mcu", "none"]),
-    help="Second stage of a wake phrase, which a computer runs or a microcontroller. Default: host "
-    "where its extra, phrase, is installed.",
+    help="Second stage of a wake phrase, for a computer (host) or a microcontroller (mcu). "
+    "Default: host, if its extra phrase is installed.",
 )
-@click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
+@click.option(
+    "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
+)
 @pictures_option
-@click.option("--out", type=FOLDER, help="Folder of the new model pack.")
-@click.option("--run", type=FOLDER, help="Folder of log and checkpoint. Default: runs/NAME.")
-@click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
+@click.option("--out", type=FOLDER, help="Write the new model pack to this folder.")
+@click.option(
+    "--run", type=FOLDER, help="Write log and checkpoint to this folder. Default: runs/NAME."
+)
+@click.option(
+    "--threads", type=click.IntRange(1), help="Number of processor cores to use. Default: all."
+)
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),
     default="cpu",
     show_default=True,
-    help="Where to train: the processor, or a GPU.",
+    help="Train on the processor or on a GPU.",
 )
 @click.option(
     "--start-from",
     type=FOLDER,
     multiple=True,
-    help="Run or model pack whose network to begin with; of several, with their mean. "
-    "Trains the recipe's last stage alone, or those from --from-stage on.",
+    help="Start from the network of this run or model pack, or from the mean of several. Then "
+    "only the recipe's last stage is trained, or those from --from-stage on.",
 )
-@click.option(
-    "--from-stage", metavar="NAME", help="Train the stages of the recipe from this one on."
-)
+@click.option("--from-stage", metavar="NAME", help="Train the recipe's stages from this one on.")
 @click.option("--show", is_flag=True, help="Print every setting of every stage, and train nothing.")
 @teacher_option
-@click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
+@click.option("--resume", is_flag=True, help="Continue from the run's last checkpoint.")
 def train(
     recipe: Path | None,
     wake_phrase: str | None,
@@ -105,9 +113,12 @@ def train(
     teachers: tuple[Path, ...],
     resume: bool,
 ) -> None:
-    """Train a model pack from a recipe, or for a wake phrase.
+    """Train a model from a recipe, or for a wake phrase.
 
-    Ctrl-C loses the steps since the last checkpoint alone: --resume goes on from it."""
+    Ctrl-C loses only the steps since the last checkpoint; --resume continues from there.
+
+    Example: kws-stream train --wake-phrase "hey computer" --out hey-computer
+    """
     if show:
         if recipe is None or wake_phrase is not None:
             raise click.UsageError("--show is for a recipe: need CONFIG.toml alone.")

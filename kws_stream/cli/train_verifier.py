@@ -12,13 +12,19 @@ from kws_stream.cli.train import FOLDER, pictures_option
 
 @click.command("train-verifier")
 @click.argument("model", metavar="PACK")
-@click.option("--data", type=FOLDER, required=True, help="Folder that holds speech_commands.")
-@click.option("--synthetic", type=FOLDER, help="Clips made by scripts/synthesise_words.py.")
+@click.option(
+    "--data", type=FOLDER, required=True, help="Folder that holds the folder speech_commands."
+)
+@click.option(
+    "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
+)
 @pictures_option
-@click.option("--out", type=FOLDER, required=True, help="Folder of the new model pack.")
+@click.option("--out", type=FOLDER, required=True, help="Write the new model pack to this folder.")
 @click.option("--steps", type=click.IntRange(10), default=4000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="Processor cores. Default: all.")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Number of processor cores to use. Default: all."
+)
 def train_verifier(
     model: str,
     data: Path,
@@ -29,10 +35,12 @@ def train_verifier(
     seed: int,
     threads: int | None,
 ) -> None:
-    """Write a copy of PACK, a name or a folder, with a verifier for its words.
+    """Train a verifier for the words of a model.
 
-    The verifier is of the kind mcu, an integer network for a microcontroller; the network of the
-    pack stays as it is. `kws-stream tune` then chooses both thresholds."""
+    PACK is a name or a folder. The verifier is of the kind mcu, an integer network for a
+    microcontroller. The new pack is a copy of PACK with that verifier; its network stays as it is.
+    `kws-stream tune` then chooses both thresholds.
+    """
     threshold = training.add_verifier(
         model,
         data,

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def triggers() -> None:
-    """List, play and label the triggers that listen and serve kept."""
+    """List, play and label the triggers that were kept.
+
+    `listen` and `serve` keep triggers with --keep-triggers FOLDER.
+    """
 
 
 @triggers.command("list")
@@ -25,7 +28,8 @@ def triggers() -> None:
 def list_triggers(folder: str, as_json: bool) -> None:
     """List the triggers in FOLDER, oldest first.
 
-    Records that cannot be read are told at the end and set aside; then the exit status is 1."""
+    Records that cannot be read are reported at the end and set aside; the exit status is then 1.
+    """
     from kws_stream.live import read_triggers
 
     damaged: list[str] = []
@@ -53,7 +57,10 @@ def list_triggers(folder: str, as_json: bool) -> None:
 @click.argument("folder")
 @click.argument("name")
 def play(folder: str, name: str) -> None:
-    """Play trigger NAME of FOLDER: its name, or its number in the list."""
+    """Play a trigger of FOLDER.
+
+    NAME is the trigger's name, or its number in the list.
+    """
     _play(_find(folder, name))
 
 
@@ -62,10 +69,11 @@ def play(folder: str, name: str) -> None:
 @click.argument("name", required=False)
 @click.argument("answer", type=click.Choice(["yes", "no", "clear"]), required=False)
 def label(folder: str, name: str | None, answer: str | None) -> None:
-    """Say whether the word of trigger NAME was spoken: yes or no; clear takes it back.
+    """Label a trigger: was its word spoken?
 
-    NAME is the trigger's name, or its number in the list. Without NAME each trigger that has no
-    label is played, and asked for.
+    The label is yes, no, or clear, which removes it. NAME is the trigger's name, or its number in
+    the list. Without NAME, each trigger without a label is played, and the command asks for its
+    label.
     """
     if name is None:
         _ask_for_all(folder)
@@ -83,21 +91,23 @@ def label(folder: str, name: str | None, answer: str | None) -> None:
 @click.option(
     "--run",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the training of PACK. Default: runs/NAME.",
+    help="Folder of the training run of PACK. Default: runs/NAME.",
 )
-@fa_target_option("False accepts per hour that the verifier's threshold is chosen for.")
+@fa_target_option("Choose the verifier's threshold for this many false accepts an hour.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Folder of the new model pack.",
+    help="Write the new model pack to this folder.",
 )
 def teach(folder: str, model: str, run: Path | None, target: float, out: Path) -> None:
-    """Teach the verifier of PACK from the labelled triggers in FOLDER, in half a minute.
+    """Teach a verifier from labelled triggers.
 
-    PACK, a name or a folder, stays as it is; a copy gets a verifier that has heard the triggers
-    too, those with label yes as the phrase, those with label no as what is none. Needs the run in
-    which `train --wake-phrase` made PACK."""
+    PACK, a name or a folder, stays as it is. A copy gets a verifier that has also heard the
+    triggers in FOLDER, those with the label yes as the phrase and those with the label no as other
+    speech. The command takes about half a minute. It needs the run in which `train --wake-phrase`
+    made PACK.
+    """
     from kws_stream import packs
     from kws_stream.cli.progress import progress
     from kws_stream.errors import PackError

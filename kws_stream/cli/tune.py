@@ -32,32 +32,36 @@ if TYPE_CHECKING:
     "--positives",
     type=FOLDER,
     metavar="DIR",
-    help="Clips of the keywords, in DIR/<word>; or right in DIR for a model with one keyword.",
+    help="Clips of the keywords in DIR/<word>, or directly in DIR for a model with one keyword.",
 )
 @click.option(
     "--background",
     type=FOLDER,
     multiple=True,
     metavar="DIR",
-    help="Recordings without keywords, heard alone and under the clips; repeatable.",
+    help="Recordings without keywords, heard alone and under the clips. Repeatable.",
 )
-@fa_target_option("False accepts per hour, of all keywords together.")
+@fa_target_option("Accept at most this many false accepts an hour, of all keywords together.")
 @synthesis_options
 @no_verify_option
 @channel_option
 @click.option(
-    *("-o", "--output"), type=FOLDER, metavar="NEWPACK", help="Write a copy with these thresholds."
+    *("-o", "--output"),
+    type=FOLDER,
+    metavar="NEWPACK",
+    help="Write a copy of the pack with these thresholds to this folder.",
 )
 @click.option(
     *("--json", "json_file"),
     metavar="FILE",
     callback=check_file,
-    help='Write the figures as JSON; "-": print them in place of the table.',
+    help='Write the figures to this file as JSON. "-" prints them in place of the table.',
 )
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw misses, false accepts and the verifier's power over the network's threshold.",
+    help="Draw misses, false accepts and the verifier's power over the network's threshold to "
+    "this file (extra: report).",
 )
 @workers_options
 @click.pass_context
@@ -79,10 +83,13 @@ def tune(
     jobs: int | None,
     cluster: str | None,
 ) -> None:
-    """Recommend thresholds for a target of false accepts per hour.
+    """Recommend thresholds for a rate of false accepts.
 
-    PACK: a model's name or folder; it is never changed. AUDIO: recordings and folders as of
-    evaluate-stream, best with labels."""
+    PACK is a model's name or folder; it is never changed. AUDIO is a recording or a folder, as for
+    evaluate-stream, best with labels.
+
+    Example: kws-stream tune yes-4 evening.wav -o my-yes
+    """
     from kws_stream import evaluation
     from kws_stream.workers import Workers
 

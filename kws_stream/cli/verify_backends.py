@@ -14,31 +14,33 @@ from kws_stream.export import BACKENDS
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of Speech Commands, or of any recordings. Default: the packaged recording.",
+    help="Folder of Speech Commands or of any other recordings. Default: the packaged recording.",
 )
 @click.option(
     "--without",
     type=click.Choice(list(BACKENDS)),
     multiple=True,
-    help="Leave one out, c where there is no compiler, say; repeatable.",
+    help="Leave out one backend, for example c where there is no compiler. Repeatable.",
 )
 @click.option(
     "--scalar-frames",
     type=click.IntRange(0),
     default=2000,
     show_default=True,
-    help="Frames for the scalar oracle, which is slow; 0: all.",
+    help="Number of frames for the scalar oracle, which is slow. 0 stands for all.",
 )
 def verify_backends(
     model: str, data: Path | None, without: tuple[str, ...], scalar_frames: int
 ) -> None:
-    """Compare the pack of MODEL with its programmed bitstream, its C core, its streaming ONNX
-    graph and exact integers, bit by bit, on features of real sound; and the scores and events of
-    the engine and of the exported C with those of NumPy, from the samples on.
+    """Compare all forms of a model bit by bit.
 
-    Exit code 1 at the first bit that differs, and where a compiler or the extra onnx is missing.
-    Without the engine, Node.js for WebAssembly, or a cross compiler and qemu-user for an Arm
-    processor, that one is left out, and the reason is told.
+    On features of real sound, the pack of MODEL is compared with its programmed bitstream, its C
+    core, its streaming ONNX graph and exact integers. From the samples on, scores and events of the
+    engine and of the exported C are compared with those of NumPy.
+
+    The exit status is 1 at the first bit that differs, and if a compiler or the extra onnx is
+    missing. If there is no engine, no Node.js for WebAssembly, or no cross compiler and qemu-user
+    for an Arm processor, that backend is left out and the reason is printed.
     """
     from kws_stream.export.comparison import compare_backends
 

@@ -59,18 +59,27 @@ def web_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _OPTIONS = [
     click.option("--web", is_flag=True, help="Show everything in a web page (extra: web)."),
-    click.option("--host", metavar="H", help="Address of the page. Default: this machine alone."),
     click.option(
-        "--port", type=click.IntRange(0, 65_535), metavar="P", help="Its port. Default: 8760."
+        "--host",
+        metavar="H",
+        help="Address of the page. Default: an address that only this machine can reach.",
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(0, 65_535),
+        metavar="P",
+        help="Port of the page. Default: 8760.",
     ),
     click.option(
         *("--allow-host", "names"),
         multiple=True,
         metavar="NAME",
-        help="A further name under which browsers reach the page.",
+        help="Another name under which browsers reach the page. Repeatable.",
     ),
-    click.option("--tls-cert", metavar="FILE", help="Certificate in PEM, for HTTPS."),
-    click.option("--tls-key", metavar="FILE", help="Its key, where that is another file."),
+    click.option("--tls-cert", metavar="FILE", help="File of the certificate for HTTPS, in PEM."),
+    click.option(
+        "--tls-key", metavar="FILE", help="File of the certificate's key, if that is another one."
+    ),
 ]
 
 

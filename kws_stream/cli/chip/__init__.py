@@ -14,10 +14,14 @@ STUDIES = (
 
 @click.group(
     cls=CommandLine,
-    commands_in={name: f"kws_stream.cli.chip.{name}" for name in ("settings", *STUDIES)},
+    package=__name__,
+    groups={"Commands": ("settings", *STUDIES)},
 )
 def chip() -> None:
     """Study a model on virtual chips that are not ideal.
 
-    Without --set the chip is ideal, the exact network, but for what a study varies; `pvt` starts
-    from the typical chip, `montecarlo` draws chips as of a foundry."""
+    Without --set a chip is ideal, which is the exact network, except for what the study varies.
+    `pvt` starts from the typical chip, and `montecarlo` draws chips as a foundry would make them.
+
+    Example: kws-stream chip montecarlo -m yes-4 --chips 100
+    """

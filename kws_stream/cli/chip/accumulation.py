@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1, min_open=True),
     default=0.1,
     show_default=True,
-    help="White noise, rms, as a share of the rms of what drives the states.",
+    help="Level of the white noise, as a share of the rms of what drives the states.",
 )
 def accumulation(study: Study, share: float) -> None:
-    """State errors by block and by time: BMRU, minGRU and LRU under white noise."""
+    """Measure whether state errors grow with depth and time.
+
+    White noise is added to a BMRU network, a minGRU and an LRU of equal size, and errors are
+    counted by block and by time.
+    """
     from kws_stream import packs, studies
     from kws_stream.studies.figures import accumulation_figure
 

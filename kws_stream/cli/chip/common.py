@@ -29,13 +29,13 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
         *("--set", "changes"),
         multiple=True,
         metavar="NAME=VALUE",
-        help="A setting of the chip; repeatable. See: kws-stream chip settings.",
+        help="Change one setting of the chip. Repeatable. `kws-stream chip settings` lists them.",
     )(command)
     return click.option(
         *("--settings", "settings_file"),
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help='Settings of the chip as JSON: {"name": value}.',
+        help='Read settings of the chip from this JSON file: {"name": value}.',
     )(command)
 
 
@@ -53,42 +53,50 @@ def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--data",
             metavar="DIR",
-            help="A Speech Commands folder. Default: the packaged synthetic clips.",
+            help="Speech Commands folder to hear. Default: the packaged synthetic clips.",
         ),
         click.option(
             "--split",
             type=click.Choice(["validation", "testing"]),
             default="validation",
             show_default=True,
-            help="Clips of --data.",
+            help="Split of the clips of --data.",
         ),
         click.option(
             "--clips",
             type=click.IntRange(1),
             default=500,
             show_default=True,
-            help="Use at most so many, in equal shares of the classes.",
+            help="Use at most this many clips, in equal shares of the classes.",
         ),
         click.option(
             "--seed",
             type=click.IntRange(0),
             default=0,
             show_default=True,
-            help="Draws clips, chips and noise.",
+            help="Seed that draws clips, chips and noise.",
         ),
-        click.option("--jobs", type=click.IntRange(1), help="Processes. Default: one a processor."),
-        click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler, in place of --jobs."),
+        click.option(
+            "--jobs",
+            type=click.IntRange(1),
+            help="Number of processes. Default: one for each processor.",
+        ),
+        click.option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Let this Dask scheduler do the work in place of --jobs (extra: cluster).",
+        ),
         click.option(
             *("--json", "json_file"),
             metavar="FILE",
             callback=check_file,
-            help='Write the figures as JSON; "-": print them in place of the table.',
+            help='Write the figures to this file as JSON. "-" prints them in place of the table.',
         ),
         click.option(
             *("--plot", "plot_file"),
             metavar="FILE",
             callback=check_plot,
-            help="Draw a figure: .png, .svg or .pdf (extra: report).",
+            help="Draw a figure to this file: .png, .svg or .pdf (extra: report).",
         ),
     ]
     decorated: Callable[..., Any] = settings_options(with_study)

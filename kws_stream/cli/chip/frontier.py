@@ -18,20 +18,22 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     multiple=True,
     metavar="K",
-    help="State currents by this power of two; repeatable. Default: 1 to 32.",
+    help="Divide state currents by this power of two. Repeatable. Default: 1 to 32.",
 )
 @click.option("--chips", type=click.IntRange(1), default=50, show_default=True)
 @click.option(
     "--save",
     type=click.Path(),
     metavar="DIR",
-    help="Write the pack with these state currents; needs one --divide.",
+    help="Write the pack with these state currents to this folder. Needs exactly one --divide.",
 )
 def frontier(study: Study, divisors: tuple[int, ...], chips: int, save: str | None) -> None:
-    """Suppression of white noise, power and accuracy as state currents are lowered.
+    """Measure what suppression of white noise costs.
 
-    The network stays the same: its mirrors are as much wider as its cells give less. Without --set
-    the chips are as of a foundry."""
+    State currents are lowered and mirrors widened by the same factor, so the network stays the
+    same. The table shows suppression, power and accuracy. Without --set the chips are as a foundry
+    would make them.
+    """
     from kws_stream import packs, studies
     from kws_stream.bmru.chip import ChipSettings
     from kws_stream.studies.figures import frontier_figure

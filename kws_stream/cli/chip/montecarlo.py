@@ -15,24 +15,25 @@ from kws_stream.cli.progress import progress
     type=click.IntRange(1),
     default=1000,
     show_default=True,
-    help="Virtual chips to draw.",
+    help="Number of virtual chips to draw.",
 )
 @click.option(
     "--mismatch",
     type=click.FloatRange(0, 50),
     metavar="PERCENT",
-    help="The ideal chip with this as 3 sigma of every programmed parameter, as in the paper: "
-    "5, 10 or 15. Default: chips as of a foundry, typical but for Pelgrom's mismatch.",
+    help="Take the ideal chip with this percentage as 3 sigma of every programmed parameter; "
+    "the paper takes 5, 10 and 15. Default: chips as a foundry would make them, which are"
+    " typical except for Pelgrom's mismatch.",
 )
 @click.option(
     "--accuracy",
     type=click.FloatRange(0, 1),
     default=0.9,
     show_default=True,
-    help="A chip that reaches this is good: the yield is their share.",
+    help="A chip with at least this accuracy is good. The yield is the share of good chips.",
 )
 def montecarlo(study: Study, chips: int, mismatch: float | None, accuracy: float) -> None:
-    """Accuracy and yield of many virtual chips."""
+    """Measure accuracy and yield of many virtual chips."""
     from kws_stream import packs, studies
     from kws_stream.bmru.chip import ChipSettings
     from kws_stream.studies.figures import montecarlo_figure

@@ -20,7 +20,8 @@ ALL_LEVELS = {"circuit": (1.0, 2.0, 4.0), "noise": (0.01, 0.023, 0.1)}  # with -
 @click.option(
     "--source",
     type=click.Choice(["circuit", "noise", "mismatch"]),
-    help="Where the errors come from. Default: circuit, then noise; with --level: noise.",
+    help="Where the errors come from. Default: circuit, then noise. With --level, the default "
+    "is noise.",
 )
 @click.option(
     "--level",
@@ -28,24 +29,27 @@ ALL_LEVELS = {"circuit": (1.0, 2.0, 4.0), "noise": (0.01, 0.023, 0.1)}  # with -
     type=float,
     multiple=True,
     metavar="X",
-    help="nA a unit for a circuit, nA rms of noise, or percent of mismatch; repeatable. Default: "
-    "about the published range.",
+    help="Unit current in nA for a circuit, rms in nA for noise, or percent of mismatch. "
+    "Repeatable. Default: about the published range.",
 )
 @click.option(
     "--draws",
     type=click.IntRange(1),
     default=10,
     show_default=True,
-    help="Noise, or chips, for each clip.",
+    help="Draws of noise, or chips, for each clip.",
 )
-@click.option("--all-models", is_flag=True, help="A line for every packaged model, in place of -m.")
+@click.option(
+    "--all-models", is_flag=True, help="Print a line for every packaged model in place of -m."
+)
 def noise(
     study: Study, source: str | None, levels: tuple[float, ...], draws: int, all_models: bool
 ) -> None:
-    """How much of an error in the candidates reaches the states.
+    """Count how many errors of the candidates reach the states.
 
-    Asked twice: of the typical circuit as it is, which is what was published, and of white noise
-    on every candidate, which is hard. --plot draws the last."""
+    The question is asked twice: for the typical circuit as it is, which is what was published, and
+    for white noise on every candidate, which is harder. --plot draws the second.
+    """
     from kws_stream import packs, studies
     from kws_stream.bmru.chip import ChipSettings
     from kws_stream.studies.figures import noise_figure

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=20,
     show_default=True,
-    help="Virtual chips a condition, where --set makes them differ.",
+    help="Number of virtual chips for each condition, if --set makes chips differ.",
 )
 def pvt(
     study: Study,
@@ -48,7 +48,7 @@ def pvt(
     temperatures: tuple[float, ...],
     chips: int,
 ) -> None:
-    """Accuracy over corners, supply voltage and temperature."""
+    """Measure accuracy over corners, supply and temperature."""
     from kws_stream import packs, studies
     from kws_stream.bmru.chip import ChipSettings
     from kws_stream.bmru.chip_settings import CORNERS

@@ -18,25 +18,27 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 24),
     multiple=True,
     metavar="BITS",
-    help="Sign included, 0: as they are; repeatable. Default: 2 to 8, and 0.",
+    help="Bits of a weight, including the sign. 0 leaves weights as they are. Repeatable. "
+    "Default: 2 to 8, and 0.",
 )
 @click.option(
     *("--biases", "bias_bits"),
     type=click.IntRange(0, 24),
     multiple=True,
     metavar="BITS",
-    help="Of biases (sign included) and cell currents; as --weights.",
+    help="Bits of biases, including the sign, and of cell currents. Otherwise as --weights.",
 )
 @click.option(
     "--save",
     type=click.Path(),
     metavar="DIR",
-    help="Write the pack in these bits; needs one --weights and one --biases.",
+    help="Write the pack with these bits to this folder. Needs exactly one --weights and one "
+    "--biases.",
 )
 def quantise(
     study: Study, weight_bits: tuple[int, ...], bias_bits: tuple[int, ...], save: str | None
 ) -> None:
-    """Accuracy against the bits of weights and of bias currents."""
+    """Measure accuracy over the bits of weights and biases."""
     from kws_stream import packs, studies
     from kws_stream.studies.conditions import BITS
     from kws_stream.studies.figures import quantise_figure

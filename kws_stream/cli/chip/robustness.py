@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=200,
     show_default=True,
-    help="Virtual chips to draw, of each network and mismatch.",
+    help="Number of virtual chips to draw for each network and mismatch.",
 )
 @click.option(
     "--mismatch",
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 50),
     multiple=True,
     metavar="PERCENT",
-    help="3 sigma of every programmed parameter; repeatable. Default: 5, 10 and 15.",
+    help="3 sigma of every programmed parameter, in percent. Repeatable. Default: 5, 10 and 15.",
 )
 @click.option(
     "--peers",
     "peers_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Networks of scripts/train_peers.py. Default: the packaged ones.",
+    help="Networks made by scripts/train_peers.py. Default: the packaged ones.",
 )
 def robustness(
     study: Study, chips: int, percents: tuple[float, ...], peers_file: Path | None

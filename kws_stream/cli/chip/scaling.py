@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     *("--also", "also"),
     multiple=True,
     metavar="MODEL",
-    help="Models beside -m; repeatable. Default: every shipped model of command words.",
+    help="Further models beside -m. Repeatable. Default: every shipped model of command words.",
 )
 def scaling(study: Study, also: tuple[str, ...]) -> None:
-    """Power of cells and mirrors against d: trained networks, and by counting beyond them.
+    """Compute the power of cells and mirrors over the size d.
 
-    The formulas at 1 nA, of the exact network; chip settings change nothing here."""
+    The table has trained networks, and counts of larger ones beyond them. The formulas are those of
+    the exact network at 1 nA, so chip settings change nothing here.
+    """
     from kws_stream import packs, studies
     from kws_stream.studies.figures import scaling_figure
 

@@ -13,10 +13,12 @@ from kws_stream.cli.output import print_json, say
 @json_option("Print them as one JSON object, as --settings reads it.")
 @settings_options
 def settings(as_json: bool, settings_file: Path | None, changes: tuple[str, ...]) -> None:
-    """List the settings of a chip: what each means, its unit, range and source.
+    """List the settings of a chip.
 
-    [P]: arXiv:2605.15216. [F]: fitted to the transistor-level simulations published with it. [G]:
-    fitted to this project's simulations in GF180MCU. [E]: estimated. None is silicon."""
+    The list tells what each one means, its unit, range and source. [P]: arXiv:2605.15216. [F]:
+    fitted to the transistor-level simulations published with it. [G]: fitted to this project's
+    simulations in GF180MCU. [E]: estimated. None was measured on silicon.
+    """
     chosen = chip_settings(settings_file, changes)
     if as_json:
         print_json(chosen.as_dict())

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     type=float,
     multiple=True,
     metavar="S",
-    help="Time constant of the candidate nodes at 1 nA; repeatable. Default: 10 us to 5 ms.",
+    help="Time constant of the candidate nodes at 1 nA. Repeatable. Default: 10 us to 5 ms.",
 )
 def settling(study: Study, times_s: tuple[float, ...]) -> None:
-    """Accuracy and late switches against the time constant of the candidate nodes."""
+    """Measure what slow candidate nodes cost.
+
+    The table shows accuracy and late switches over the time constant of the candidate nodes.
+    """
     from kws_stream import packs, studies
     from kws_stream.studies.figures import settling_figure
     from kws_stream.studies.settling import TIME_CONSTANTS_S
