@@ -8,7 +8,7 @@ pack that is published.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -45,12 +45,14 @@ def main(
     figures = {}
     for model in models:
         pack = packs.load(model)
-        found = score(pack, data, pictures, half)
+        scored = score(pack, data, pictures, half)
+        found = scored.found
         figures[model] = {name: asdict(weighed) for name, weighed in found.items()}
         if record:
-            packs.save_metrics(pack.path, pack.manifest["metrics"] | metrics_of(pack, found, half))
+            packs.save_metrics(pack.path, pack.manifest["metrics"] | metrics_of(pack, scored, half))
         if not as_json:
-            click.echo(f"{model}, {half} half")
+            told = f"{scored.clips} clips of {scored.speakers} speakers"
+            click.echo(f"{model}, {half} half, {told}")
             for name, weighed in found.items():
                 low, high = (100 * share for share in weighed.interval)
                 recalls = ", ".join(f"{k} {100 * v:.1f}" for k, v in weighed.recalls.items())
@@ -62,8 +64,21 @@ def main(
         click.echo(json.dumps(figures, indent=2))
 
 
-def score(pack: packs.Pack, data: Path, pictures: Path | None, half: str) -> dict[str, Weighed]:
-    """By "fresh" or "carried", and "all", "recordings" or "pictures"; silence is in each."""
+@dataclass(frozen=True)
+class Scored:
+    """What a half says of a model.
+
+    found: by "fresh" or "carried", and "all", "recordings" or "pictures"; silence is in each.
+    clips: all of them, silence too. speakers: who spoke the words.
+    """
+
+    found: dict[str, Weighed]
+    clips: int
+    speakers: int
+
+
+def score(pack: packs.Pack, data: Path, pictures: Path | None, half: str) -> Scored:
+    """The figures of a pack on recordings, and pictures of clips, of one half."""
     settings = pack.manifest["recipe"] | {"name": pack.name, "features": pack.features}
     settings.pop("begins_with", None)  # of packs of before recipes had stages
     recipe = Recipe.from_settings(settings)
@@ -92,7 +107,7 @@ def score(pack: packs.Pack, data: Path, pictures: Path | None, half: str) -> dic
             found[f"{state}, {name}"] = weigh(
                 right[of_source], words[rows][of_source], recipe.classes
             )
-    return found
+    return Scored(found, len(labels), held_out.speakers)
 
 
 SOURCES = {
@@ -102,14 +117,16 @@ SOURCES = {
 }
 
 
-def metrics_of(pack: packs.Pack, found: dict[str, Weighed], half: str) -> dict[str, object]:
+def metrics_of(pack: packs.Pack, scored: Scored, half: str) -> dict[str, object]:
     command = (
         f"python scripts/score_halves.py {pack.name} --data DATA --pictures PICTURES --half {half}"
     )
     return {
         f"weighed_accuracy_{half}{end}": {
-            "value": round(found[f"{state}, all"].accuracy, 4),
-            "interval": [round(end, 4) for end in found[f"{state}, all"].interval],
+            "value": round(scored.found[f"{state}, all"].accuracy, 4),
+            "interval": [round(end, 4) for end in scored.found[f"{state}, all"].interval],
+            "clips": scored.clips,
+            "speakers": scored.speakers,
             "command": command,
         }
         for state, end in (("fresh", ""), ("carried", "_carried"))

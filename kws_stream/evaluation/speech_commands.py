@@ -102,9 +102,14 @@ def half_of(filename: str) -> str:
     return HALVES[_digest_of_speaker(filename) >> 64 & 1]
 
 
+def speaker_of(filename: str) -> str:
+    """The speaker of a clip, as the data set names it: what comes before `_nohash_`."""
+    return re.sub(r"_nohash_.*$", "", PurePath(filename).name)
+
+
 def _digest_of_speaker(filename: str) -> int:
-    speaker = re.sub(r"_nohash_.*$", "", PurePath(filename).name)
-    return int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16)
+    speaker = speaker_of(filename).encode()
+    return int(hashlib.sha1(speaker, usedforsecurity=False).hexdigest(), 16)
 
 
 def select(

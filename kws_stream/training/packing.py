@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from kws_stream import packs
 from kws_stream.evaluation import evaluate
+from kws_stream.evaluation.speech_commands import SILENCE, select, speaker_of
 from kws_stream.network import Network
 from kws_stream.packs.pruning import pruned
 from kws_stream.packs.stage_graphs import stage_graphs
@@ -113,6 +114,8 @@ def record_metrics(folder: Path, data: Path, progress: Progress | None = None) -
     """
     pack = packs.load(folder)
     task = pack.manifest["recipe"]["task"]
+    selection = select(data, task, "validation").clips
+    speakers = len({speaker_of(clip.path.name) for clip in selection if clip.word != SILENCE})
     metrics: dict[str, Any] = {}
     for carry in (False, True):
         result = evaluate(data, task, "validation", folder, carry=carry, progress=progress)
@@ -126,5 +129,7 @@ def record_metrics(folder: Path, data: Path, progress: Progress | None = None) -
         for name, value in figures.items():
             label = f"{name}_carried" if carry else name
             metrics[label] = {"value": round(value, 4), "command": command}
+        label = f"{result.headline[0]}_carried" if carry else result.headline[0]
+        metrics[label] |= {"clips": result.clips, "speakers": speakers}
     packs.save_metrics(folder, metrics)
     return metrics

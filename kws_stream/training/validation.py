@@ -7,13 +7,14 @@ and silence have about a twelfth of the clips each, and unknown clips come from 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kws_stream.evaluation.speech_commands import HALVES, half_of
+from kws_stream.evaluation.speech_commands import HALVES, half_of, speaker_of
 from kws_stream.training.augment import condition
 from kws_stream.training.corpus import Clips, Corpus
 from kws_stream.training.model import SpottingNetwork
@@ -27,12 +28,16 @@ FEW = 20  # words with fewer clips say nothing of their own
 
 @dataclass(frozen=True)
 class ValidationClips:
-    """Envelopes (n, hops, channels) of validation speakers, labels (n,), words and sources (n,)."""
+    """Envelopes (n, hops, channels) of validation speakers, labels (n,), words and sources (n,).
+
+    speakers: how many different ones; 0 where names tell none.
+    """
 
     clips: Tensor
     labels: Tensor
     words: NDArray[np.str_]
     sources: NDArray[np.str_]
+    speakers: int = 0
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -65,7 +70,8 @@ def validation_clips(
         return _of_phrase(corpus)
     classes = recipe.classes
     rest = "other" if "other" in classes else "unknown"
-    parts = []
+    parts: list[tuple[NDArray[Any], ...]] = []
+    speakers: set[str] = set()
     for source in ("speech_commands", "pictures"):
         if source not in corpus.clips:
             continue
@@ -81,8 +87,10 @@ def validation_clips(
             [classes.index(w if w in recipe.keywords else rest) for w in words], np.int64
         )
         parts.append((clips.envelopes[rows], labels, words, np.full(len(rows), source)))
+        speakers |= {speaker_of(name) for name in clips.names[rows]} if len(clips.names) else set()
     envelopes, numbers, names, sources = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return ValidationClips(torch.from_numpy(envelopes), torch.from_numpy(numbers), names, sources)
+    told = (torch.from_numpy(envelopes), torch.from_numpy(numbers), names, sources)
+    return ValidationClips(*told, len(speakers))
 
 
 def _of_phrase(corpus: Corpus) -> ValidationClips:
