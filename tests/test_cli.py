@@ -187,7 +187,7 @@ def test_a_mistyped_name_gets_the_one_that_was_meant(words, meant):
 def test_a_name_like_no_other_gets_the_list():
     result = run("xyzzy")
     assert result.exit_code == 2
-    assert "detect, listen, serve" in result.stderr
+    assert "detect, listen, triggers" in result.stderr
     assert "did you mean" not in result.stderr
 
 
