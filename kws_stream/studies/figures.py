@@ -1,6 +1,7 @@
 """The figures of the studies (extra: report, which brings matplotlib)."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -285,28 +286,31 @@ def accumulation_figure(study: Accumulation) -> "Figure":
 
 
 def frontier_figure(study: Frontier) -> "Figure":
-    """Accuracy of chips, and core power, over the suppression of white noise."""
-    figure, panels = new_figure(2, 8.5)
-    rows = [row for row in study.rows if row.suppression is not None]
-    factors = [row.suppression or 0.0 for row in rows]
-    values = (
-        ([100 * row.accuracy for row in rows], f"{study.head['headline'].replace('_', ' ')}, %"),
-        ([row.core_nw for row in rows], "core power at 1 nA, estimated, nW"),
-    )
-    for axes, colour, (heights, label) in zip(panels, COLOURS, values, strict=False):
-        axes.plot(factors, heights, "o-", color=colour)
-        for row, factor, height in zip(rows, factors, heights, strict=True):
-            place: Any = {"xytext": (3, 4), "textcoords": "offset points"}
-            axes.annotate(f"/{row.divisor}", (factor, height), size=8, **place)
+    """Accuracy of chips, and core power, over the suppression of white noise: a line a model."""
+    figure, (left, right) = new_figure(2, 8.5)
+    models = list(dict.fromkeys(row.model for row in study.rows))
+    for index, model in enumerate(models):
+        rows = [row for row in study.rows if row.model == model and row.suppression is not None]
+        factors = [row.suppression or 0.0 for row in rows]
+        colour = COLOURS[index % len(COLOURS)]
+        panels = ((left, [100 * row.accuracy for row in rows]), (right, [r.core_nw for r in rows]))
+        for axes, heights in panels:
+            axes.plot(factors, heights, "o-", color=colour, label=model)
+            for row, factor, height in zip(rows, factors, heights, strict=True):
+                place: Any = {"xytext": (3, 4), "textcoords": "offset points"}
+                axes.annotate(f"/{row.divisor}", (factor, height), size=8, **place)
+        if rows:
+            left.axhline(100 * rows[0].exact, color=colour, ls="--", lw=0.8)
+    for axes in (left, right):
         axes.axvline(CLAIM, color=GREY, ls=":")
-        axes.set(xlabel="suppression of white noise, factor", ylabel=label)
+        axes.set(xlabel="suppression of white noise, factor")
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
-    panels[0].axhline(100 * study.exact, color=GREY, ls="--")
-    panels[1].set_ylim(bottom=0)
-    figure.suptitle(
-        f"{study.head['model']}, states divided (dashed: exact network; dotted: {CLAIM:g})", size=10
-    )
+    left.set_ylabel(f"{study.head['headline'].replace('_', ' ')}, %")
+    right.set_ylabel("core power at 1 nA, estimated, nW")
+    right.set_ylim(0, 1.12 * max((row.core_nw for row in study.rows), default=1.0))
+    left.legend(frameon=False, fontsize=8)
+    figure.suptitle(f"states divided (dashed: exact networks; dotted: {CLAIM:g})", size=10)
     return figure
 
 
@@ -331,3 +335,21 @@ def calibration_figure(study: Calibration) -> "Figure":
         size=10,
     )
     return figure
+
+
+def figure_of(study: object) -> "Figure":
+    """The figure of a study, by its kind; TypeError for one that has none."""
+    for kind, draw in _FIGURES.items():
+        if isinstance(study, kind):
+            figure: Figure = draw(study)
+            return figure
+    raise TypeError(f"no figure of {type(study).__name__}")
+
+
+_FIGURES: dict[type, Callable[[Any], "Figure"]] = {
+    MonteCarlo: montecarlo_figure,
+    NoiseStudy: noise_figure,
+    Scaling: scaling_figure,
+    Settling: settling_figure,
+    Accumulation: accumulation_figure,
+}

@@ -1,4 +1,4 @@
-"""Suppression against power and accuracy, where state currents are lowered and mirrors widened.
+"""Suppression against power and accuracy: other networks, and lower states behind wider mirrors.
 
 A cell's output alpha and the weights w that it drives enter a network as alpha·w alone. So alpha/k
 and k·w are the same network, to the bit where k is a power of two; but an error in a state bit is
@@ -30,17 +30,20 @@ LEVEL_NA = 0.01  # white noise on every candidate, rms
 
 @dataclass(frozen=True)
 class Lowered:
-    """State currents divided by `divisor`. suppression, interval: of white noise, 95 %.
+    """A model with states divided by `divisor`. suppression, interval: of white noise, 95 %.
 
-    core_nw: estimated at 1 nA, mean of the clips. accuracy: mean of the chips. state_na: the
-    highest programmed one. widest_um: mirror behind a cell, by the fits.
+    core_nw: estimated at 1 nA, mean of the clips. exact: accuracy of the exact network, which no
+    divisor changes; accuracy: mean of the chips. state_na: the highest programmed one. widest_um:
+    mirror behind a cell, by the fits.
     """
 
+    model: str
     divisor: int
     suppression: float | None
     interval: tuple[float, float | None] | None
     bits_agree: float
     core_nw: float
+    exact: float
     accuracy: float
     state_na: float
     widest_um: float
@@ -48,14 +51,13 @@ class Lowered:
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """exact: accuracy of the exact network, which no divisor changes."""
+    """rows: the models in the order that they were given in, each by its divisors."""
 
     head: dict[str, Any]
-    exact: float
     rows: tuple[Lowered, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        return self.head | {"exact": self.exact, "rows": [asdict(row) for row in self.rows]}
+        return self.head | {"rows": [asdict(row) for row in self.rows]}
 
 
 def lowered(parameters: NetworkParameters, divisor: int) -> NetworkParameters:
@@ -86,8 +88,7 @@ def lowered_pack(pack: Pack, directory: str | os.PathLike[str], divisor: int) ->
 
 
 def frontier(
-    pack: Pack,
-    utterances: Utterances,
+    heard: Sequence[tuple[Pack, Utterances]],
     settings: ChipSettings,
     divisors: Sequence[int] = DIVISORS,
     chips: int = 50,
@@ -98,41 +99,44 @@ def frontier(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Frontier:
-    """Each divisor: suppression of white noise on ideal chips, power, accuracy of `settings`.
+    """Models at each divisor: suppression of white noise on ideal chips, power, and accuracy.
 
-    Raises ParameterError for a divisor that is no power of two, and what `noise` and `montecarlo`
-    raise.
+    heard: packs with what each hears. The accuracy is that of chips of `settings`. Raises
+    ParameterError for a divisor that is no power of two, and what `noise` and `montecarlo` raise.
     """
-    networks = [Network(lowered(pack.network.parameters, divisor)) for divisor in divisors]
-    rows, exact = [], 0.0
-    for done, (divisor, network) in enumerate(zip(divisors, networks, strict=True)):
-        if progress is not None:
-            progress(done, len(divisors))
-        same = replace(pack, network=network)
-        how: dict[str, Any] = {"seed": seed, "workers": workers}
-        (noisy,) = noise(
-            same, utterances, ChipSettings(), "noise", (level_na,), draws=draws, **how
-        ).overall
-        real = montecarlo(same, utterances, settings, chips, **how)
-        exact = real.exact_accuracy
-        blocks = network.parameters.blocks
-        rows.append(
-            Lowered(
-                divisor=divisor,
-                suppression=noisy.factor,
-                interval=noisy.interval,
-                bits_agree=noisy.bits_agree,
-                core_nw=_core_nw(network, utterances),
-                accuracy=float(real.accuracies.mean()),
-                state_na=max(float(block.alpha.max()) for block in blocks),
-                widest_um=max(float(widths_um(block.post.weight).max()) for block in blocks),
+    rows: list[Lowered] = []
+    for pack, utterances in heard:
+        for divisor in divisors:
+            if progress is not None:
+                progress(len(rows), len(heard) * len(divisors))
+            network = Network(lowered(pack.network.parameters, divisor))
+            same = replace(pack, network=network)
+            how: dict[str, Any] = {"seed": seed, "workers": workers}
+            (noisy,) = noise(
+                same, utterances, ChipSettings(), "noise", (level_na,), draws=draws, **how
+            ).overall
+            real = montecarlo(same, utterances, settings, chips, **how)
+            blocks = network.parameters.blocks
+            rows.append(
+                Lowered(
+                    model=pack.name,
+                    divisor=divisor,
+                    suppression=noisy.factor,
+                    interval=noisy.interval,
+                    bits_agree=noisy.bits_agree,
+                    core_nw=_core_nw(network, utterances),
+                    exact=real.exact_accuracy,
+                    accuracy=float(real.accuracies.mean()),
+                    state_na=max(float(block.alpha.max()) for block in blocks),
+                    widest_um=max(float(widths_um(block.post.weight).max()) for block in blocks),
+                )
             )
-        )
+    (pack, utterances), *_ = heard
     head = heading("frontier", pack, utterances, seed, settings)
     head |= {"level_na": level_na, "chips": chips, "draws": draws}
     worst = lowered(pack.network.parameters, max(divisors, default=1))
     head["extrapolations"] = extrapolations(worst, settings)
-    return Frontier(head, exact, tuple(rows))
+    return Frontier(head, tuple(rows))
 
 
 def _core_nw(network: Network, utterances: Utterances) -> float:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from kws_stream import power
 from kws_stream.errors import ParameterError
@@ -36,10 +37,22 @@ class Size:
 
 @dataclass(frozen=True)
 class Exponent:
-    """Power proportional to d^value; error: standard error of the fit, None for two sizes."""
+    """Power proportional to d^value, fitted to `sizes` sizes.
+
+    error: standard error of the fit, None for two sizes.
+    """
 
     value: float
     error: float | None
+    sizes: int
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 %, by Student's t with sizes - 2 degrees of freedom; None for two sizes."""
+        if self.error is None:
+            return None
+        reach = float(student_t.ppf(0.975, self.sizes - 2)) * self.error
+        return self.value - reach, self.value + reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +158,7 @@ def _exponent(sizes: Sequence[Size], part: str) -> Exponent | None:
     y = np.log([getattr(size, part) for size in sizes])
     slope, offset = np.polyfit(x, y, 1)
     if len(sizes) < 3:
-        return Exponent(float(slope), None)
+        return Exponent(float(slope), None, len(sizes))
     variance = np.sum((y - slope * x - offset) ** 2) / (len(x) - 2)
-    return Exponent(float(slope), float(np.sqrt(variance / np.sum((x - x.mean()) ** 2))))
+    error = float(np.sqrt(variance / np.sum((x - x.mean()) ** 2)))
+    return Exponent(float(slope), error, len(sizes))

@@ -22,11 +22,14 @@ from kws_stream.studies.claims import (
     Claim,
     Trial,
     _factors,
+    _fidelity,
     accumulates,
     robust,
 )
 from kws_stream.studies.clips import Utterances, load_utterances
 from kws_stream.studies.montecarlo import MonteCarlo
+from kws_stream.studies.scaling import Exponent
+from kws_stream.studies.settling import Settled
 from kws_stream.workers import Workers
 
 SCRIPT = ["chip", "claims", "--clips", "3", "--chips", "2", "--draws", "1", "--jobs", "1"]
@@ -66,7 +69,7 @@ def test_every_claim_has_a_command_figures_and_a_verdict(trial: Trial) -> None:
 )
 def test_suppression_is_shown_where_the_whole_interval_is(lows: list[float], verdict: str) -> None:
     rows = [("yes-4", "1 nA", low + 1, (low, None)) for low in lows]
-    assert _factors("claim", "command", rows).verdict == verdict
+    assert _factors("claim", "command", rows, {}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -124,15 +127,46 @@ def test_settled_nodes_are_exact_and_slow_ones_switch_late(
         studies.settling(pack, few, ChipSettings(), [-1.0])
 
 
+@pytest.mark.parametrize(
+    ("low", "verdict"), [(0.99, "shown"), (0.95, "shown in part"), (0.949, "contradicted")]
+)
+def test_fidelity_is_judged_by_the_low_end_of_the_interval(low: float, verdict: str) -> None:
+    assert _fidelity(low) == verdict
+
+
+def test_an_exponent_of_few_sizes_has_the_interval_of_students_t() -> None:
+    """With one degree of freedom 12.7 standard errors, with four 2.78."""
+    for sizes, times in ((3, 12.706), (6, 2.776)):
+        low, high = Exponent(1.0, 0.1, sizes).interval or (0.0, 0.0)
+        assert (low, high) == pytest.approx((1 - 0.1 * times, 1 + 0.1 * times), abs=1e-3)
+    assert Exponent(1.0, None, 2).interval is None
+
+
 def test_the_table_goes_between_its_marks_and_leaves_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = Claim("a claim", "kws-stream power yes-4", "1 nW", "0 to 2", "shown")
+    study = studies.Settling(
+        {"model": "yes-4", "headline": "accuracy"}, 0.9, (Settled(1e-3, 0.9, 1.0, 0.0),)
+    )
+    row = Claim(
+        "a claim", "kws-stream power yes-4", "1 nW", "0 to 2", "shown", {"settling-yes-4": study}
+    )
     monkeypatch.setattr(studies, "claims", lambda trial, progress=None: [row])
     document = tmp_path / "claims.md"
     document.write_text(f"# Claims\n\n{BEGIN}\nold\n{END}\n\nAfter.\n", "utf-8")
     figures = tmp_path / "claims.json"
-    done = CliRunner().invoke(main, [*SCRIPT, "-o", str(document), "--json", str(figures)])
+    done = CliRunner().invoke(
+        main,
+        [
+            *SCRIPT,
+            "-o",
+            str(document),
+            "--json",
+            str(figures),
+            "--figures",
+            str(tmp_path / "drawn"),
+        ],
+    )
     assert done.exit_code == 0, done.output
     assert "shown: a claim" in done.output
     text = document.read_text("utf-8")
@@ -140,4 +174,7 @@ def test_the_table_goes_between_its_marks_and_leaves_the_rest(
     assert text.endswith(f"{END}\n\nAfter.\n")
     assert "| a claim | `kws-stream power yes-4` | 1 nW | 0 to 2 | shown |" in text
     assert "old" not in text
-    assert json.loads(figures.read_text("utf-8"))["claims"][0]["verdict"] == "shown"
+    (told,) = json.loads(figures.read_text("utf-8"))["claims"]
+    assert told["verdict"] == "shown"
+    assert "studies" not in told
+    assert [file.name for file in (tmp_path / "drawn").iterdir()] == ["settling-yes-4.png"]

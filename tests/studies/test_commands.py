@@ -25,7 +25,7 @@ STUDIES = {
     "scaling": ["--also", "commands-12"],
     "settling": ["--time", "0.001", "--time", "0.02"],
     "accumulation": ["--share", "0.05"],
-    "frontier": ["--divide", "1", "--divide", "4", "--chips", "3"],
+    "frontier": ["--divide", "1", "--divide", "4", "--chips", "3", "--also", "yes-8"],
     "calibrate": ["FOLDER/chip.csv", "--virtual", "1", "--set", "mismatch_percent=15"],
 }
 

@@ -274,9 +274,9 @@ def test_lower_states_are_the_same_network_with_smaller_state_errors(
     pack: Pack, utterances: Utterances, tmp_path: Path
 ) -> None:
     few = utterances.first(10)
-    study = studies.frontier(pack, few, ChipSettings(), [1, 16], 1)
+    study = studies.frontier([(pack, few)], ChipSettings(), [1, 16], 1)
     whole, low = study.rows
-    assert whole.accuracy == low.accuracy == study.exact  # of the ideal chip
+    assert whole.accuracy == low.accuracy == whole.exact  # of the ideal chip
     assert whole.suppression is not None
     assert low.suppression == pytest.approx(16 * whole.suppression)
     assert low.bits_agree == whole.bits_agree < 1
@@ -290,7 +290,7 @@ def test_lower_states_are_the_same_network_with_smaller_state_errors(
         assert np.array_equal(one.logits, other.logits)
         assert np.array_equal(one.states[0], 16 * other.states[0])
     with pytest.raises(ParameterError, match="power of two"):
-        studies.frontier(pack, few, ChipSettings(), [3])
+        studies.frontier([(pack, few)], ChipSettings(), [3])
 
 
 def test_scaling_counts_linear_cells_and_quadratic_mirrors(

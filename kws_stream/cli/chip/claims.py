@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 
 
+def check_figures(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
+    """Refuse before the work what cannot be drawn after it: a folder, or a missing matplotlib."""
+    if folder is not None:
+        from kws_stream.studies.figures import new_figure
+
+        new_figure()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise click.BadParameter(f"{folder}: cannot be made: {error.strerror}.") from error
+    return folder
+
+
 @click.command()
 @click.option(
     "--data",
@@ -53,6 +66,13 @@ BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
     callback=check_file,
     help=f"Write the table as Markdown; in a file that has {BEGIN} and {END}, between them.",
 )
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    callback=check_figures,
+    help="Draw the figures behind the claims there, as PNG (extra: report).",
+)
 def claims(
     data: str | None,
     clips: int,
@@ -62,6 +82,7 @@ def claims(
     jobs: int | None,
     json_file: str | None,
     out_file: str | None,
+    figures: Path | None,
 ) -> None:
     """Run every claim of the work, and tell which are shown.
 
@@ -78,22 +99,33 @@ def claims(
             pack = packs.load(name)
             with progress(f"computing features of clips for {name}") as told:
                 number = clips if name in MODELS else min(clips, SCALED_CLIPS)
-                found = studies.load_utterances(
+                utterances = studies.load_utterances(
                     pack, data, clips=number, seed=seed, workers=workers, progress=told
                 )
-            heard[name] = (pack, found)
+            heard[name] = (pack, utterances)
         trial = Trial(heard, chips, draws, seed, workers)
         with progress("running claims") as told:
             rows = studies.claims(trial, progress=told)
-    figures = as_dict(rows, trial)
+    found = as_dict(rows, trial)
+    if figures is not None:
+        draw(rows, figures)
     if out_file is not None:
-        write_file(Path(out_file), _between(Path(out_file), markdown(rows, figures)))
+        write_file(Path(out_file), _between(Path(out_file), markdown(rows, found)))
     if json_file is not None and json_file != "-":
-        write_json(Path(json_file), figures)
+        write_json(Path(json_file), found)
     if json_file == "-":
-        print_json(figures)
+        print_json(found)
     else:
-        say(table(rows, figures))
+        say(table(rows, found))
+
+
+def draw(rows: "list[Claim]", folder: Path) -> None:
+    """Write a figure for each study of each claim."""
+    from kws_stream.studies.figures import figure_of, save
+
+    for row in rows:
+        for name, study in row.studies.items():
+            save(figure_of(study), folder / f"{name}.png")
 
 
 def _about(figures: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`kws-stream chip frontier`: suppression, power and accuracy with lower state currents."""
+"""`kws-stream chip frontier`: suppression, power and accuracy of models and of lower states."""
 
 from typing import TYPE_CHECKING
 
@@ -20,14 +20,22 @@ if TYPE_CHECKING:
     metavar="K",
     help="Divide state currents by this power of two. Repeatable. Default: 1 to 32.",
 )
+@click.option(
+    *("--also", "also"),
+    multiple=True,
+    metavar="MODEL",
+    help="Show this model beside -m, such as one that was trained with a margin. Repeatable.",
+)
 @click.option("--chips", type=click.IntRange(1), default=50, show_default=True)
 @click.option(
     "--save",
     type=click.Path(),
     metavar="DIR",
-    help="Write the pack with these state currents to this folder. Needs exactly one --divide.",
+    help="Write the pack with these state currents to this folder. Needs exactly one --divide and no --also.",
 )
-def frontier(study: Study, divisors: tuple[int, ...], chips: int, save: str | None) -> None:
+def frontier(
+    study: Study, divisors: tuple[int, ...], also: tuple[str, ...], chips: int, save: str | None
+) -> None:
     """Measure what suppression of white noise costs.
 
     State currents are lowered and mirrors widened by the same factor, so the network stays the
@@ -39,49 +47,51 @@ def frontier(study: Study, divisors: tuple[int, ...], chips: int, save: str | No
     from kws_stream.studies.figures import frontier_figure
     from kws_stream.studies.frontier import DIVISORS
 
-    if save is not None and len(divisors) != 1:
-        raise click.UsageError("--save needs one --divide.")
+    if save is not None and (len(divisors) != 1 or also):
+        raise click.UsageError("--save needs one --divide and no --also.")
     settings = study.settings(**ChipSettings.foundry().as_dict())
-    pack = packs.load(study.model)
     with study.workers() as workers:
-        utterances = study.utterances(pack, workers)
-        with progress("simulating state currents") as heard:
+        heard = []
+        for name in dict.fromkeys([study.model, *also]):
+            pack = packs.load(name)
+            heard.append((pack, study.utterances(pack, workers)))
+        with progress("simulating state currents") as told:
             result = studies.frontier(
-                pack,
-                utterances,
+                heard,
                 settings,
                 divisors or DIVISORS,
                 chips,
                 seed=study.seed,
                 workers=workers,
-                progress=heard,
+                progress=told,
             )
     if save is not None:
-        studies.lowered_pack(pack, save, divisors[0])
+        studies.lowered_pack(heard[0][0], save, divisors[0])
     study.show(result.as_dict(), table(result), lambda: frontier_figure(result))
 
 
 def table(result: "Frontier") -> str:
-    """A line a divisor."""
+    """A line for each model and divisor."""
     head = result.head
     name = head["headline"].replace("_", " ")
+    models = list(dict.fromkeys(row.model for row in result.rows))
+    wide = max(map(len, models)) + 1
     lines = [
         heading_text(head, f", {head['chips']} chips, {head['draws']} draws"),
-        f"white noise of {1000 * head['level_na']:g} pA on every candidate",
+        f"white noise of {1000 * head['level_na']:g} pA on every candidate; {name} in %",
         "",
-        f"{name} in %; the exact network has {100 * result.exact:.2f} % at every divisor",
-        f"{'states':>8}{'at most,':>10}{'suppression':>13}{'':>18}{'bits that':>11}"
-        f"{'core,':>8}{'accuracy':>10}{'widest':>13}",
-        f"{'through':>8}{'nA':>10}{'factor':>13}{'95 % interval':>18}{'agree, %':>11}"
-        f"{'nW':>8}{'of chips':>10}{'mirror, um':>13}",
+        f"{'':{wide}}{'states':>7}{'at most,':>9}{'suppression':>12}{'':>14}{'bits that':>10}"
+        f"{'core,':>7}{'accuracy':>9}{'of':>7}{'widest':>11}",
+        f"{'':{wide}}{'through':>7}{'nA':>9}{'factor':>12}{'95 % interval':>14}{'agree, %':>10}"
+        f"{'nW':>7}{'exact':>9}{'chips':>7}{'mirror, um':>11}",
     ]
     for row in result.rows:
         low, high = row.interval or (None, None)
         span = "" if low is None else f"{low:.3g} to " + ("any" if high is None else f"{high:.3g}")
         factor = "none differ" if row.suppression is None else f"{row.suppression:.3g}"
         lines.append(
-            f"{row.divisor:8d}{row.state_na:10.4f}{factor:>13}{span:>18}"
-            f"{100 * row.bits_agree:11.3f}{row.core_nw:8.1f}{100 * row.accuracy:10.2f}"
-            f"{row.widest_um:13.1f}"
+            f"{row.model:{wide}}{row.divisor:7d}{row.state_na:9.4f}{factor:>12}{span:>14}"
+            f"{100 * row.bits_agree:10.3f}{row.core_nw:7.1f}{100 * row.exact:9.2f}"
+            f"{100 * row.accuracy:7.2f}{row.widest_um:11.1f}"
         )
     return "\n".join(lines)
