@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     "--save",
     type=click.Path(),
     metavar="DIR",
-    help="Write the pack with these state currents to this folder. Needs exactly one --divide and no --also.",
+    help="Write the pack with these state currents to this folder. Needs exactly one --divide, and "
+    "no --also.",
 )
 def frontier(
     study: Study, divisors: tuple[int, ...], also: tuple[str, ...], chips: int, save: str | None
