@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream import packs
-from kws_stream.audio import to_int16
+from kws_stream.audio import read_whole, to_int16
 from kws_stream.constants import SAMPLE_RATE_HZ
-from kws_stream.evaluation.mixtures import background_in, read_whole
+from kws_stream.evaluation import background_in
 from kws_stream.verifier import Head, SpeechEmbedding, find_graphs, parse_head
 from kws_stream.verifier.embedding import STEP
 from kws_stream.verifier.head import STEPS

@@ -57,7 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": CORE | {"events", "engine", "verifier"},
     "live": CORE | {"events", "engine", "pipeline", "verifier"},
     "evaluation": CORE | {"pipeline", "workers", "verifier"},
-    "spice": CORE,
+    "spice": CORE | {"pipeline"},
     "speech": BASE | {"audio", "evaluation", "verifier"},
     "training": CORE | {"pipeline", "evaluation", "speech", "workers", "verifier"},
     "search": BASE | {"features", "training", "workers"},
@@ -227,6 +227,50 @@ def test_the_rules_catch_a_forbidden_import(room: str, source: str) -> None:
 )
 def test_the_rules_allow_what_the_architecture_allows(room: str, source: str) -> None:
     assert import_faults(source, room, ["kws_stream", room]) == []
+
+
+COMPUTING = HEAVY - {"rich"} | {"numpy", "kws_stream.plots"}
+# lay out arrays as characters of a terminal
+LAYOUTS = {"kws_stream/cli/screen_cells.py", "kws_stream/cli/screen_heat.py"}
+REDUCTIONS = {"mean", "std", "sum", "argmax", "argsort", "cumsum", "reshape", "astype"}
+
+
+def computing(source: str) -> list[str]:
+    """What a command computes by itself: packages for it, pictures, and arithmetic of arrays."""
+    tree = ast.parse(source)
+    found = [
+        each.module
+        for each in imports_in(tree, ["kws_stream", "cli"])
+        if not each.for_types
+        and each.module != "kws_stream.plots.check_matplotlib"
+        and {each.top, ".".join(each.module.split(".")[:2])} & COMPUTING
+    ]
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return found + [
+        ast.unparse(called)
+        for called in calls
+        if isinstance(called, ast.Attribute) and called.attr in REDUCTIONS
+    ]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) == "cli"], ids=name)
+def test_a_command_parses_calls_and_prints(path: Path) -> None:
+    allowed = name(path) in LAYOUTS
+    assert allowed or computing(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def late():\n    import numpy as np",
+        "from kws_stream.plots import figure_file",
+        "from kws_stream import plots",
+        "import torch.nn",
+        "print(errors[same].mean(0))",
+    ],
+)
+def test_the_rule_catches_a_command_that_computes(source: str) -> None:
+    assert computing(source)
 
 
 def module_of(path: Path) -> str:

@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 
 from kws_stream import power
-from kws_stream.cli.power_table import format_quantity, render
+from kws_stream.cli.power_table import render
 from kws_stream.errors import ParameterError
 from kws_stream.power.formulas import BlockCurrents, PowerEstimate
 from kws_stream.power.literature import BATTERIES, PEERS
+from kws_stream.power.quantity import format_quantity
 from kws_stream.power.report import battery_years
 
 ROW_KEYS = {"block", "low", "typical", "high", "status", "source"}

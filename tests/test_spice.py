@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from kws_stream import spice
-from kws_stream.cli import main, spice_figure
+from kws_stream.cli import main
 from kws_stream.errors import MissingExtraError, ParameterError
 from kws_stream.network import Network
+from kws_stream.spice import figures as spice_figure
 from kws_stream.spice.circuit import UNITS, Circuit
 from kws_stream.spice.differences import crossings, differences
 from kws_stream.spice.network import build

@@ -4,7 +4,7 @@ Importing this room loads NumPy alone; soundfile, soxr and sounddevice load wher
 """
 
 from kws_stream.audio.devices import InputDevice, list_devices
-from kws_stream.audio.file import FileSource
+from kws_stream.audio.file import FileSource, read_whole
 from kws_stream.audio.microphone import MicrophoneSource
 from kws_stream.audio.pcm import to_float32, to_int16
 from kws_stream.audio.pipe import PipeSource
@@ -20,6 +20,7 @@ __all__ = [
     "PipeSource",
     "Resampler",
     "list_devices",
+    "read_whole",
     "to_float32",
     "to_int16",
 ]

@@ -18,8 +18,6 @@ from kws_stream.audio.source import Pcm
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import AudioError, InputError, TruncatedAudioError
 
-"""The packaged recording: synthetic words in noise (scripts/make_demo_recording.py)."""
-
 _BLOCK_SAMPLES = 1 << 18  # over all channels: 1 MiB of float32 at a time
 
 
@@ -250,3 +248,22 @@ class FileSource:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def read_whole(
+    path: str | Path,
+    channel: int | None = None,
+    on_note: Callable[[str], None] | None = None,
+    *,
+    to_hz: int = SAMPLE_RATE_HZ,
+    limit: int | None = None,
+) -> NDArray[np.float32]:
+    """Samples of a recording, float32, all or the first `limit`; the rest as of `FileSource`."""
+    blocks, count = [np.zeros(0, np.float32)], 0
+    with FileSource(path, channel, on_note, to_hz=to_hz) as source:
+        for block in source.blocks():
+            blocks.append(np.asarray(block, np.float32))
+            count += len(block)
+            if limit is not None and count >= limit:
+                break
+    return np.concatenate(blocks)[:limit]

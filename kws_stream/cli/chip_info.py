@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from firmware_sim.bitstream import Configuration
     from kws_stream.parameters import NetworkParameters
 
-MAX_BYTES = 2**26
-
 
 @click.command("chip-info")
 @click.argument("bitstream", type=click.Path(path_type=Path))
@@ -36,30 +34,13 @@ def chip_info(bitstream: Path, currents: bool, unit_na: float | None) -> None:
     """
     if unit_na is not None and not currents:
         raise click.UsageError("--unit needs --currents.")
-    configuration = _configuration(bitstream)
+    from kws_stream.export.firmware import configuration_of
+
+    configuration = configuration_of(bitstream)
     if currents:
         say(_elements(configuration.parameters, unit_na or 1.0))
     else:
         _summary(configuration)
-
-
-def _configuration(bitstream: Path) -> "Configuration":
-    from firmware_sim.bitstream import decode, encode
-    from kws_stream import packs
-    from kws_stream.errors import BitstreamError
-
-    if bitstream.is_dir() or (not bitstream.exists() and str(bitstream) in packs.list_packs()):
-        from kws_stream.export.firmware import load_model
-
-        return decode(encode(load_model(str(bitstream))[1]))
-    try:
-        with open(bitstream, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise BitstreamError(f"{bitstream}: need a file to read: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise BitstreamError(f"{bitstream}: need {MAX_BYTES} bytes at most, got more")
-    return decode(data)
 
 
 def _summary(configuration: "Configuration") -> None:

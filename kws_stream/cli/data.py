@@ -124,32 +124,17 @@ def fit_pictures(recipe: Path, pictures: Path, folder: Path, threads: int | None
     The command prints its error on validation speakers. `kws-stream train --pictures` takes the map
     from the cache, or fits it.
     """
-    from kws_stream.training.extra import training_extra
+    from kws_stream import training
 
-    with training_extra():
-        import torch
-
-        from kws_stream.training.corpus import CACHE, fitted_map, pairs_of, recordings_of
-        from kws_stream.training.pictures import Pictures, same_recording
-    from kws_stream.training.stages import recipe_from_toml
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    settings = recipe_from_toml(recipe).features
-    recordings = recordings_of(folder, settings, CACHE, torch.get_num_threads())
-    shown = Pictures.load(pictures)
-    picture_map = fitted_map(shown, recordings, settings, CACHE)
-    paired, envelopes = pairs_of(shown, recordings, "validation")
-    click.echo(f"{len(shown.words)} pictures")
-    if not len(envelopes):
+    fit = training.fit_pictures(recipe, pictures, folder, threads)
+    click.echo(f"{fit.pictures} pictures")
+    if not fit.clips:
         click.echo("no validation speaker's clip has both a picture and a recording")
         return
-    errors = picture_map.errors(paired.pixels, envelopes)
-    same = same_recording(errors)
     click.echo(
-        f"{len(errors)} clips of validation speakers have both; {same.sum()} are the same recording"
+        f"{fit.clips} clips of validation speakers have both; {fit.same} are the same recording"
     )
-    by_channel = " ".join(f"{error:.2f}" for error in errors[same].mean(0))
+    by_channel = " ".join(f"{error:.2f}" for error in fit.errors)
     click.echo(f"mean error of their envelopes in neper, channel by channel: {by_channel}")
 
 

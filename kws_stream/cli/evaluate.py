@@ -197,7 +197,7 @@ def show_power(
 ) -> None:
     """The power report below the figures, and as a picture in a file."""
     if figure is not None:
-        from kws_stream.cli.power_figure import draw
+        from kws_stream.power.figure import draw
 
         draw(report, figure, subject)
     if as_table:

@@ -20,7 +20,6 @@ from kws_stream.cli.output import counted, print_json, say, tell_channels
 from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
-    from kws_stream import packs
     from kws_stream.evaluation import Counts, OperatingPoint, RecordingsResult, Stream, Verified
     from kws_stream.workers import Workers
 
@@ -149,7 +148,9 @@ def evaluate_stream(
         streams: list[Stream] = [*evaluation.streams_of(audio, skipped, channel)]
         notes = skipped.notes
         if clips is not None:
-            made, said = mixtures(pack, clips, background, hours, snr_db, seed, split, channel)
+            made, said = evaluation.mixtures_of(
+                pack.keywords, clips, background, hours, snr_db, seed, split, channel
+            )
             streams += made if save is None else _saved(made, save, workers, context)
             notes += said
         result = evaluation.evaluate_streams(streams, pack, heard, workers, notes)
@@ -175,36 +176,6 @@ def _refuse_what_needs_clips(context: click.Context) -> None:
             raise click.UsageError(
                 f"{option.opts[0]} is for a stream made of clips: add --synthesise DIR."
             )
-
-
-def mixtures(
-    pack: "packs.Pack",
-    folder: Path,
-    background: Sequence[Path],
-    hours: float | None,
-    snr_db: float,
-    seed: int,
-    split: str | None,
-    channel: int | None = None,
-) -> tuple[list["Stream"], list[str]]:
-    """Streams of the clips in a folder, and what should be said about them."""
-    from kws_stream import evaluation
-
-    notes: list[str] = []
-    skipped = evaluation.Skipped()
-    clips = evaluation.word_clips(folder, pack.keywords, split, notes)
-    noise = evaluation.background_in(background, skipped) or evaluation.own_background(folder)
-    notes += skipped.notes
-    made = evaluation.synthesise(clips, noise, hours, snr_db, seed, str(folder), channel)
-    used = sum(len(stream.clips) for stream in made)
-    if used < len(clips):
-        notes.append(f"{used} of the {len(clips)} clips in {folder} fit into {hours:g} h")
-    missing = [name for name in pack.keywords if name not in {clip.word for clip in clips}]
-    if missing:
-        notes.append(f"no clips of {', '.join(missing)} in {folder}")
-    if not noise:
-        notes.append("no background: silence between the clips")
-    return [*made], notes
 
 
 def _saved(

@@ -123,7 +123,7 @@ def print_power(
     is, for it stands among events.
     """
     if figure is not None:
-        from kws_stream.cli.power_figure import draw
+        from kws_stream.power.figure import draw
 
         draw(report, figure, subject)
     if as_json:

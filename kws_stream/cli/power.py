@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.files import open_sound
 from kws_stream.cli.options import channel_option, figure_option, full_option, json_option
-from kws_stream.cli.output import counted, print_json, print_power, say
+from kws_stream.cli.output import counted, print_json, print_power, say, tell_channels
 from kws_stream.cli.power_report import report_of, subject_of
 from kws_stream.cli.progress import progress
 from kws_stream.constants import RECORDING
-from kws_stream.plots import INK, SERIES, figure_file
 
 if TYPE_CHECKING:
     from kws_stream.studies.unit_current import SweepPoint
@@ -71,24 +69,19 @@ def power(
         report, subject = report_of(model, recording, channel)
         print_power(report, subject, as_json, figure, full=full, typed=False)
         return
-    import numpy as np
-
     from kws_stream import packs
-    from kws_stream.audio import to_float32
+    from kws_stream.audio import read_whole
     from kws_stream.features import FeatureSettings
-    from kws_stream.pipeline import blocks_of
     from kws_stream.power.sweep import SUPPLIES_V, UNITS_NA
-    from kws_stream.studies.unit_current import unit_current
+    from kws_stream.studies.unit_current import draw_sweep, unit_current
 
     pack = packs.load(model)
     rate_hz = FeatureSettings.from_dict(pack.features).rate_hz
-    sound = open_sound(recording, channel, rate_hz)
-    blocks = [to_float32(block) for block in blocks_of(sound, rate_hz)]
-    samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+    samples = read_whole(recording, channel, lambda note: tell_channels([note]), to_hz=rate_hz)
     with progress("simulating unit currents"):
         points = unit_current(pack, samples, units or UNITS_NA, supplies or SUPPLIES_V)
     if figure is not None:
-        draw(points, figure)
+        draw_sweep(points, figure)
     if as_json:
         print_json({"model": pack.name, "points": [point.as_dict() for point in points]})
     else:
@@ -122,31 +115,3 @@ def table(points: "tuple[SweepPoint, ...]", subject: str) -> str:
         "shot noise and no mismatch; --json says where that leaves its own conditions.",
     ]
     return "\n".join(lines)
-
-
-def draw(points: "tuple[SweepPoint, ...]", path: Path) -> None:
-    """Power, and agreement with the exact network, against the unit current."""
-    supplies = sorted({point.power.supply_v for point in points})
-    with figure_file(path, 9.0, 4.0) as figure:
-        left, right = figure.subplots(1, 2)
-        for supply, colour in zip(supplies, SERIES * len(supplies), strict=False):
-            row = [point for point in points if point.power.supply_v == supply]
-            units = [point.power.unit_na for point in row]
-            name = f"{supply:g} V"
-            left.plot(units, [p.power.core_nw for p in row], "o--", color=colour, label=name, ms=4)
-            equal = [100 * point.bits_equal for point in row]
-            right.plot(units, equal, "o--", color=colour, label=name, ms=4)
-        for at in (point.power for point in points if not point.power.extrapolated):
-            left.plot(at.unit_na, at.core_nw, "D", color=INK, ms=7, label="fitted", zorder=3)
-        left.set_yscale("log")
-        for axes in (left, right):
-            axes.set_xscale("log")
-            for axis in (axes.xaxis, *((axes.yaxis,) if axes is left else ())):
-                axis.set_major_formatter("{x:g}")
-            axes.set_xlabel("unit current, nA")
-            axes.grid()
-            axes.legend()
-        left.set_ylabel("nW")
-        left.set_title("Core power; dashed: extrapolated")
-        right.set_ylabel("%")
-        right.set_title("State bits as in the exact network")

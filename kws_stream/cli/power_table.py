@@ -1,6 +1,5 @@
 """The power report in 80 columns: a summary of 24 lines, or all of it; needs rich."""
 
-import math
 from collections.abc import Sequence
 
 from rich import box
@@ -12,30 +11,15 @@ from rich.text import Text
 from kws_stream.power.by_activity import ActivityPower
 from kws_stream.power.detail import BlockDetail
 from kws_stream.power.mcu import McuComparison
+from kws_stream.power.quantity import format_quantity
 from kws_stream.power.report import BatteryLife, PowerReport, Row, Span
 
-UNKNOWN = "unknown"
 SPAN, PARTS = ("low", "typical", "high"), ("core", "chip", "system")
 MEAN = "mean, unit current 1 nA"
 LEFT_OUT = "* low and typical without the rows that are unknown"
-_PREFIXES = ("n", "u", "m", "")
 # Plain ANSI colours follow the terminal's theme; these stay readable on light and dark.
 _KINDS = {"hit": "detected words", "speech": "other sound"}
 _STATUS_STYLES = {"silicon": "green", "simulated": "none", "estimated": "magenta"}
-
-
-def format_quantity(nano: float | None, unit: str) -> str:
-    """Three significant digits, with the prefix n, u or m: "82.6 nW"; "unknown" for None."""
-    if nano is None:
-        return UNKNOWN
-    if nano == 0:
-        return f"0 n{unit}"
-    digits = 2 - math.floor(math.log10(abs(nano)))
-    nano = round(nano, digits)  # first, so that 999.9 becomes 1.00 of the next prefix
-    prefix = min(max(math.floor(math.log10(abs(nano)) / 3), 0), len(_PREFIXES) - 1)
-    scaled = nano / 1000**prefix
-    decimals = max(2 - math.floor(math.log10(abs(scaled))), 0)
-    return f"{scaled:.{decimals}f} {_PREFIXES[prefix]}{unit}"
 
 
 def render_summary(report: PowerReport, subject: str) -> RenderableType:

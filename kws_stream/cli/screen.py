@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kws_stream.cli.output import event_text, printable
-from kws_stream.cli.power_table import format_quantity
 from kws_stream.cli.screen_cells import cell_lines
 from kws_stream.cli.screen_heat import heat_lines
+from kws_stream.power.quantity import format_quantity
 
 if TYPE_CHECKING:
     from kws_stream.live import Moment

@@ -1,7 +1,7 @@
 """`kws-stream spice`: cells and networks as transistors in ngspice, against the emulator."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,9 @@ from kws_stream.cli.output import complain, print_json, say
 from kws_stream.cli.power_report import subject_of
 from kws_stream.cli.progress import progress
 from kws_stream.constants import RECORDING
-from kws_stream.errors import InputError
 
 if TYPE_CHECKING:
-    from kws_stream.network import Network, Trace
-    from kws_stream.spice import CellResult, Comparison, Difference, Simulator
+    from kws_stream.spice import CellResult, Comparison, Difference, Piece, Simulator
 
 DRAWS = 20  # chips of `spice cell --mismatch`
 models_option = click.option(
@@ -132,7 +130,7 @@ def cell(
             swept(len(loops), len(biases))
     results = [[loop.result for loop in group] for group in loops]
     if figure is not None:
-        from kws_stream.cli.spice_figure import draw_loops
+        from kws_stream.spice.figures import draw_loops
 
         draw_loops([group[0] for group in loops], figure)
     if as_json:
@@ -149,7 +147,7 @@ def cell(
 
 def _cell_table(results: list[list["CellResult"]]) -> list[str]:
     """A line a cell; of more than one draw the means, and a line of standard deviations."""
-    import numpy as np
+    from kws_stream.spice import over_chips
 
     lines = [
         "programmed, nA             effective, nA                           power, nW",
@@ -157,14 +155,12 @@ def _cell_table(results: list[list["CellResult"]]) -> list[str]:
     ]
     for group in results:
         r = group[0]
-        fields = ("beta2_na", "beta1_na", "delta_na", "alpha_na", "off_na", "low_nw", "high_nw")
-        values = np.array([[getattr(one, field) for field in fields] for one in group])
+        means, deviations = over_chips(group)
         lines.append(
-            f"{r.thresh_na:<8.4g} {r.width_na:<8.4g} {r.gain_na:<8.4g} "
-            + _effective(values.mean(axis=0))
+            f"{r.thresh_na:<8.4g} {r.width_na:<8.4g} {r.gain_na:<8.4g} " + _effective(means)
         )
-        if len(group) > 1:
-            lines.append(f"{'standard deviation':<27}" + _effective(values.std(axis=0, ddof=1)))
+        if deviations is not None:
+            lines.append(f"{'standard deviation':<27}" + _effective(deviations))
     return lines
 
 
@@ -286,10 +282,10 @@ def layer(
     from kws_stream.spice import layer as simulate
 
     simulator = _simulator(models, seed if mismatch else None, process)
-    piece = _heard(audio, channel, model, seconds, start)
+    piece, title = _heard(audio, channel, model, seconds, start)
     with progress("simulating transistors"):
         compared = simulate(simulator, piece.net, piece.trace, piece.frame_s, cells)
-    _show(compared, piece, as_json, figure)
+    _show(compared, piece, title, as_json, figure)
 
 
 @spice.command()
@@ -315,63 +311,34 @@ def network(
     from kws_stream.spice import network as simulate
 
     simulator = _simulator(models, seed if mismatch else None, process)
-    piece = _heard(audio, channel, model, seconds, start)
+    piece, title = _heard(audio, channel, model, seconds, start)
     with progress("simulating transistors"):
         compared = simulate(simulator, piece.net, piece.trace, piece.frame_s)
-    _show(compared, piece, as_json, figure)
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """What is simulated: a network, its trace over a piece of sound, and where that comes from."""
-
-    net: "Network"
-    trace: "Trace"
-    frame_s: float
-    subject: str
-    start_s: float
-
-    @property
-    def title(self) -> str:
-        seconds = self.trace.frames * self.frame_s
-        return f"{self.subject}, {self.start_s:g} s to {self.start_s + seconds:g} s"
+    _show(compared, piece, title, as_json, figure)
 
 
 def _heard(
     audio: str | None, channel: int | None, model: str, seconds: float, start: float | None
-) -> _Piece:
-    """The network and its trace over the piece of sound, from its initial state."""
-    import numpy as np
+) -> "tuple[Piece, str]":
+    """The piece of sound, and its title."""
+    from kws_stream.spice import piece_of
 
-    from kws_stream.pipeline import blocks_of
-
-    spotter = make_spotter(model, [])
-    recording = audio or RECORDING
+    spotter, recording = make_spotter(model, []), audio or RECORDING
     sound = open_sound(recording, channel, spotter.rate_hz)
-    seen = [piece for pcm in blocks_of(sound, spotter.rate_hz) for piece in spotter.observe(pcm)]
-    frame_s, net = spotter.frame_s, spotter.pack.network
-    events = [event for piece in seen for event in piece.events]
-    if start is None:
-        start = max(0.0, events[0].time_s - 0.9 * seconds) if events else 0.0
-    first = round(start / frame_s)
-    frames = max(1, round(seconds / frame_s))
-    rows = [np.empty((0, net.parameters.n_features)), *(piece.features for piece in seen)]
-    features = np.concatenate(rows)[first : first + frames]
-    if not len(features):
-        raise InputError(
-            f"spice: need sound after {start:g} s, got {spotter.time_s:g} s; choose another --start"
-        )
+    piece = piece_of(spotter, sound, seconds, start)
     subject = subject_of(spotter.pack, [recording])
-    piece = _Piece(net, net.run(features), frame_s, subject, round(first * frame_s, 6))
-    complain(f"simulating {piece.title}")
-    return piece
+    title = f"{subject}, {piece.start_s:g} s to {piece.start_s + piece.seconds:g} s"
+    complain(f"simulating {title}")
+    return piece, title
 
 
-def _show(comparison: "Comparison", piece: _Piece, as_json: bool, figure: Path | None) -> None:
+def _show(
+    comparison: "Comparison", piece: "Piece", title: str, as_json: bool, figure: Path | None
+) -> None:
     if figure is not None:
-        from kws_stream.cli.spice_figure import draw
+        from kws_stream.spice.figures import draw
 
-        draw(comparison, figure, piece.title, piece.start_s, piece.frame_s)
+        draw(comparison, figure, title, piece.start_s, piece.frame_s)
     if as_json:
         print_json(comparison.as_dict())
         return
@@ -390,7 +357,7 @@ def _show(comparison: "Comparison", piece: _Piece, as_json: bool, figure: Path |
         "ngspice took": f"{result.run_s:.1f} s",
     }
     lines = [
-        f"{piece.title}:",
+        f"{title}:",
         f"{result.cells} cells in {result.devices} transistors, {result.frames} frames",
         "",
         *(f"{name:<38}{text}" for name, text in rows.items() if text is not None),
@@ -404,7 +371,7 @@ def _show(comparison: "Comparison", piece: _Piece, as_json: bool, figure: Path |
     say("\n".join(lines))
 
 
-def _why(one: "Difference", piece: _Piece) -> str:
+def _why(one: "Difference", piece: "Piece") -> str:
     """A line: which cell, when, how near the candidate was, and how late the circuit."""
     start_s = piece.start_s + one.frame * piece.frame_s
     moves = "sets" if one.threshold == "beta2" else "resets"

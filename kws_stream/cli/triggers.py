@@ -8,6 +8,7 @@ import click
 from kws_stream.cli.group import Group
 from kws_stream.cli.options import fa_target_option, json_option
 from kws_stream.cli.output import complain, print_json, printable, say
+from kws_stream.cli.progress import TERMINAL
 from kws_stream.errors import DataError, DeviceError
 
 if TYPE_CHECKING:
@@ -108,45 +109,18 @@ def teach(folder: str, model: str, run: Path | None, target: float, out: Path) -
     speech. The command takes about half a minute. It needs the run in which `train --wake-phrase`
     made PACK.
     """
-    from kws_stream import packs
-    from kws_stream.cli.progress import progress
-    from kws_stream.errors import PackError
+    from kws_stream import training
     from kws_stream.live import read_triggers, trigger_audio
-    from kws_stream.training.extra import training_extra
-    from kws_stream.training.reporter import IMPORT_S
-    from kws_stream.verifier import find_graphs, parse_head
 
-    packs.check_replaceable(out)
-    pack = packs.load(model)
-    if pack.verifier is None or pack.verifier.kind != "host":
-        raise PackError(
-            f"{pack.name}: need a pack with a verifier of the kind host to teach, got one with "
-            f"{'none' if pack.verifier is None else 'another'}"
-        )
-    records = [each for each in read_triggers(folder, complain) if each.label is not None]
-    with progress("loading PyTorch", first_s=IMPORT_S), training_extra():
-        from kws_stream.training import verifier_again, verifier_lesson
     kept = []
-    for record in records:
-        at_s = record.values["event"]["time_s"] - record.values["audio_start_s"]
-        sound = trigger_audio(record)
-        kept.append(verifier_again.LabelledTrigger(sound, at_s, record.label == "yes"))
-    place = (run or Path("runs") / pack.name) / verifier_lesson.NAME
-    lesson = verifier_lesson.read_lesson(place, find_graphs())
-    with progress("teaching the verifier", "steps") as done:
-        taught = verifier_again.teach_again(
-            parse_head(pack.verifier.head), lesson, kept, target, progress=done
-        )
-    packs.save_copy(
-        pack.path,
-        out,
-        overwrite=True,
-        head=taught.head,
-        name=out.resolve().name,
-        verifier=taught.fields,
-        metrics={},
+    for record in read_triggers(folder, complain):
+        if record.label is not None:
+            at_s = record.values["event"]["time_s"] - record.values["audio_start_s"]
+            kept.append((trigger_audio(record), at_s, record.label == "yes"))
+    threshold, heard = training.teach_triggers(
+        model, kept, out, run=run, target=target, reporter=TERMINAL
     )
-    say(f"verifier: threshold {taught.fields['threshold']:g}, taught from {len(kept)} triggers")
+    say(f"verifier: threshold {threshold:g}, taught from {heard} triggers")
     complain(f"wrote {out}")
 
 

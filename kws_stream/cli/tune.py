@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kws_stream.cli.evaluate import typed
-from kws_stream.cli.evaluate_stream import FOLDER, counts_row, mixtures, share, synthesis_options
+from kws_stream.cli.evaluate_stream import FOLDER, counts_row, share, synthesis_options
 from kws_stream.cli.files import check_file, write_json
 from kws_stream.cli.options import (
     channel_option,
@@ -114,13 +114,15 @@ def tune(
         ]
         notes = skipped.notes
         if positives is not None:
-            made, said = mixtures(pack, positives, background, None, snr_db, seed, split, channel)
+            made, said = evaluation.mixtures_of(
+                pack.keywords, positives, background, None, snr_db, seed, split, channel
+            )
             streams += made
             notes += [note for note in said if note not in notes]
         tuning = evaluation.tune(streams, pack, target, heard, workers, notes)
     tell_channels(tuning.channel_notes)
     if plot is not None:
-        from kws_stream.cli.tune_figure import draw_cascade
+        from kws_stream.evaluation.cascade_figure import draw_cascade
 
         draw_cascade(tuning, plot)
     if output is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kws_stream.cli.output import complain, print_event
+from kws_stream.constants import RECORDING
 
 if TYPE_CHECKING:
     from kws_stream.detector import WakeEvent
@@ -95,6 +96,7 @@ def serve_page(
 
     channel: of the microphone of this machine, from 1; None for the mean of all.
     """
+    from kws_stream.audio import read_whole
     from kws_stream.integrations.web import server
     from kws_stream.integrations.web.app import Pages
     from kws_stream.integrations.web.doors import Doors, is_loopback
@@ -115,7 +117,7 @@ def serve_page(
     doors = Doors(settings.host, settings.names)
     microphone = SharedMicrophone(device, channel, complain)
     facts = model_facts(spotter)
-    pages = Pages(make_session, doors, microphone, _recording(), on_event, facts)
+    pages = Pages(make_session, doors, microphone, read_whole(RECORDING), on_event, facts)
     listening = server.bind(settings.host, settings.port)
     with actions, listening:
         scheme = "http" if settings.certificate is None else "https"
@@ -124,13 +126,3 @@ def serve_page(
         if not is_loopback(settings.host):
             complain("everybody who reaches this address can listen to this machine's microphone")
         server.serve(pages, listening, settings.certificate, settings.key)
-
-
-def _recording() -> object:
-    import numpy as np
-
-    from kws_stream.audio import FileSource
-    from kws_stream.constants import RECORDING
-
-    with FileSource(RECORDING) as source:
-        return np.concatenate([np.asarray(block) for block in source.blocks()])

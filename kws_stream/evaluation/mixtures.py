@@ -6,14 +6,14 @@ figures.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from kws_stream.audio import FileSource
+from kws_stream.audio import FileSource, read_whole
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import Skipped, by_known_word, folder_of, words_below
@@ -258,23 +258,35 @@ def synthesise(
     ]
 
 
-def read_whole(
-    path: Path,
+def mixtures_of(
+    keywords: Sequence[str],
+    folder: Path,
+    background: Sequence[Path],
+    hours: float | None,
+    snr_db: float,
+    seed: int,
+    split: str | None,
     channel: int | None = None,
-    on_note: Callable[[str], None] | None = None,
-    *,
-    to_hz: int = SAMPLE_RATE_HZ,
-    limit: int | None = None,
-) -> Pcm:
-    """Samples of a clip, float32, all or the first `limit`; other arguments as of `FileSource`."""
-    blocks, count = [np.zeros(0, np.float32)], 0
-    with FileSource(path, channel, on_note, to_hz=to_hz) as source:
-        for block in source.blocks():
-            blocks.append(np.asarray(block, np.float32))
-            count += len(block)
-            if limit is not None and count >= limit:
-                break
-    return np.concatenate(blocks)[:limit]
+) -> tuple[list[Mixture], list[str]]:
+    """Streams of the clips in a folder, and what should be said about them; see `synthesise`.
+
+    background: recordings and folders of them; where they hold none, the folder's own.
+    """
+    notes: list[str] = []
+    skipped = Skipped()
+    clips = word_clips(folder, keywords, split, notes)
+    noise = background_in(background, skipped) or own_background(folder)
+    notes += skipped.notes
+    made = synthesise(clips, noise, hours, snr_db, seed, str(folder), channel)
+    used = sum(len(stream.clips) for stream in made)
+    if used < len(clips):
+        notes.append(f"{used} of the {len(clips)} clips in {folder} fit into {hours:g} h")
+    missing = [name for name in keywords if name not in {clip.word for clip in clips}]
+    if missing:
+        notes.append(f"no clips of {', '.join(missing)} in {folder}")
+    if not noise:
+        notes.append("no background: silence between the clips")
+    return made, notes
 
 
 def _word_level(clips: Sequence[WordClip], channel: int | None) -> float:

@@ -14,10 +14,10 @@ from firmware_sim import bitstream, toolchain
 from firmware_sim.chip import Chip, program
 from firmware_sim.integers import integer_network
 from firmware_sim.scalar import run_scalar
+from kws_stream.audio import read_whole
 from kws_stream.constants import RECORDING, SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, FirmwareError, ParameterError
 from kws_stream.evaluation import Skipped, recordings_below, split_of
-from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.export import BACKENDS
 from kws_stream.export.comparison_sound import HEARING, Ways, missing_for
 from kws_stream.export.firmware import firmware_model

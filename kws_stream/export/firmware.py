@@ -1,10 +1,12 @@
 """A model pack in the plain numbers that the digital side (firmware_sim) works with."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kws_stream.errors import ParameterError
 
 if TYPE_CHECKING:
+    from firmware_sim.bitstream import Configuration
     from firmware_sim.model import (
         DetectorDesign,
         FirmwareModel,
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     )
     from kws_stream.packs import Pack
     from kws_stream.pipeline import KeywordSpotter
+
+MAX_BYTES = 2**26  # of a bitstream
 
 
 def firmware_model(pack: "Pack") -> "FirmwareModel":
@@ -90,3 +94,24 @@ def load_model(model: str) -> tuple["Pack", "FirmwareModel"]:
 
     pack = packs.load(model)
     return pack, firmware_model(pack)
+
+
+def configuration_of(bitstream: Path) -> "Configuration":
+    """What a bitstream's file sets a chip to, or what the bitstream of a model would.
+
+    Raises BitstreamError for a file that is none, PackError as `load_model`.
+    """
+    from firmware_sim.bitstream import decode, encode
+    from kws_stream import packs
+    from kws_stream.errors import BitstreamError
+
+    if bitstream.is_dir() or (not bitstream.exists() and str(bitstream) in packs.list_packs()):
+        return decode(encode(load_model(str(bitstream))[1]))
+    try:
+        with open(bitstream, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BitstreamError(f"{bitstream}: need a file to read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise BitstreamError(f"{bitstream}: need {MAX_BYTES} bytes at most, got more")
+    return decode(data)

@@ -16,11 +16,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from kws_stream.audio import read_whole
 from kws_stream.audio.encoding import encoded
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, MissingExtraError, ParameterError
 from kws_stream.evaluation.folders import by_known_word, words_below
-from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.speech_commands import WORDS, split_of
 from kws_stream.files import replacing
 from kws_stream.speech.acoustics import recorded

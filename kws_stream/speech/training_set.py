@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
+from kws_stream.audio import read_whole
 from kws_stream.audio.encoding import encoded
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import Skipped
-from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.sources import audio_below
 from kws_stream.evaluation.word_times import find_word
 from kws_stream.files import replacing, write

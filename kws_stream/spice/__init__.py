@@ -5,7 +5,7 @@ the published one: not the authors' circuit, not their process. docs/spice.md ha
 what came out.
 """
 
-from kws_stream.spice.cell import CELL_BIASES, CellResult, Loop, cell
+from kws_stream.spice.cell import CELL_BIASES, CellResult, Loop, cell, over_chips
 from kws_stream.spice.differences import Difference
 from kws_stream.spice.parts import (
     MIRROR_UNITS,
@@ -15,6 +15,7 @@ from kws_stream.spice.parts import (
     candidate_noise,
     mirrors,
 )
+from kws_stream.spice.piece import Piece, piece_of
 from kws_stream.spice.processes import PROCESSES, Process
 from kws_stream.spice.studies import (
     Agreement,
@@ -36,6 +37,7 @@ __all__ = [
     "Difference",
     "Loop",
     "MirrorSpread",
+    "Piece",
     "Process",
     "Simulator",
     "candidate_noise",
@@ -44,4 +46,6 @@ __all__ = [
     "layer",
     "mirrors",
     "network",
+    "over_chips",
+    "piece_of",
 ]

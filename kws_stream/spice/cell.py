@@ -1,5 +1,6 @@
 """One cell in transistors, swept up and down, and the emulator's loops beside it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -64,6 +65,15 @@ class Loop:
     states: FloatArray
     programmed: FloatArray
     fitted: FloatArray | None
+
+
+EFFECTIVE = ("beta2_na", "beta1_na", "delta_na", "alpha_na", "off_na", "low_nw", "high_nw")
+
+
+def over_chips(results: Sequence[CellResult]) -> tuple[FloatArray, FloatArray | None]:
+    """Means and standard deviations (7,) of the `EFFECTIVE` figures; no deviation of one chip."""
+    values = np.array([[getattr(one, name) for name in EFFECTIVE] for one in results])
+    return values.mean(axis=0), values.std(axis=0, ddof=1) if len(results) > 1 else None
 
 
 def cell(simulator: Simulator, thresh_na: float, width_na: float, gain_na: float) -> Loop:

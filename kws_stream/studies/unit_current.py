@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import InputError
 from kws_stream.network import Trace
 from kws_stream.packs import Pack
+from kws_stream.plots import INK, SERIES, figure_file
 from kws_stream.power.sweep import SUPPLIES_V, UNITS_NA, SweepPower, sweep
 
 NEAR_S = 0.5  # an event of the chip is that of the exact network if no further from it
@@ -87,6 +89,34 @@ def unit_current(
             )
         )
     return tuple(points)
+
+
+def draw_sweep(points: Sequence[SweepPoint], path: Path) -> None:
+    """Power, and agreement with the exact network, against the unit current; a figure's file."""
+    supplies = sorted({point.power.supply_v for point in points})
+    with figure_file(path, 9.0, 4.0) as figure:
+        left, right = figure.subplots(1, 2)
+        for supply, colour in zip(supplies, SERIES * len(supplies), strict=False):
+            row = [point for point in points if point.power.supply_v == supply]
+            units = [point.power.unit_na for point in row]
+            name = f"{supply:g} V"
+            left.plot(units, [p.power.core_nw for p in row], "o--", color=colour, label=name, ms=4)
+            equal = [100 * point.bits_equal for point in row]
+            right.plot(units, equal, "o--", color=colour, label=name, ms=4)
+        for at in (point.power for point in points if not point.power.extrapolated):
+            left.plot(at.unit_na, at.core_nw, "D", color=INK, ms=7, label="fitted", zorder=3)
+        left.set_yscale("log")
+        for axes in (left, right):
+            axes.set_xscale("log")
+            for axis in (axes.xaxis, *((axes.yaxis,) if axes is left else ())):
+                axis.set_major_formatter("{x:g}")
+            axes.set_xlabel("unit current, nA")
+            axes.grid()
+            axes.legend()
+        left.set_ylabel("nW")
+        left.set_title("Core power; dashed: extrapolated")
+        right.set_ylabel("%")
+        right.set_title("State bits as in the exact network")
 
 
 def _events(pack: Pack, trace: Trace, frame_s: float) -> list[WakeEvent]:

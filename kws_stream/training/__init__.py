@@ -4,10 +4,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kws_stream.training.runs import add_verifier, teach, train
+    from kws_stream.training.runs import (
+        add_verifier,
+        fit_pictures,
+        teach,
+        teach_triggers,
+        train,
+    )
     from kws_stream.training.wake_phrase import train_phrase
 
-__all__ = ["add_verifier", "teach", "train", "train_phrase"]
+__all__ = ["add_verifier", "fit_pictures", "teach", "teach_triggers", "train", "train_phrase"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.audio import read_whole
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
 from kws_stream.evaluation.folders import (
@@ -24,7 +25,6 @@ from kws_stream.evaluation.folders import (
     recordings_below,
     words_below,
 )
-from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.speech_commands import NOISE, WORDS, split_of
 from kws_stream.features import FeatureSettings, build_bank
 from kws_stream.files import replacing

@@ -107,6 +107,28 @@ def write_pack(
     return packs.save(folder, manifest, parameters, graphs, overwrite=True, head=head)
 
 
+def write_copy(
+    pack: packs.Pack, verifier: "Taught", out: Path, corpus: Corpus | None = None
+) -> None:
+    """A copy of a pack with that verifier in place of its own; a pack in `out` is replaced.
+
+    corpus: what the verifier was trained on, if that was more than its pack's manifest says.
+    """
+    used = [] if corpus is None else [*corpus.clips, *corpus.streams]
+    data = list(pack.manifest["data"])
+    data += [source for name, source in SOURCES.items() if name in used and source not in data]
+    packs.save_copy(
+        pack.path,
+        out,
+        overwrite=True,
+        head=verifier.head,
+        name=out.resolve().name,
+        verifier=verifier.fields,
+        data=data,
+        metrics={},
+    )
+
+
 def record_metrics(folder: Path, data: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Measure the pack in `folder` on validation clips of `data` and write that to its manifest.
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.audio import read_whole
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, MissingExtraError
-from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.files import write
 from kws_stream.training.corpus import Clips, Corpus, clip_files
 from kws_stream.training.picture_sound import SoundOfPictures

@@ -1,11 +1,22 @@
 """Training runs from Python: recipe and recordings in, model pack out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kws_stream import packs
-from kws_stream.errors import DataError, MissingExtraError, ParameterError, TaskError, did_you_mean
+import numpy as np
+from numpy.typing import NDArray
+
+from kws_stream import packs, verifier
+from kws_stream.errors import (
+    DataError,
+    MissingExtraError,
+    PackError,
+    ParameterError,
+    TaskError,
+    did_you_mean,
+)
 from kws_stream.training.corpus import CACHE, Corpus
 from kws_stream.training.curves import draw_curves
 from kws_stream.training.extra import set_up
@@ -144,6 +155,7 @@ def add_verifier(
     with reporter.progress("loading PyTorch", first_s=IMPORT_S):
         set_up(threads=threads)
         from kws_stream.training import verifier_network
+        from kws_stream.training.packing import write_copy
     recipe = verifier_network.recipe_of(pack)
     corpus = read_corpus(data, synthetic, recipe, pictures, reporter)
     settings = verifier_network.NetworkSettings(steps=steps, seed=seed)
@@ -151,8 +163,88 @@ def add_verifier(
         taught = verifier_network.teach(
             corpus, recipe, settings, lambda step, loss: trained(step, steps)
         )
-    verifier_network.write_copy(pack, taught, corpus, out)
+    write_copy(pack, taught, out, corpus)
     return float(taught.fields["threshold"])
+
+
+def teach_triggers(
+    model: str,
+    triggers: Iterable[tuple[NDArray[np.float32], float, bool]],
+    out: Path,
+    *,
+    run: Path | None = None,
+    target: float,
+    reporter: Reporter = SILENT,
+) -> tuple[float, int]:
+    """Write a copy of a pack, a name or a folder, whose verifier has learnt from labelled triggers.
+
+    triggers: sound (n,) at 16 kHz, when in it the network triggered, in s, and whether the phrase
+    was spoken. run: that in which the pack was trained, by default runs/<its name>. target: false
+    accepts per hour that the threshold is chosen for. Returns the threshold and how many triggers
+    there were. Raises PackError for a pack without a verifier of the kind host, DataError without
+    triggers or without what the verifier was taught from.
+    """
+    packs.check_replaceable(out)
+    pack = packs.load(model)
+    if pack.verifier is None or pack.verifier.kind != "host":
+        raise PackError(
+            f"{pack.name}: need a pack with a verifier of the kind host to teach, got one with "
+            f"{'none' if pack.verifier is None else 'another'}"
+        )
+    with reporter.progress("loading PyTorch", first_s=IMPORT_S):
+        set_up()
+        from kws_stream.training import verifier_again, verifier_lesson
+        from kws_stream.training.packing import write_copy
+    kept = [verifier_again.LabelledTrigger(*each) for each in triggers]
+    place = (run or Path("runs") / pack.name) / verifier_lesson.NAME
+    lesson = verifier_lesson.read_lesson(place, verifier.find_graphs())
+    with reporter.progress("teaching the verifier", "steps") as done:
+        taught = verifier_again.teach_again(
+            verifier.parse_head(pack.verifier.head), lesson, kept, target, progress=done
+        )
+    write_copy(pack, taught, out)
+    return float(taught.fields["threshold"]), len(kept)
+
+
+@dataclass(frozen=True)
+class PicturesFit:
+    """How well the map from pictures fits validation speakers.
+
+    clips: those with a picture and a recording; same: those of them whose two are of one recording;
+    errors: of these, mean error of the envelopes in neper, channel by channel.
+    """
+
+    pictures: int
+    clips: int
+    same: int
+    errors: tuple[float, ...]
+
+
+def fit_pictures(
+    config: Path, pictures: Path, data: Path, threads: int | None = None
+) -> PicturesFit:
+    """Fit the map from pictures to the envelopes of a recipe, and keep it in the cache.
+
+    data: folder with speech_commands. Raises MissingExtraError without PyTorch, ParameterError for
+    a wrong recipe and DataError where too few clips have both.
+    """
+    set_up(threads=threads)
+    import torch
+
+    from kws_stream.training.corpus import fitted_map, pairs_of, recordings_of
+    from kws_stream.training.pictures import Pictures, same_recording
+
+    settings = recipe_from_toml(config).features
+    recordings = recordings_of(data, settings, CACHE, torch.get_num_threads())
+    shown = Pictures.load(pictures)
+    picture_map = fitted_map(shown, recordings, settings, CACHE)
+    paired, envelopes = pairs_of(shown, recordings, "validation")
+    if not len(envelopes):
+        return PicturesFit(len(shown.words), 0, 0, ())
+    errors = picture_map.errors(paired.pixels, envelopes)
+    same = same_recording(errors)
+    means = tuple(map(float, errors[same].mean(0)))
+    return PicturesFit(len(shown.words), len(errors), int(same.sum()), means)
 
 
 def stages_to_train(

@@ -9,7 +9,6 @@ powers of two.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from kws_stream.errors import DataError, ParameterError
 from kws_stream.training.augment import condition
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
-from kws_stream.training.packing import SOURCES
 from kws_stream.training.recipe import CLASSES, Recipe
 from kws_stream.training.validation import ValidationClips, validation_clips
 from kws_stream.training.verifying import Taught
@@ -300,22 +298,6 @@ def teach(
     threshold = threshold_for(trainee, corpus, recipe)
     return Taught(
         network_bytes(trainee.integers()), {"kind": KIND, "threshold": threshold, "needs": {}}
-    )
-
-
-def write_copy(pack: packs.Pack, taught: Taught, corpus: Corpus, out: Path) -> None:
-    """A copy of a pack with that verifier in place of its own; a pack in `out` is replaced."""
-    used = [SOURCES[name] for name in SOURCES if name in (*corpus.clips, *corpus.streams)]
-    data = [*pack.manifest["data"], *(each for each in used if each not in pack.manifest["data"])]
-    packs.save_copy(
-        pack.path,
-        out,
-        overwrite=True,
-        head=taught.head,
-        name=out.resolve().name,
-        verifier=taught.fields,
-        data=data,
-        metrics={},
     )
 
 

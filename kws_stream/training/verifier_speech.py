@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.audio import to_int16
+from kws_stream.audio import read_whole, to_int16
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.evaluation.folders import Skipped, folder_of
-from kws_stream.evaluation.mixtures import read_whole
 from kws_stream.evaluation.speech_commands import NOISE
 from kws_stream.speech.acoustics import KINDS, Samples, noise, on_telephone
 from kws_stream.speech.synthesis import with_tract

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kws_stream.plots import INK, SERIES, figure_file
+from kws_stream.spice.cell import Loop
+from kws_stream.spice.studies import Comparison
 
-if TYPE_CHECKING:
-    from kws_stream.spice import Comparison, Loop
 
-
-def draw(comparison: "Comparison", path: Path, title: str, start_s: float, frame_s: float) -> None:
+def draw(comparison: Comparison, path: Path, title: str, start_s: float, frame_s: float) -> None:
     """A row a cell: candidate and state in nA, each frame as it ended, both ways.
 
     A column has one scale for all its cells: from zero to the highest threshold or candidate, and
@@ -61,7 +59,7 @@ def draw(comparison: "Comparison", path: Path, title: str, start_s: float, frame
             axis.set_xlabel("s")
 
 
-def draw_loops(loops: "Sequence[Loop]", path: Path) -> None:
+def draw_loops(loops: Sequence[Loop], path: Path) -> None:
     """A panel a cell: the state over the candidate, swept up and down, in nA."""
     columns = min(len(loops), 3)
     rows = -(-len(loops) // columns)

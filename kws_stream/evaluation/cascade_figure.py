@@ -1,15 +1,12 @@
 """The choice of a cascade: a chattier chip, or a busier processor."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from kws_stream.evaluation.tuning import Tuning
 from kws_stream.plots import SERIES, figure_file
 
-if TYPE_CHECKING:
-    from kws_stream.evaluation import Tuning
 
-
-def draw_cascade(tuning: "Tuning", picture: Path) -> None:
+def draw_cascade(tuning: Tuning, picture: Path) -> None:
     """Draw misses, false accepts and the verifier's mean power over the network's threshold.
 
     Each with the verifier's threshold that is best for the target. Raises MissingExtraError without

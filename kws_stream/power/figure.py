@@ -1,14 +1,11 @@
 """The power report as one picture: from a cell to the microphone, and what stands beside it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kws_stream.cli.power_table import format_quantity
 from kws_stream.plots import INK, MUTED, SERIES, STATUS_COLOURS, figure_file
-from kws_stream.power import PowerReport
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from kws_stream.power.quantity import format_quantity
+from kws_stream.power.report import PowerReport
 
 Bar = tuple[str, float | None, float | None, float | None, str]  # name, low, typical, high, status
 
@@ -31,10 +28,8 @@ def draw(report: PowerReport, path: Path, subject: str) -> None:
         )
 
 
-def _spans(axes: "Axes", report: PowerReport) -> None:
+def _spans(axes: Any, report: PowerReport) -> None:
     """Every row and total from low to high, then other spotters, on one logarithmic axis."""
-    from matplotlib.lines import Line2D
-
     parts = (
         ("core", report.core_rows, report.core),
         ("chip", report.chip_rows, report.chip),
@@ -89,16 +84,15 @@ def _spans(axes: "Axes", report: PowerReport) -> None:
     _watts(axes.xaxis)
     axes.set_title("From the cells to the microphone, and others")
     names = [*STATUS_COLOURS.items(), ("total", INK)]
-    handles = [Line2D([], [], color=c, marker="o", lw=4, alpha=0.6, label=n) for n, c in names]
-    handles.append(Line2D([], [], color=MUTED, marker="<", lw=0, label="at most"))
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.4, -0.05), ncols=5)
+    for name, colour in names:
+        axes.plot([], [], color=colour, marker="o", lw=4, alpha=0.6, label=name)
+    axes.plot([], [], color=MUTED, marker="<", lw=0, label="at most")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.05), ncols=5)
 
 
 def _watts(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
-    axis.set_major_formatter(FuncFormatter(lambda nw, _: _round_watts(nw)))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(lambda nw, _: _round_watts(nw))
+    axis.set_minor_formatter("")
 
 
 def _round_watts(nano: float) -> str:
@@ -109,7 +103,7 @@ def _round_watts(nano: float) -> str:
 
 
 def _stacked(
-    axes: "Axes", names: list[str], series: dict[str, list[float]], width: float = 0.6
+    axes: Any, names: list[str], series: dict[str, list[float]], width: float = 0.6
 ) -> None:
     base = [0.0] * len(names)
     for (name, values), colour in zip(series.items(), SERIES, strict=False):
@@ -121,7 +115,7 @@ def _stacked(
     axes.legend(ncols=len(series), loc="upper left")
 
 
-def _activity(axes: "Axes", report: PowerReport) -> None:
+def _activity(axes: Any, report: PowerReport) -> None:
     kinds = [kind for kind in report.activity or () if kind.core_nw is not None]
     axes.set_title("Core, by what was heard")
     if not kinds:
@@ -139,7 +133,7 @@ def _activity(axes: "Axes", report: PowerReport) -> None:
     axes.set_xticks(range(len(kinds)), labels)
 
 
-def _blocks(axes: "Axes", report: PowerReport) -> None:
+def _blocks(axes: Any, report: PowerReport) -> None:
     blocks = report.blocks
     if not blocks:
         axes.set_axis_off()
@@ -159,7 +153,7 @@ def _blocks(axes: "Axes", report: PowerReport) -> None:
     axes.set_xticks(range(len(names)), names)
 
 
-def _cells(axes: "Axes", report: PowerReport) -> None:
+def _cells(axes: Any, report: PowerReport) -> None:
     cells = [
         (f"{number}.{index}", cell)
         for number, block in enumerate(report.blocks, 1)
