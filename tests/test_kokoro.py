@@ -146,7 +146,7 @@ def speech_of(folder: Path, name: str, **amounts: Any) -> Speech:
 
 @needs_espeak
 def test_kokoro_says_a_share_of_the_clips_each_utterance_once(folder: Path) -> None:
-    speech = speech_of(folder, "s", kokoro=0.5)
+    speech = speech_of(folder, "s", kokoro=0.5, utterances=600)
     rng = np.random.default_rng(0)
     said = [speech._said("words", rng, True) for _ in range(60)]
     assert 10 < len(Session.heard) <= 20  # a fifth of the utterances of words, drawn some 30 times

@@ -53,8 +53,8 @@ from kws_stream.speech.synthesis import (
 LAYOUT = 3  # raised when the same settings give other files
 MAX_S = 2.0  # a phrase said at a usual speed
 HELD_OUT = ("m4", "f3", "adam", "linda", "rob", "awb")  # variants of espeak-ng, a voice of flite
-# of Kokoro for training, a fifth as many held out; one of the phrase takes 0.8 s of an x86 core
-KOKORO_UTTERANCES = {"phrase": 600, "near": 400, "words": 100, "running": 120}
+# utterances of Kokoro for each one of the phrase; that takes 0.8 s of an x86 core
+KOKORO_UTTERANCES = {"phrase": 1.0, "near": 0.4, "words": 0.15, "running": 0.2}
 KOKORO_HELD_OUT = ("af_bella", "af_river", "am_liam", "am_puck", "bf_emma", "bm_fable")
 FLITE_SHARE = 0.5
 TAIL_S = (0.1, 0.35)  # from the phrase's end to that of its clip
@@ -67,7 +67,8 @@ POOL = 200  # utterances that speech before and after a phrase is cut from
 class Amounts:
     """How much is made. Clips for training, a fifth as many held out; minutes of either.
 
-    kokoro: share of the recordings that Kokoro speaks, where its files are there.
+    kokoro: share of the recordings that Kokoro speaks, where its files are there. utterances: how
+    often it says the phrase for them, and in proportion all else.
     """
 
     phrase: Count = 3000
@@ -78,6 +79,7 @@ class Amounts:
     held_out_min: Positive = 30.0
     noise_min: Positive = 8.0
     kokoro: Share = 0.5
+    utterances: Count = 300
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Amounts":
@@ -224,7 +226,7 @@ class Speech:
         """What Kokoro says, in the cache."""
         if self._kokoro is not None:
             for kind in KOKORO_UTTERANCES:
-                for index in range(_kokoro_count(kind, held_out)):
+                for index in range(self._kokoro_count(kind, held_out)):
                     yield self._by_kokoro(self._kokoro, kind, index, held_out)
 
     def _long(self, folder: Path, held_out: bool) -> "Iterator[_Task]":
@@ -279,12 +281,16 @@ class Speech:
 
     def _said(self, kind: str, rng: np.random.Generator, held_out: bool) -> Samples:
         if self._kokoro is not None and rng.random() < self.amounts.kokoro:
-            index = int(rng.integers(_kokoro_count(kind, held_out)))
+            index = int(rng.integers(self._kokoro_count(kind, held_out)))
             path, make = self._by_kokoro(self._kokoro, kind, index, held_out)
             _write_missing(path, make)
             return with_tract(read_whole(path), rng.uniform(*TRACT))
         voice, manner = self._voice(rng, held_out)
         return speak(self._text(kind, rng, voice.tool == "espeak-ng"), voice, manner)
+
+    def _kokoro_count(self, kind: str, held_out: bool) -> int:
+        share = KOKORO_UTTERANCES[kind] * (HELD_OUT_SHARE if held_out else 1.0)
+        return max(1, round(share * self.amounts.utterances))
 
     def _by_kokoro(self, folder: Path, kind: str, index: int, held_out: bool) -> "_Task":
         """The file of an utterance of Kokoro, and what makes it."""
@@ -339,10 +345,6 @@ class Speech:
 
 _Task = tuple[Path, Callable[[], Samples]]
 _Stage = Callable[[Path, bool], Iterator[_Task]]
-
-
-def _kokoro_count(kind: str, held_out: bool) -> int:
-    return round((HELD_OUT_SHARE if held_out else 1.0) * KOKORO_UTTERANCES[kind])
 
 
 def _write_missing(path: Path, make: Callable[[], Samples]) -> None:

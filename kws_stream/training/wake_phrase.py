@@ -48,6 +48,7 @@ TARGET_PER_HOUR = 0.5  # false accepts in held-out speech and noise, where none 
 TRIGGERS_PER_HOUR = {"host": 200.0, "mcu": 100.0}
 SNR_DB = 15.0  # of the held-out phrases over noise
 ROW_HOPS = 750  # of running speech and noise
+MOST_WORDS = 4000  # real clips of single words, of each folder; more of them teach little
 BABBLE_VOICES = 4
 BABBLE_HOPS = 60_000  # ten minutes
 
@@ -251,6 +252,9 @@ def corpus_of(
                 if is_other(word, recipe)
                 for f in files
             )
+            if len(pairs) > MOST_WORDS:
+                rows = np.random.default_rng(recipe.seed).permutation(len(pairs))[:MOST_WORDS]
+                pairs = [pairs[row] for row in sorted(rows.tolist())]
             if pairs:
                 files_of = [f for f, _ in pairs]
                 splits_of = np.array([split_of(f.name) for f in files_of])
