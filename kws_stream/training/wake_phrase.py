@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from kws_stream.training.model import SpottingNetwork
     from kws_stream.training.verifying import Taught
 
-DECISION_S = 0.4  # the end of each clip; also the detector's window
+DECISION_S = 0.6  # the end of each clip; also the detector's window
 TARGET_PER_HOUR = 0.5  # false accepts in held-out speech and noise, where none are asked for
 # of the network, where a verifier of the kind judges them; see docs/cascade.md
 TRIGGERS_PER_HOUR = {"host": 200.0, "mcu": 100.0}
@@ -179,8 +179,10 @@ def _recipe_of(phrase: Phrase, length_s: float, config: Path | None) -> Recipe:
         "background_share": 0.2,
         "eps_share": 0.4,
         "current_scale": 0.5,
-        "power_weight": 0.02,
-        "augment": 0.7,
+        "power_weight": 0.03,
+        "augment": 1.0,
+        "masks": 0.2,
+        "shares": {"phrase": 1.6},
         "clip_s": clip_s,
         "decision_s": (round(clip_s - DECISION_S, 2), clip_s),
         "features": {
