@@ -67,7 +67,8 @@ def build(folder: Path) -> dict[str, Path]:
         (source / name).write_text(text, "ascii")
     (folder / "kws_fuzz_blob.h").write_text(_blob(pack), "ascii")
     firmware = [source / name for name in files if name.endswith(".c")]
-    engine = [SHARED / "kws_front_end.c", SHARED / "kws_detector.c", *sorted(ENGINE.glob("*.c"))]
+    engine = [SHARED / f"kws_{stage}.c" for stage in ("front_end", "network", "detector")]
+    engine += sorted(ENGINE.glob("*.c"))
     needs: dict[str, list[str | Path]] = {
         **{name: [f"-I{source}", *firmware] for name in TARGETS},
         "engine": ["-DKWS_RUNTIME", f"-I{folder}", f"-I{SHARED}", f"-I{ENGINE}", *engine],

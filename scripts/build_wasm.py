@@ -30,8 +30,8 @@ def main() -> None:
     if missing:
         raise SystemExit(f"kws_engine.h declares no {', '.join(missing)}")
     exports = [f"-Wl,--export={name}" for name in (*names, "__heap_base")]
-    sources = [FIRMWARE / "kws_front_end.c", FIRMWARE / "kws_detector.c"]
-    sources += [ENGINE / "kws_engine.c", ENGINE / "kws_simd.c"]
+    sources = [FIRMWARE / f"kws_{stage}.c" for stage in ("front_end", "network", "detector")]
+    sources += [ENGINE / f"kws_{part}.c" for part in ("engine", "simd")]
     command = [
         *(given.clang, "--target=wasm32", "-std=c99", "-O3", "-fno-math-errno"),
         *("-mbulk-memory", "-msimd128"),

@@ -29,8 +29,8 @@ CLAIMS = {"all": None, "AVX2 alone": "(name)[3] == '2'", "none": "0"}
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ctypes.CDLL]:
     folder = tmp_path_factory.mktemp("engines")
     engine, firmware = ROOT / "kws_stream/engine/c", ROOT / "firmware_sim/c"
-    sources = [firmware / "kws_front_end.c", firmware / "kws_detector.c"]
-    sources += [engine / "kws_engine.c", engine / "kws_simd.c"]
+    sources = [firmware / f"kws_{stage}.c" for stage in ("front_end", "network", "detector")]
+    sources += [engine / f"kws_{part}.c" for part in ("engine", "simd")]
     made = {}
     for number, (name, claim) in enumerate(CLAIMS.items()):
         target = folder / f"engine{number}.so"

@@ -19,6 +19,7 @@
 
 /* ---- the model's constants, in kws_model.c ---- */
 
+#ifndef KWS_RUNTIME
 /* out = (in . weight) * gain + bias; weight is (n_in, n_out), gain a power of two. */
 typedef struct {
     const kws_weight *weight;
@@ -26,6 +27,7 @@ typedef struct {
     kws_sum gain;
     uint16_t n_in, n_out;
 } kws_layer;
+#endif
 
 /* Cells compare with beta1 while on, with beta2 while off; alpha is their state current. */
 typedef struct {
@@ -33,7 +35,7 @@ typedef struct {
     const kws_sum *beta1, *beta2;
     const kws_wire *alpha;
     const uint8_t *initial;
-    uint16_t cells;
+    uint32_t cells;
 } kws_block;
 
 #ifndef KWS_RUNTIME
@@ -72,6 +74,9 @@ extern const uint32_t kws_rearms[KWS_CLASSES];     /* score below which a class 
 
 typedef struct {
     KWS_ARRAY(uint8_t, bits, KWS_CELLS + 1); /* the state: one bit a cell, block after block */
+#ifdef KWS_RUNTIME
+    kws_network_more more;
+#endif
 } kws_network;
 
 void kws_network_reset(kws_network *net);

@@ -3,6 +3,15 @@
 
 #include <string.h>
 
+#ifdef KWS_RUNTIME
+#include "kws_layers.h" /* layers in vectors, and sums for power */
+#else
+
+#define KWS_CLONES
+#define KWS_SCRATCH(net, type, name, size) type name[size]
+#define watch_block(net, b, x, candidates, bits)
+#define watch_last(net, x)
+
 /* Most wires carry nothing most of the time, so the sums go by the inputs that are not 0. */
 static void affine(const kws_layer *layer, const kws_wire *in, kws_sum *out)
 {
@@ -20,43 +29,70 @@ static void affine(const kws_layer *layer, const kws_wire *in, kws_sum *out)
         out[j] = out[j] * layer->gain + layer->bias[j];
 }
 
+static void first_affine(kws_network *net, const int32_t *features, kws_wire *in, kws_sum *out)
+{
+    (void)net;
+    for (unsigned i = 0; i < KWS_FEATURES; i++)
+        in[i] = features[i];
+    affine(&kws_pre, in, out);
+}
+
+#endif
+
+KWS_CLONES static void rectify(const kws_wire *restrict x, kws_wire *restrict out, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        out[i] = x[i] > 0 ? x[i] : 0;
+}
+
+KWS_CLONES static void decide(const kws_block *block, const kws_sum *restrict candidates,
+                              uint8_t *restrict bits, kws_wire *restrict states)
+{
+    for (unsigned i = 0; i < block->cells; i++) {
+        const kws_sum candidate = candidates[i] > 0 ? candidates[i] : 0;
+        bits[i] = candidate >= (bits[i] ? block->beta1[i] : block->beta2[i]);
+        states[i] = bits[i] ? block->alpha[i] : 0;
+    }
+}
+
+KWS_CLONES static void add_rectified(const kws_sum *restrict post, kws_wire *restrict x, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (post[i] > 0)
+            x[i] += (kws_wire)post[i];
+}
+
 void kws_network_reset(kws_network *net)
 {
     uint8_t *bits = net->bits;
-    for (int b = 0; b < KWS_BLOCKS; b++) {
+    for (int b = 0; b < (int)KWS_BLOCKS; b++) {
         memcpy(bits, kws_blocks[b].initial, kws_blocks[b].cells);
         bits += kws_blocks[b].cells;
     }
 }
 
-void kws_network_step(kws_network *net, const int32_t *features,
-                      kws_sum *logits)
+void kws_network_step(kws_network *net, const int32_t *features, kws_sum *logits)
 {
-    kws_wire x[KWS_WIDTH], in[KWS_WIDEST];
-    kws_sum out[KWS_WIDEST];
+    KWS_SCRATCH(net, kws_wire, x, KWS_WIDTH);
+    KWS_SCRATCH(net, kws_wire, in, KWS_WIDEST);
+    KWS_SCRATCH(net, kws_sum, out, KWS_WIDEST);
+    const unsigned width = KWS_WIDTH;
     uint8_t *bits = net->bits;
 
-    for (unsigned i = 0; i < KWS_FEATURES; i++)
-        in[i] = features[i];
-    affine(&kws_pre, in, out);
-    for (unsigned i = 0; i < KWS_WIDTH; i++)
+    first_affine(net, features, in, out);
+    for (unsigned i = 0; i < width; i++)
         x[i] = (kws_wire)out[i];
 
-    for (int b = 0; b < KWS_BLOCKS; b++) {
+    for (int b = 0; b < (int)KWS_BLOCKS; b++) {
         const kws_block *block = &kws_blocks[b];
-        for (unsigned i = 0; i < KWS_WIDTH; i++)
-            in[i] = x[i] > 0 ? x[i] : 0;
+        rectify(x, in, width);
         affine(&block->candidate, in, out);
-        for (unsigned i = 0; i < block->cells; i++) {
-            kws_sum candidate = out[i] > 0 ? out[i] : 0;
-            bits[i] = candidate >= (bits[i] ? block->beta1[i] : block->beta2[i]);
-            in[i] = bits[i] ? block->alpha[i] : 0;
-        }
+        decide(block, out, bits, in);
+        watch_block(net, b, x, out, bits);
         bits += block->cells;
         affine(&block->post, in, out);
-        for (unsigned i = 0; i < KWS_WIDTH; i++)
-            if (out[i] > 0)
-                x[i] += (kws_wire)out[i];
+        add_rectified(out, x, width);
     }
+    watch_last(net, x);
     affine(&kws_classifier, x, logits);
 }

@@ -2,11 +2,12 @@
  *
  * A model is a blob of numbers (kws_stream/engine/blob.py writes it, in the byte order of the
  * machine). An engine is a piece of memory that the caller gives; nothing is allocated here. Front
- * end and detector are the sources of the exported firmware, in firmware_sim/c, compiled with
- * KWS_RUNTIME; build them together:
+ * end, network and detector are the sources of the exported firmware, in firmware_sim/c, compiled
+ * with KWS_RUNTIME; build them together, in firmware_sim/c:
  *
- *     cc -O3 -DKWS_RUNTIME -Ifirmware_sim/c -Ikws_stream/engine/c firmware_sim/c/kws_front_end.c
- *        firmware_sim/c/kws_detector.c kws_stream/engine/c/kws_engine.c kws_stream/engine/c/kws_simd.c
+ *     e=../../kws_stream/engine/c
+ *     cc -O3 -DKWS_RUNTIME -I. -I$e kws_front_end.c kws_network.c kws_detector.c
+ *        $e/kws_engine.c $e/kws_simd.c
  */
 #ifndef KWS_ENGINE_H
 #define KWS_ENGINE_H

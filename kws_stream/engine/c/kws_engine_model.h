@@ -9,23 +9,6 @@
 
 #define KWS_BLOB_MAGIC 0x3353574b /* KWS3, little-endian */
 
-/* out = (in . weight) 2^shift + bias. Rows of weights are n_out wide and `stride` apart. */
-typedef struct {
-    const int8_t *narrow;  /* or NULL */
-    const int32_t *wide;   /* or NULL */
-    const int64_t *bias;
-    uint32_t n_in, n_out, stride, shift;
-    uint32_t limbs;        /* 15-bit parts of an input whose sums fit 32 bits; 0: none do */
-} kws_rows;
-
-typedef struct {
-    kws_rows candidate, post;
-    const int64_t *beta1, *beta2;
-    const int32_t *alpha;
-    const uint8_t *initial;
-    uint32_t cells;
-} kws_stage;
-
 /* floor(2^24 n / d) */
 static inline uint64_t kws_quotient(uint32_t n, uint32_t d)
 {
@@ -58,8 +41,11 @@ struct kws_runtime {
     const uint32_t *weights;
     const int32_t *slow_gains;
     uint32_t *thresholds, *rearms;
-    kws_rows pre, classifier;
-    kws_stage *stages;
+    kws_layer pre, classifier;
+    kws_block *stages;
+    uint32_t *places; /* room to work in, for kws_layers.h */
+    int32_t *values, *low, *high;
+    int64_t *sums;
 };
 
 #endif

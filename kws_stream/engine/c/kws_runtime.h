@@ -19,6 +19,26 @@ typedef int64_t kws_sum;
 #define KWS_THREAD __thread
 #endif
 
+/* out = (in . weight) 2^shift + bias. Rows of weights are n_out wide and `stride` apart. */
+typedef struct {
+    const int8_t *narrow;  /* or NULL */
+    const kws_weight *wide; /* or NULL */
+    const kws_sum *bias;
+    uint32_t n_in, n_out, stride, shift;
+    uint32_t limbs;        /* 15-bit parts of an input whose sums fit 32 bits; 0: none do */
+} kws_layer;
+
+/* What a network has beside its bits. */
+typedef struct {
+    int32_t *features; /* of the last frame */
+    int64_t *products; /* theirs in the first layer */
+    /* sums over frames, for power: of the rectified inputs and of the candidates of every block, of
+     * the frames in which a cell was on, and of the classifier's inputs above and below 0 */
+    int64_t *inputs, *candidates, *on, *above, *below;
+    kws_wire *x, *in;  /* room to work in */
+    kws_sum *out;
+} kws_network_more;
+
 struct kws_runtime;
 extern KWS_THREAD const struct kws_runtime *kws_now;
 
@@ -33,6 +53,7 @@ extern KWS_THREAD const struct kws_runtime *kws_now;
 #define KWS_CHUNK 320u
 
 #define KWS_ARRAY(type, name, size) type *name
+#define KWS_SCRATCH(net, type, name, size) type *const name = (net)->more.name
 
 #define KWS_BLOCK 8
 #define KWS_FEATURES (kws_now->features)
@@ -61,6 +82,9 @@ extern KWS_THREAD const struct kws_runtime *kws_now;
 #define KWS_ONSET_MS (kws_now->onset_ms)
 #define KWS_LINE 256
 
+#define kws_pre (kws_now->pre)
+#define kws_blocks (kws_now->stages)
+#define kws_classifier (kws_now->classifier)
 #define kws_bands (kws_now->bands)
 #define kws_weights (kws_now->weights)
 #define kws_slow_gains (kws_now->slow_gains)
