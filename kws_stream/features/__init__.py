@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kws_stream.features.front_end import (
+    OF_RATE,
     FeatureSettings,
     FrontEnd,
     build_bank,
@@ -11,7 +12,15 @@ from kws_stream.features.front_end import (
     fixed_front_end,
 )
 
-__all__ = ["FeatureSettings", "FrontEnd", "build", "build_bank", "centres_of", "fixed_front_end"]
+__all__ = [
+    "OF_RATE",
+    "FeatureSettings",
+    "FrontEnd",
+    "build",
+    "build_bank",
+    "centres_of",
+    "fixed_front_end",
+]
 
 
 def build(settings: Mapping[str, Any]) -> FrontEnd:

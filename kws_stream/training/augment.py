@@ -12,9 +12,12 @@ import math
 import torch
 from torch import Tensor
 
+from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.features import FeatureSettings
 
 NOISY = 0.7  # share of sequences at strength 1
+HOP_S = HOP_SAMPLES / SAMPLE_RATE_HZ
+SHIFT_S = 0.1
 MASKED_HOPS, MASKED_CHANNELS = 20, 3  # at most
 QUIET_DB = 10.0, 35.0
 
@@ -39,8 +42,13 @@ def _quiet(clips: Tensor) -> Tensor:
     return values.kthvalue(max(1, values.shape[1] // 10), dim=1).values[:, None, None]
 
 
-def change_clips(clips: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Clips (n, hops, channels) at other speeds, places, voices, levels and colours."""
+def change_clips(
+    clips: Tensor, strength: float, generator: torch.Generator, hop_s: float = HOP_S
+) -> Tensor:
+    """Clips (n, hops, channels) at other speeds, places, voices, levels and colours.
+
+    hop_s: length of a hop.
+    """
     n, hops, channels = clips.shape
 
     def uniform(*shape: int) -> Tensor:
@@ -51,7 +59,7 @@ def change_clips(clips: Tensor, strength: float, generator: torch.Generator) -> 
     padded = torch.cat([edge, clips, edge], 1)
     middle = hops / 2
     times = (torch.arange(hops) - middle) * (1 + 0.15 * uniform(n, 1)) + middle
-    times = (times + 10 * uniform(n, 1) + 1).clamp(0, hops + 1)
+    times = (times + SHIFT_S / hop_s * uniform(n, 1) + 1).clamp(0, hops + 1)
     clips = _interpolate(padded, times, axis=1)
     places = torch.arange(channels) * (1 + 0.03 * uniform(n, 1)) + 0.5 * uniform(n, 1)
     clips = _interpolate(clips, places.clamp(0, channels - 1), axis=2)

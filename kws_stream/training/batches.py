@@ -40,7 +40,8 @@ class Batches:
         clips, labels, taught = self._sampler.draw(
             recipe.batch_size * recipe.clips_per_sequence, generator
         )
-        clips = change_clips(clips, recipe.augment, generator)
+        hop_s = recipe.features.hop_samples / recipe.features.rate_hz
+        clips = change_clips(clips, recipe.augment, generator, hop_s)
         if recipe.masks:
             clips = mask(clips, recipe.masks, generator)
         if recipe.quiet:

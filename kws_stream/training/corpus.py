@@ -7,7 +7,7 @@ and depends on what a clip is joined to, so it is computed in every step.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from kws_stream.evaluation.folders import (
     words_below,
 )
 from kws_stream.evaluation.speech_commands import NOISE, WORDS, split_of
-from kws_stream.features import FeatureSettings, build_bank
+from kws_stream.features import OF_RATE, FeatureSettings, build_bank
 from kws_stream.files import replacing
 from kws_stream.workers import Progress, Workers
 
@@ -83,6 +83,8 @@ class Corpus:
         jobs: int = 2,
         pictures: Path | None = None,
         *,
+        clip_s: float = 1.0,
+        of_events: bool = False,
         notes: list[str] | None = None,
         progress: Progress | None = None,
     ) -> "Corpus":
@@ -91,13 +93,21 @@ class Corpus:
         synthetic: a folder of words made by scripts/synthesise_words.py. pictures: a folder or tar
         archive of log-mel pictures (see `clips_of_pictures`). notes: gets what was left out, and
         folders of words under other names (see `folders`). progress: hears of the recordings whose
-        envelopes are known, of each folder from 0 on.
+        envelopes are known, of each folder from 0 on. of_events: of a sensor that hears no speech:
+        `data` has clips in place of speech_commands, and background in place of running_speech.
 
-        Raises DataError if there is no speech_commands folder, or no noise.
+        Raises DataError if there is no such folder of clips, or no noise.
         """
         skipped, said = Skipped(), list[str]()
-        load = partial(load_envelopes, settings=settings, cache=cache, jobs=jobs, progress=progress)
-        words = _words_folder(data)
+        load = partial(
+            load_envelopes,
+            settings=settings,
+            cache=cache,
+            jobs=jobs,
+            clip_s=clip_s,
+            progress=progress,
+        )
+        words = _words_folder(data, "clips" if of_events else "speech_commands")
         clips = {"speech_commands": _clips_of_words(words, load, skipped, said)}
         for name, folder in (
             ("other_words", folder_of(data, "other_words")),
@@ -114,6 +124,8 @@ class Corpus:
             "running_speech": [data / "running_speech", data / "wake_phrases"],
             "noise": [data / "noise", folder_of(words, NOISE)],
         }
+        if of_events:
+            stream_folders["running_speech"] = [data / "background"]
         for name, folders in stream_folders.items():
             every = [f for folder in folders for f in audio_files(folder, skipped)]
             files = training_files(every)
@@ -121,8 +133,8 @@ class Corpus:
                 streams[name] = load(files, whole=True)
         if "noise" not in streams:
             raise DataError(
-                f"{data}: need recordings in noise or in speech_commands/_background_noise_ to mix "
-                "with speech, found none"
+                f"{data}: need recordings in noise or in {words.name}/_background_noise_ to mix "
+                "with clips, found none"
             )
         if notes is not None:
             notes += [*said, *skipped.notes]
@@ -148,11 +160,11 @@ def clip_files(data: Path) -> dict[str, Path]:
     return {f"{word}/{file.stem}": file for word, files in by_word.items() for file in files}
 
 
-def _words_folder(data: Path) -> Path:
-    words = folder_of(data, "speech_commands")
+def _words_folder(data: Path, name: str = "speech_commands") -> Path:
+    words = folder_of(data, name)
     if not words.is_dir():
         raise DataError(
-            f"{data}: need a folder speech_commands with one folder a word, found none; "
+            f"{data}: need a folder {name} with one folder a word, found none; "
             "give the folder above it"
         )
     return words
@@ -258,7 +270,7 @@ def _clips(
     """Each file padded at both ends, or cut, to `length` samples."""
     samples = np.zeros((len(files), length))
     for row, path in zip(samples, files, strict=True):
-        audio = read_whole(path)[:length]
+        audio = read_whole(path, to_hz=settings.rate_hz)[:length]
         start = (length - len(audio)) // 2
         row[start : start + len(audio)] = audio
     return envelopes_of(samples, settings)
@@ -268,22 +280,24 @@ def _joined(
     files: Sequence[Path], settings: FeatureSettings, row_hops: int = STREAM_HOPS
 ) -> Envelopes:
     """The files one after another, cut into rows that are worked on side by side."""
-    audio = np.concatenate([read_whole(path) for path in files])
-    rows = max(1, len(audio) // (row_hops * HOP_SAMPLES))
-    hops = len(audio) // rows // HOP_SAMPLES
-    samples = audio[: rows * hops * HOP_SAMPLES].reshape(rows, -1).astype(np.float64)
+    audio = np.concatenate([read_whole(path, to_hz=settings.rate_hz) for path in files])
+    hop = settings.hop_samples
+    rows = max(1, len(audio) // (row_hops * hop))
+    hops = len(audio) // rows // hop
+    samples = audio[: rows * hops * hop].reshape(rows, -1).astype(np.float64)
     envelopes = envelopes_of(samples, settings)
     return envelopes.reshape(-1, envelopes.shape[-1])
 
 
 def envelopes_of(samples: NDArray[np.float64], settings: FeatureSettings) -> Envelopes:
     bank = build_bank(settings, hops_per_frame=1)
-    hops = samples.shape[1] // HOP_SAMPLES
+    size = settings.hop_samples
+    hops = samples.shape[1] // size
     envelopes = np.empty((len(samples), hops, bank.channels), np.float32)
     state = bank.start(len(samples))
     samples = np.pad(samples, ((0, 0), (1, 0)))  # the sample before the first
     for hop in range(hops):
-        state = bank.step(samples[:, hop * HOP_SAMPLES : (hop + 1) * HOP_SAMPLES + 1], state)
+        state = bank.step(samples[:, hop * size : (hop + 1) * size + 1], state)
         envelopes[:, hop] = state.envelope
     return envelopes
 
@@ -316,7 +330,7 @@ def load_envelopes(
     if whole:
         compute = partial(_joined, settings=settings, row_hops=row_hops)
     else:
-        compute = partial(_clips, settings=settings, length=round(clip_s * SAMPLE_RATE_HZ))
+        compute = partial(_clips, settings=settings, length=round(clip_s * settings.rate_hz))
 
     def told(groups: int, _: int) -> None:
         if progress is not None:
@@ -336,9 +350,9 @@ def _bank_settings(settings: FeatureSettings) -> dict[str, object]:
     """Those that envelopes depend on."""
     return {
         key: value
-        for key, value in asdict(settings).items()
+        for key, value in settings.as_dict().items()
         if key in ("kind", "channels", "low_hz", "high_hz", "selectivity", "preemphasis")
-        or key in ("lowpass_s", "half_wave")
+        or key in ("lowpass_s", "half_wave", *OF_RATE)
     }
 
 

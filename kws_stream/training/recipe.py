@@ -5,7 +5,6 @@ import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.detector import DetectorSettings
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.evaluation.speech_commands import TASKS, WORDS
@@ -28,6 +27,7 @@ CLASSES = TASKS | {"v2-35": (*WORDS, "silence")}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LEFT_OUT = ("synthetic", "pictures")  # kinds of clips that `without` may name
 WAKE_PHRASE = "wake-phrase"  # the task of a phrase of one's own: its classes are it and the rest
+EVENTS = "events"  # the task of any other sensor: its classes are a recipe's `events` and the rest
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,10 @@ class Recipe:
     see what becomes of words never heard. shares: how often each kind of clip is drawn (see
     `Sampler`).
 
-    clip_s: length of a clip, in tenths of a second. For the task wake-phrase alone: phrase, the
-    words to listen for, and speech, how much of it is synthesised (see `training_set.Amounts`).
+    clip_s: length of a clip. For the task wake-phrase alone: phrase, the words to listen for, and
+    speech, how much of it is synthesised (see `training_set.Amounts`). For the task events alone:
+    events, names of the folders of clips that are keywords, and sources, what the pack's manifest
+    tells of the data: tables of name, licence and source.
     """
 
     name: str
@@ -128,13 +130,20 @@ class Recipe:
     clip_s: float = 1.0
     phrase: str = ""
     speech: dict[str, int | float] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    sources: list[dict[str, str]] = field(default_factory=list)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
 
     def __post_init__(self) -> None:
-        if self.task not in CLASSES and self.task != WAKE_PHRASE:
+        if self.task not in CLASSES and self.task not in (WAKE_PHRASE, EVENTS):
             raise ParameterError(
-                f"recipe task: need one of {', '.join(CLASSES)}, got {self.task!r}"
+                f"recipe task: need one of {', '.join(CLASSES)}, {EVENTS}, got {self.task!r}"
+            )
+        if (self.task == EVENTS) != bool(self.events) or OTHER in self.events:
+            raise ParameterError(
+                f"recipe events: need names of events, none of them {OTHER!r}, for the task "
+                f"{EVENTS} and for no other, got {self.events!r:.80} for {self.task}"
             )
         if not NAME.fullmatch(self.name):
             raise ParameterError(
@@ -156,20 +165,18 @@ class Recipe:
                 )
         if self.task == WAKE_PHRASE:
             Phrase.parse(self.phrase)
-        elif self.clip_s != 1:
+        elif self.task != EVENTS and self.clip_s != 1:
             raise ParameterError(
                 f"recipe clip_s: need 1 for the task {self.task}, got {self.clip_s}; a recipe for "
                 "--wake-phrase leaves the task out"
             )
-        hops = 100 * self.clip_s
-        if not 0.5 <= self.clip_s <= 5 or abs(hops - 10 * round(hops / 10)) > 1e-6:
+        if not 0.5 <= self.clip_s <= 5:
+            raise ParameterError(f"recipe clip_s: need 0.5 to 5 s, got {self.clip_s}")
+        frames = self.clip_s / self.features.frame_s
+        if abs(frames - round(frames)) > 1e-6:
             raise ParameterError(
-                f"recipe clip_s: need 0.5 to 5 s in tenths of a second, got {self.clip_s}"
-            )
-        if self.clip_hops % self.features.hops_per_frame:
-            raise ParameterError(
-                f"recipe clip_s: need whole frames of {self.features.hops_per_frame} hops, got "
-                f"{self.clip_hops} hops"
+                f"recipe clip_s: need whole frames of {self.features.frame_s:g} s, got "
+                f"{self.clip_s} s, {frames:.3f} frames"
             )
         start, stop = self.decision_s
         if not 0 <= start < stop <= self.clip_s:
@@ -201,11 +208,13 @@ class Recipe:
     def classes(self) -> tuple[str, ...]:
         if self.task == WAKE_PHRASE:
             return (Phrase.parse(self.phrase).keyword, OTHER)
+        if self.task == EVENTS:
+            return (*self.events, OTHER)
         return CLASSES[self.task]
 
     @property
     def clip_hops(self) -> int:
-        return round(self.clip_s * SAMPLE_RATE_HZ) // HOP_SAMPLES
+        return round(self.clip_s * self.features.rate_hz) // self.features.hop_samples
 
     @property
     def keywords(self) -> tuple[str, ...]:
@@ -222,7 +231,11 @@ class Recipe:
 
     def training_settings(self) -> dict[str, Any]:
         """What a manifest tells of the recipe: all but what stands elsewhere in it."""
-        elsewhere = ["name", "description", "version", "features", "detector"]
+        elsewhere = ["name", "description", "version", "features", "detector", "sources"]
         if self.task != WAKE_PHRASE:
-            elsewhere += ["phrase", "speech", "clip_s"]
+            elsewhere += ["phrase", "speech"]
+        if self.task != EVENTS:
+            elsewhere += ["events"]
+        if self.task not in (WAKE_PHRASE, EVENTS):
+            elsewhere += ["clip_s"]
         return {key: value for key, value in asdict(self).items() if key not in elsewhere}

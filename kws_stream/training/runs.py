@@ -20,7 +20,7 @@ from kws_stream.errors import (
 from kws_stream.training.corpus import CACHE, Corpus
 from kws_stream.training.curves import draw_curves
 from kws_stream.training.extra import set_up
-from kws_stream.training.recipe import WAKE_PHRASE, Recipe
+from kws_stream.training.recipe import EVENTS, WAKE_PHRASE, Recipe
 from kws_stream.training.reporter import IMPORT_S, SILENT, Reporter
 from kws_stream.training.stages import Stage, recipe_from_toml, stages_from_toml
 
@@ -47,13 +47,15 @@ def train(
 ) -> dict[str, Any]:
     """Train the stages of a recipe file, write a model pack, and return its metrics.
 
-    data: folder that holds speech_commands. out: folder of the pack; an older pack there is
-    replaced. synthetic, pictures: as of `Corpus.from_folders`. run: folder of logs and checkpoints,
-    by default runs/NAME; with resume the training goes on from those. start_from: runs or packs
-    whose networks' mean to begin with, for the last stage alone or those from from_stage on.
+    data: folder that holds speech_commands, or for the task events clips. out: folder of the pack;
+    an older pack there is replaced. synthetic, pictures: as of `Corpus.from_folders`. run: folder
+    of logs and checkpoints, by default runs/NAME; with resume the training goes on from those.
+    start_from: runs or packs whose networks' mean to begin with, for the last stage alone or those
+    from from_stage on.
     teachers: what stages with a teacher learn from. device, threads: as PyTorch knows them.
 
-    Metrics are of validation clips: {name: {"value", "command"}}, as in the manifest.
+    Metrics are of validation clips: {name: {"value", "command"}}, as in the manifest; none for the
+    task events.
 
     Raises ParameterError for a recipe that makes no sense or wants what is not there, DataError for
     recordings that are missing, PackError for a place that holds no pack, and MissingExtraError
@@ -87,7 +89,10 @@ def train(
             f"{last.name} {stage.name}".rstrip(),
             reporter,
         )
-    write_pack(training.network, last, corpus.without(*last.without), out)
+    of_recipe = last.sources if last.task == EVENTS else None
+    write_pack(training.network, last, corpus.without(*last.without), out, of_recipe)
+    if last.task == EVENTS:  # `evaluate-stream` measures it, on recordings with labels
+        return {}
     with reporter.progress("measuring on validation clips") as measured:
         return record_metrics(out, folder_of(data, "speech_commands"), measured)
 
@@ -306,6 +311,8 @@ def read_corpus(
     with reporter.progress("computing envelopes", "recordings") as done:
         corpus = Corpus.from_folders(
             *(data, synthetic, settings.features, CACHE, torch.get_num_threads(), pictures),
+            clip_s=settings.clip_s,
+            of_events=settings.task == EVENTS,
             notes=notes,
             progress=done,
         )

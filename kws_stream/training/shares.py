@@ -35,6 +35,14 @@ SHARES = {
         "of_pictures": OF_PICTURES,
         "noise": 1.0,
     },
+    "events": {
+        "keyword_synthetic": 0.0,
+        "rare_keyword_synthetic": 0.0,
+        "of_pictures": 0.0,
+        "speech_commands": 1.0,  # clips of other beats
+        "running_speech": 0.5,  # recordings without an event
+        "noise": 0.1,
+    },
     "wake-phrase": {
         "phrase": 1.0,
         "recordings": 1.0,  # a person's own, of the phrase

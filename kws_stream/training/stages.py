@@ -164,6 +164,10 @@ def shown(stages: tuple[Stage, ...]) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_text(inner)}' for key, inner in value.items())} }}"
     return json.dumps(value)
 
 
