@@ -44,7 +44,7 @@ SHARES = {
         "noise": 0.1,
     },
     "wake-phrase": {
-        "phrase": 1.0,
+        "phrase": 1.6,
         "recordings": 1.0,  # a person's own, of the phrase
         "near": 0.2,
         "words": 0.4,

@@ -182,7 +182,6 @@ def _recipe_of(phrase: Phrase, length_s: float, config: Path | None) -> Recipe:
         "power_weight": 0.03,
         "augment": 1.3,
         "masks": 0.3,
-        "shares": {"phrase": 1.6},
         "clip_s": clip_s,
         "decision_s": (round(clip_s - DECISION_S, 2), clip_s),
         "features": {
