@@ -89,7 +89,7 @@ def in_streams(name: str, held_out: Path) -> dict[str, Any]:
     folders = [f"{held_out}/{part}" for part in parts]
     words = ["evaluate-stream", "-m", str(MODELS / name), *folders]
     words += ["--synthesise", f"{held_out}/speech_commands", "--hours", "0.75", "--jobs", "1"]
-    command = [sys.executable, "-m", "kws_stream", *words, "--json", "-"]
+    command = [sys.executable, "-m", "kws_stream", *words, "--json"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT)
     point = json.loads(done.stdout)
     told = (

@@ -58,7 +58,7 @@ def speech(data: Path, kokoro: Path | None, synth: Path) -> list[list[str]]:
 
 def training(model: str, data: Path, pictures: Path, out: Path) -> list[str]:
     command = [*KWS_STREAM, "train", str(ROOT / "recipes" / f"{model}.toml"), "--data", str(data)]
-    command += ["--pictures", str(pictures), "--out", str(out / "models" / model)]
+    command += ["--pictures", str(pictures), "--output", str(out / "models" / model)]
     command += ["--run", str(out / "runs" / model)]
     if model == "commands-35":
         start = str(out / "models" / "commands-12-large")
@@ -87,7 +87,7 @@ def steps(
         commands.append([*KWS_STREAM, "data", "ask-teacher", str(classifier), *shown, *said])
     heard = ["--data", str(data), "--synthetic", str(out / "synth")]
     teach = [*KWS_STREAM, "teach", str(ROOT / "recipes" / "teacher.toml"), *heard]
-    commands.append([*teach, "--out", str(out / "teacher"), "--steps", "12000"])
+    commands.append([*teach, "--output", str(out / "teacher"), "--steps", "12000"])
     return commands + [training(model, data, pictures, out) for model in models]
 
 

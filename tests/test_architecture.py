@@ -30,6 +30,7 @@ BASE = {
     "graphs",
     "marked",
     "onnx_writer",
+    "old_names",
     "plots",
     "settings",
 }
@@ -43,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "graphs": {"errors"},
     "marked": set(),
     "onnx_writer": {"errors"},
+    "old_names": {"errors"},
     "plots": {"errors", "files"},
     "settings": {"errors"},
     "parameters": {"errors", "constants"},

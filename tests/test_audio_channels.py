@@ -194,7 +194,7 @@ def recordings(tmp_path_factory, demo):
 
 
 def figures(*args):
-    result = run(*args, "--jobs", 1, "--json", "-")
+    result = run(*args, "--jobs", 1, "--json")
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout), result.stderr
 

@@ -125,7 +125,7 @@ def test_figures_are_those_of_the_tuned_pack_itself(folder: Path) -> None:
 def test_the_command_writes_both_thresholds_and_tells_of_the_power(folder: Path) -> None:
     pytest.importorskip("matplotlib")
     words = ["tune", folder / "pack", folder / "a.wav", "--target-fa-per-hour", 1000, "--jobs", 1]
-    drawn = ["-o", folder / "new", "--plot", folder / "x.svg", "--json", folder / "x.json"]
+    drawn = ["-o", folder / "new", "--plot", folder / "x.svg", "--json-file", folder / "x.json"]
     done = CliRunner().invoke(main, [*map(str, words), *map(str, drawn)])
     assert done.exit_code == 0, done.output
     assert max(map(len, done.stdout.split("Note:")[0].splitlines())) <= 80

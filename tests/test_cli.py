@@ -238,7 +238,7 @@ def test_a_pipe_of_raw_samples(pack, sound):
         ("evaluate", "folder"),
         ("evaluate", "folder", "--task", "v2-35"),
         ("evaluate", "folder", "--task", "yes", "--jobs", "0"),
-        ("evaluate", "folder", "--task", "yes", "--json", "no/such/folder/x.json"),
+        ("evaluate", "folder", "--task", "yes", "--json-file", "no/such/folder/x.json"),
         ("model",),
     ],
     ids=" ".join,

@@ -44,13 +44,13 @@ def test_the_json_file_holds_the_figures_of_the_library(pack, folder, tmp_path):
     file = tmp_path / "figures.json"
     file.write_text("old")
     words = (folder, "--task", "yes", "-m", pack, "--jobs", "1")
-    result = run(*words, "--json", file)
+    result = run(*words, "--json-file", file)
     assert result.exit_code == 0
     expected = evaluation.evaluate(folder, "yes", "validation", pack, 1, 0, False, None)
     assert json.loads(file.read_text("utf-8")) == json.loads(json.dumps(expected.as_dict()))
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
     assert result.stdout == table(expected) + "\n"
-    assert json.loads(run(*words, "--json", "-").stdout) == expected.as_dict() | {
+    assert json.loads(run(*words, "--json").stdout) == expected.as_dict() | {
         "classes": ["yes", "other"]
     }
 
@@ -71,7 +71,9 @@ def test_noise_and_streaming_are_told_where_they_are_asked_for(pack, folder, tmp
         noise / "hiss.wav", 0.1 * np.random.default_rng(1).standard_normal(40_000), 16_000
     )
     words = (folder, "--task", "yes", "-m", pack, "--jobs", "1")
-    result = run(*words, "--snr", "--noise", noise, "--check-streaming", "--json", tmp_path / "j")
+    result = run(
+        *words, "--snr", "--noise", noise, "--check-streaming", "--json-file", tmp_path / "j"
+    )
     assert "in noise, at an SNR of      clean    20 dB    10 dB     5 dB     0 dB" in result.stdout
     assert "14 of 14 clips have the same score in every bit" in result.stdout
     figures = json.loads((tmp_path / "j").read_text("utf-8"))
@@ -87,7 +89,7 @@ def test_noise_that_is_missing_is_said_before_the_work(pack, folder):
 
 
 @pytest.mark.parametrize(
-    "options", [("--json", "-", "--csv", "-"), ("--noise", "."), ("--csv", "missing/file.csv")]
+    "options", [("--json", "--csv", "-"), ("--noise", "."), ("--csv", "missing/file.csv")]
 )
 def test_options_that_do_not_go_together_are_wrong_usage(pack, folder, options):
     assert run(folder, "--task", "yes", "-m", pack, *options).exit_code == 2

@@ -46,7 +46,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def printed(*words: object) -> str:
-    done = CliRunner().invoke(main, [*map(str, words), "--json", "-"])
+    done = CliRunner().invoke(main, [*map(str, words), "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)
     return done.stdout

@@ -234,7 +234,7 @@ def test_a_disk_that_fills_up_leaves_a_sentence_and_nothing_else(
 def test_the_command_synthesises_saves_and_counts(
     clips: Path, pack: packs.Pack, tmp_path: Path
 ) -> None:
-    words = ["evaluate-stream", "-m", str(pack.path), "--jobs", "1", "--json", "-"]
+    words = ["evaluate-stream", "-m", str(pack.path), "--jobs", "1", "--json"]
     options = ["--synthesise", str(clips), "--hours", "0.02", "--seed", "5"]
     heard = CliRunner().invoke(main, [*words, *options, str(clips / "_background_noise_")])
     assert heard.exit_code == 0, heard.output

@@ -108,7 +108,7 @@ def test_the_command_prints_and_writes_the_figures(folder: Path, eager: Path) ->
     assert printed.exit_code == 0, printed.output
     assert "false accepts per hour" in printed.stdout
     assert max(map(len, printed.stdout.splitlines())) <= 80
-    written = CliRunner().invoke(main, [*words, "--json", str(folder / "out.json")])
+    written = CliRunner().invoke(main, [*words, "--json-file", str(folder / "out.json")])
     figures = json.loads((folder / "out.json").read_text("utf-8"))
     assert written.exit_code == 0
     assert figures["words"] == 3

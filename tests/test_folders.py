@@ -132,7 +132,7 @@ def test_tune_counts_no_false_accepts_for_a_folder_in_another_case(tmp_path: Pat
             write(tmp_path / name / name / f"{number}.wav", hz=400)
     runs = [
         CliRunner().invoke(
-            main, ["tune", "yes-4", "--positives", str(tmp_path / name), "--jobs", "1", "--json=-"]
+            main, ["tune", "yes-4", "--positives", str(tmp_path / name), "--jobs", "1", "--json"]
         )
         for name in ("yes", "Yes")
     ]

@@ -167,7 +167,7 @@ def test_the_figure_is_drawn_and_is_the_same_each_time(tmp_path, suffix):
     pytest.importorskip("matplotlib")
     files = [tmp_path / f"{name}.{suffix}" for name in "ab"]
     for file in files:
-        arguments = ["detect", "-m", "yes-4", "--json", "--power-figure", str(file), str(RECORDING)]
+        arguments = ["detect", "-m", "yes-4", "--json", "--plot", str(file), str(RECORDING)]
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 0
         assert json.loads(result.stdout.splitlines()[-1])["type"] == "power"
@@ -177,9 +177,9 @@ def test_the_figure_is_drawn_and_is_the_same_each_time(tmp_path, suffix):
 
 def test_a_figure_that_cannot_be_drawn_is_refused_first(tmp_path):
     for name in ("power.txt", "missing/power.png"):
-        result = CliRunner().invoke(main, ["--power-figure", str(tmp_path / name)])
+        result = CliRunner().invoke(main, ["--plot", str(tmp_path / name)])
         assert result.exit_code == 2
-        assert "--power-figure" in result.stderr
+        assert "--plot" in result.stderr
 
 
 def test_the_power_of_a_data_set_is_the_mean_over_its_clips(tmp_path):
@@ -204,9 +204,7 @@ def test_evaluate_prints_the_report_and_adds_it_to_its_json(tmp_path):
     result = CliRunner().invoke(main, [*arguments, "--power-report"])
     assert result.exit_code == 0
     assert "= core" in result.stdout
-    data = json.loads(
-        CliRunner().invoke(main, [*arguments, "--power-report", "--json", "-"]).stdout
-    )
+    data = json.loads(CliRunner().invoke(main, [*arguments, "--power-report", "--json"]).stdout)
     assert data["power"]["core"]["typical"] == pytest.approx(data["core_power_nw"]["mean"])
 
 

@@ -79,7 +79,7 @@ def test_the_command_prints_a_table_json_and_a_figure(tmp_path, recording):
     pytest.importorskip("matplotlib")
     file = tmp_path / "sweep.png"
     arguments = ["power", "yes-4", recording, "--sweep", "--units", "0.5,1", "--supplies", "1.8"]
-    result = CliRunner().invoke(main, [*arguments, "--figure", str(file)])
+    result = CliRunner().invoke(main, [*arguments, "--plot", str(file)])
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80
     extrapolated, fitted = [line for line in result.stdout.splitlines() if "1.8 V  " in line]

@@ -97,7 +97,7 @@ def test_a_terminal_gets_a_bar(
 def test_json_on_standard_output_is_not_disturbed(tmp_path: Path) -> None:
     shutil.copy(DATA / "demo.flac", tmp_path)
     shutil.copy(DATA / "demo.json", tmp_path)
-    words = ["evaluate-stream", str(tmp_path), "-m", "yes-4", "--jobs", "1", "--json=-"]
+    words = ["evaluate-stream", str(tmp_path), "-m", "yes-4", "--jobs", "1", "--json"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0
     assert json.loads(result.stdout)["words"] == 3

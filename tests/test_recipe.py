@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kws_stream import packs
 from kws_stream.errors import ParameterError
-from kws_stream.training.old_names import OF_FILES, OF_SETTINGS, OldNameWarning, renamed
+from kws_stream.old_names import OF_FILES, OF_SETTINGS, OldNameWarning, renamed
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.stages import recipe_from_toml, shown, stages_from_toml
 

@@ -297,7 +297,7 @@ def searched(data: Path, out: str, *options: str) -> list[dict[str, Any]]:
     """Rows of the table that the command writes, without seconds."""
     Path("space.toml").write_text(TRAINED)
     Path("small.toml").write_text(recipe_toml(BASE))
-    words = ["search", "small.toml", "--space", "space.toml", "--data", str(data), "--out", out]
+    words = ["search", "small.toml", "--space", "space.toml", "--data", str(data), "--output", out]
     done = CliRunner().invoke(main, [*words, "--trials", "4", "--generation", "4", *options])
     assert done.exit_code == 0, done.output
     rows = json.loads(Path(out, "trials.json").read_text("utf-8"))["trials"]
@@ -360,7 +360,16 @@ def test_the_command_refuses_an_existing_table_before_the_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     searched(data, "one", "--jobs", "1", "--steps", "1", "--trials", "1")
-    words = ["search", "small.toml", "--space", "space.toml", "--data", str(data), "--out", "one"]
+    words = [
+        "search",
+        "small.toml",
+        "--space",
+        "space.toml",
+        "--data",
+        str(data),
+        "--output",
+        "one",
+    ]
     again = CliRunner().invoke(main, [*words, "--trials", "4"])
     assert again.exit_code == 1
     assert "--resume goes on from it" in again.stderr

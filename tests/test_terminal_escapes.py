@@ -48,7 +48,7 @@ def harmless(text: str) -> bool:
         ["tune", "yes-4", "FOLDER", "--jobs", "1"],
         ["tune", "yes-4", "--positives", "FOLDER", "--jobs", "1"],
         ["evaluate", "FOLDER", "--task", "yes"],
-        ["evaluate-stream", "DEMO", "--json", "FOLDER/nothing/out.json"],
+        ["evaluate-stream", "DEMO", "--json-file", "FOLDER/nothing/out.json"],
         ["evaluate-stream", "DEMO", "-m", "FILE"],
         ["detect", "DEMO", "--threshold", "FILE=0.5"],
         ["FILE"],

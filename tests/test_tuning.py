@@ -135,7 +135,7 @@ def test_the_command_writes_a_copy_and_leaves_the_pack_alone(folders: Path) -> N
     assert set(new.detector["thresholds"].values()) <= set(TRIED)
     assert {**new.detector, "thresholds": {}} == {**old.detector, "thresholds": {}}
     assert new.manifest["tuning"]["command"].startswith("kws-stream tune")
-    figures = json.loads(run(*words, "--target-fa-per-hour", 100, "--json", "-"))
+    figures = json.loads(run(*words, "--target-fa-per-hour", 100, "--json"))
     assert figures["recommended"]["thresholds"] == new.detector["thresholds"]
     assert figures["recommended"]["words"] == 6
     assert figures["hours"] > figures["recommended"]["false_accepts"] / 100 or figures["target_met"]

@@ -277,7 +277,7 @@ def run(*words: str) -> tuple[int, str]:
 def test_options_that_do_not_go_together_are_refused(
     words: list[str], code: int, says: str, tmp_path: Path
 ) -> None:
-    got, said = run(*words, "--out", str(tmp_path / "pack"))
+    got, said = run(*words, "--output", str(tmp_path / "pack"))
     assert got == code
     assert says in said
 
@@ -305,7 +305,7 @@ def test_one_command_trains_a_pack_for_any_words(
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY)
     recording(Path("data/running_speech/talk.wav"), seconds=9)
-    words = ["tiny.toml", "--wake-phrase", "Hey computer", "--data", "data", "--out", "pack"]
+    words = ["tiny.toml", "--wake-phrase", "Hey computer", "--data", "data", "--output", "pack"]
     words += ["--verifier", "none"]
     code, said = run(*words, "--threads", "1")
     assert code == 0, said
@@ -348,7 +348,7 @@ def test_one_command_trains_a_verifier_too(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(f"kws_stream.{module}.find_graphs", tiny_graphs)
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY)
-    words = ["tiny.toml", "--wake-phrase", "Hey computer", "--out", "pack", "--threads", "1"]
+    words = ["tiny.toml", "--wake-phrase", "Hey computer", "--output", "pack", "--threads", "1"]
     code, said = run(*words)
     assert code == 0, said
     pack = packs.load("pack")
@@ -363,7 +363,16 @@ def test_one_command_trains_a_verifier_too(tmp_path: Path, monkeypatch: pytest.M
         )
         assert told.exit_code == 0, told.stderr
         assert ("triggers per hour" in told.stdout) == (not extra)
-    teach = ["triggers", "teach", "kept", "./pack", "--run", "runs/hey-computer", "--out", "taught"]
+    teach = [
+        "triggers",
+        "teach",
+        "kept",
+        "./pack",
+        "--run",
+        "runs/hey-computer",
+        "--output",
+        "taught",
+    ]
     keep_trigger(Path("kept"), 1, label=None)
     told = CliRunner().invoke(main, teach)
     assert (told.exit_code, "triggers with the label yes or no" in told.stderr) == (1, True)
@@ -407,7 +416,7 @@ def test_one_command_trains_a_verifier_for_a_microcontroller(
     monkeypatch.setattr(verifier_network, "DEFAULT", few)
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY)
-    words = ["tiny.toml", "--wake-phrase", "Hey computer", "--out", "pack", "--threads", "1"]
+    words = ["tiny.toml", "--wake-phrase", "Hey computer", "--output", "pack", "--threads", "1"]
     code, said = run(*words, "--verifier", "mcu")
     assert code == 0, said
     pack = packs.load("pack")
@@ -439,7 +448,7 @@ def test_what_cannot_be_trained_is_one_sentence(
     Path("empty").mkdir()
     Path("words.toml").write_text('task = "yes"')
     Path("phrase.toml").write_text('phrase = "hi television"')
-    code, said = run(*words, "--out", "pack")
+    code, said = run(*words, "--output", "pack")
     assert (code, said.count("\n")) == (1, 1)
     assert says in said
     assert not Path("pack").exists()
@@ -461,7 +470,7 @@ def test_real_speech_is_taught_but_for_the_phrase(speech: Path, tmp_path: Path) 
 
 def test_a_place_that_holds_something_else_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    code, said = run("--wake-phrase", "hey computer", "--out", str(tmp_path))
+    code, said = run("--wake-phrase", "hey computer", "--output", str(tmp_path))
     assert (code, said.count("\n")) == (1, 1)
     assert "holds no pack" in said
 
@@ -470,6 +479,6 @@ def test_a_recipe_of_a_wake_phrase_asks_for_the_option(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
     recipe = tmp_path / "phrase.toml"
     recipe.write_text('name = "x"\ntask = "wake-phrase"\nphrase = "hey computer"')
-    code, said = run(str(recipe), "--data", str(tmp_path), "--out", str(tmp_path / "pack"))
+    code, said = run(str(recipe), "--data", str(tmp_path), "--output", str(tmp_path / "pack"))
     assert code == 2
     assert "add --wake-phrase WORDS" in said

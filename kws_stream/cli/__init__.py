@@ -6,7 +6,7 @@ import click
 
 from kws_stream import __version__
 from kws_stream.cli.group import CommandLine
-from kws_stream.cli.options import json_option, model_option, power_figure_option, power_option
+from kws_stream.cli.options import json_option, model_option, power_option, power_plot_option
 
 
 def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -41,7 +41,7 @@ def _show_version(context: click.Context, option: click.Parameter, wanted: bool)
 @power_option("Print the power that a chip with MODEL would take for the packaged recording.")
 @model_option("yes-4", "Model for --power-report:")
 @json_option("Print --power-report as one JSON object.")
-@power_figure_option
+@power_plot_option
 @click.pass_context
 def main(
     context: click.Context,

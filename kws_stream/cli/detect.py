@@ -16,8 +16,8 @@ from kws_stream.cli.options import (
     make_spotter,
     model_option,
     no_verify_option,
-    power_figure_option,
     power_option,
+    power_plot_option,
     threshold_option,
 )
 from kws_stream.cli.output import complain, print_event, print_power, tell_channels, uninterrupted
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @model_option("commands-12")
 @json_option()
 @power_option()
-@power_figure_option
+@power_plot_option
 @report_option
 @threshold_option
 @no_verify_option

@@ -13,9 +13,10 @@ from kws_stream.cli.files import check_file, encoded, write_file, write_json
 from kws_stream.cli.options import (
     channel_option,
     check_workers,
+    json_file_options,
     model_option,
-    power_figure_option,
     power_option,
+    power_plot_option,
     workers_options,
 )
 from kws_stream.cli.output import complain, print_json, print_power, say, tell_channels
@@ -40,12 +41,7 @@ if TYPE_CHECKING:
 )
 @model_option("commands-12")
 @channel_option
-@click.option(
-    *("--json", "json_file"),
-    metavar="FILE",
-    callback=check_file,
-    help='Write the figures to this file as JSON. "-" prints them in place of the table.',
-)
+@json_file_options
 @click.option(
     *("--csv", "csv_file"),
     metavar="FILE",
@@ -83,7 +79,7 @@ if TYPE_CHECKING:
     help="Also hear every clip 10 ms at a time, and compare every score.",
 )
 @power_option("Also hear every clip once more, and print the power report.")
-@power_figure_option
+@power_plot_option
 @click.option("--carry", is_flag=True, help="Reset nothing between clips.")
 @click.option(
     "--seed",
@@ -102,6 +98,7 @@ def evaluate(
     half: str | None,
     model: str,
     channel: int | None,
+    as_json: bool,
     json_file: str | None,
     csv_file: str | None,
     report: str | None,
@@ -126,7 +123,7 @@ def evaluate(
     from kws_stream import evaluation
     from kws_stream.workers import Workers
 
-    check_options(json_file, csv_file, report, streams, snr, noise)
+    check_options(as_json, csv_file, report, streams, snr, noise)
     check_workers(jobs, cluster)
     if snr is None:  # a report wants it, and an official test set has no noise
         own = evaluation.folder_of(Path(folder), evaluation.NOISE)
@@ -170,7 +167,7 @@ def evaluate(
         )
     tell_channels([*run.channel_notes, *(recordings.channel_notes if streams else ())])
     figures = run.result.as_dict() | ({"power": power.as_dict()} if power is not None else {})
-    if json_file is not None and json_file != "-":
+    if json_file is not None:
         write_json(Path(json_file), figures)
     if csv_file is not None and csv_file != "-":
         write_file(Path(csv_file), evaluation.clip_table(run))
@@ -180,14 +177,14 @@ def evaluate(
         with progress("drawing the page"):
             page = render(run.pack, run, recordings if streams else None, typed(context))
         write_file(Path(report), page)
-    if json_file == "-":
+    if as_json:
         print_json(figures)
     elif csv_file == "-":
         click.echo(encoded(evaluation.clip_table(run)), nl=False)
     else:
         say(table(run.result))
     if power is not None:
-        printed = "-" in (json_file, csv_file)
+        printed = as_json or csv_file == "-"
         subject = f"{run.pack.name} {run.pack.version} on {len(run.clips)} clips"
         show_power(power, subject, figure, as_table=not printed, full=full)
 
@@ -206,7 +203,7 @@ def show_power(
 
 
 def check_options(
-    json_file: str | None,
+    as_json: bool,
     csv_file: str | None,
     report: str | None,
     streams: tuple[str, ...],
@@ -214,7 +211,7 @@ def check_options(
     noise: Path | None,
 ) -> None:
     """Refuse what does not go together, and a report that cannot be drawn."""
-    if json_file == csv_file == "-":
+    if as_json and csv_file == "-":
         raise click.UsageError("--json and --csv: only one of them can be printed.")
     if noise is not None and not snr and (report is None or snr is False):
         raise click.UsageError("--noise is for --snr: give both.")

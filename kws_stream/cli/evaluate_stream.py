@@ -11,6 +11,7 @@ from kws_stream.cli.files import check_file, write_file, write_json
 from kws_stream.cli.options import (
     channel_option,
     check_workers,
+    json_file_options,
     load_pack,
     model_option,
     no_verify_option,
@@ -89,12 +90,7 @@ def synthesis_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="DIR",
     help="Write the streams that are made, with their labels, to this folder.",
 )
-@click.option(
-    *("--json", "json_file"),
-    metavar="FILE",
-    callback=check_file,
-    help='Write the figures to this file as JSON. "-" prints them in place of the table.',
-)
+@json_file_options
 @click.option(
     "--report",
     metavar="FILE.html",
@@ -116,6 +112,7 @@ def evaluate_stream(
     snr_db: float,
     seed: int,
     save: Path | None,
+    as_json: bool,
     json_file: str | None,
     report: str | None,
     jobs: int | None,
@@ -155,7 +152,7 @@ def evaluate_stream(
             notes += said
         result = evaluation.evaluate_streams(streams, pack, heard, workers, notes)
     tell_channels(result.channel_notes)
-    if json_file is not None and json_file != "-":
+    if json_file is not None:
         write_json(Path(json_file), result.as_dict())
     if report is not None:
         from kws_stream.evaluation.report import render
@@ -163,7 +160,7 @@ def evaluate_stream(
         with progress("drawing the page"):
             page = render(pack, None, result, typed(context))
         write_file(Path(report), page)
-    if json_file == "-":
+    if as_json:
         print_json(result.as_dict())
     else:
         say(table(result))

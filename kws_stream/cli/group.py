@@ -18,7 +18,7 @@ import click
 
 from kws_stream.cli.output import NO_ROOM, complain, printable
 from kws_stream.errors import KwsStreamError, did_you_mean
-from kws_stream.training.old_names import OldNameWarning
+from kws_stream.old_names import OldNameWarning
 
 INTERRUPTED, TERMINATED = 130, 143  # 128 and the number of the signal
 
@@ -80,6 +80,42 @@ def _warning(message: Warning | str, category: type[Warning], *where: Any, **lin
     return _usual_warning(message, category, *where, **line)
 
 
+OLD_OPTIONS = {
+    "--figure": "--plot",
+    "--out": "--output",
+    "--power-figure": "--plot",
+    "--save": "--output",
+}
+
+
+def todays_options(command: click.Command, words: Sequence[str]) -> list[str]:
+    """The words of a command with today's names of options, and a warning for each old one.
+
+    Until version 0.1 `--json FILE` wrote a file, and `--json -` printed.
+    """
+    known = {name for option in command.params for name in option.opts}
+    todays: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            return [*todays, word, *left]
+        name, equals, value = word.partition("=")
+        new = name if name in known else OLD_OPTIONS.get(name, name)
+        if name == "--json" and "--json-file" in known:
+            file = value if equals else next(iter(left), "")
+            if file == "-":
+                left, equals, value = left[not equals :], "", ""
+                warnings.warn("--json - is --json now", OldNameWarning, stacklevel=2)
+            elif equals or file.endswith(".json"):
+                new = "--json-file"
+        if new != name and new in known:
+            warnings.warn(f"{name} is called {new} now", OldNameWarning, stacklevel=2)
+            name = new
+        todays.append(f"{name}{equals}{value}")
+    return todays
+
+
 class Group(click.Group):
     """A group that tells which command a mistyped one was meant to be."""
 
@@ -91,7 +127,8 @@ class Group(click.Group):
             known = self.list_commands(ctx)
             near = did_you_mean(name, known) or f"; the commands are: {', '.join(known)}."
             raise click.UsageError(f"{name!r} is no command of {ctx.command_path}{near}", ctx)
-        return super().resolve_command(ctx, args)
+        found, command, words = super().resolve_command(ctx, args)
+        return found, command, words if command is None else todays_options(command, words)
 
 
 class CommandLine(Group):
@@ -138,9 +175,14 @@ class CommandLine(Group):
         warnings.formatwarning = _warning
         return super().main(*args, **settings)
 
-    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+    def make_context(
+        self, info_name: str | None, args: list[str], *more: Any, **settings: Any
+    ) -> click.Context:
         with _exit_codes():
-            return super().make_context(*args, **settings)
+            names = {name for names in self._groups.values() for name in names}
+            first = next((at for at, word in enumerate(args) if word in names), len(args))
+            todays = [*todays_options(self, args[:first]), *args[first:]]
+            return super().make_context(info_name, todays, *more, **settings)
 
     def invoke(self, ctx: click.Context) -> Any:
         with _exit_codes():

@@ -18,8 +18,8 @@ from kws_stream.cli.options import (
     model_option,
     no_verify_option,
     parse_seconds,
-    power_figure_option,
     power_option,
+    power_plot_option,
     threshold_option,
 )
 from kws_stream.cli.output import complain, print_event, print_power, uninterrupted
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 )
 @json_option()
 @power_option()
-@power_figure_option
+@power_plot_option
 @report_option
 @click.option(
     "--reconnect", is_flag=True, help="Wait for a device that was unplugged to come back."
@@ -96,8 +96,7 @@ def listen(
     if web is not None:
         if duration_s is not None or power_report or figure or report or reconnect:
             raise click.UsageError(
-                "--duration, --power-report, --power-figure, --report and --reconnect are not for "
-                "--web."
+                "--duration, --power-report, --plot, --report and --reconnect are not for --web."
             )
         serve_page(spotter, device, web, actions, as_json, channel)
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kws_stream.cli.files import check_file
 from kws_stream.errors import did_you_mean
 from kws_stream.names import known_name
 
@@ -33,6 +34,19 @@ def model_option(default: str, text: str = "Model:") -> Callable[..., Any]:
 
 def json_option(text: str = "Print JSON lines.") -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+def json_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--json in place of the table, and --json-file beside it."""
+    file = click.option(
+        "--json-file",
+        metavar="FILE",
+        callback=check_file,
+        help="Write the figures to this file as JSON.",
+    )
+    both: Callable[..., Any] = json_option("Print the figures as JSON in place of the table.")
+    decorated: Callable[..., Any] = both(file(command))
+    return decorated
 
 
 def fa_target_option(text: str, default: float | None = 0.5) -> Callable[..., Any]:
@@ -85,10 +99,10 @@ def _check_figure(
     return file
 
 
-def figure_option(name: str, text: str) -> Callable[..., Any]:
+def plot_option(text: str) -> Callable[..., Any]:
     """A picture to write; checked before anything else happens."""
     return click.option(
-        *(name, "figure"),
+        *("--plot", "figure"),
         type=click.Path(path_type=Path),
         metavar="FILE.png|svg",
         callback=_check_figure,
@@ -96,9 +110,7 @@ def figure_option(name: str, text: str) -> Callable[..., Any]:
     )
 
 
-power_figure_option = figure_option(
-    "--power-figure", "Also draw the power report to this file (extra: report)."
-)
+power_plot_option = plot_option("Also draw the power report to this file (extra: report).")
 
 
 def _parse_threshold(text: str) -> Threshold:

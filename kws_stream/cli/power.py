@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.cli.options import channel_option, figure_option, full_option, json_option
+from kws_stream.cli.options import channel_option, full_option, json_option, plot_option
 from kws_stream.cli.output import counted, print_json, print_power, say, tell_channels
 from kws_stream.cli.power_report import report_of, subject_of
 from kws_stream.cli.progress import progress
@@ -43,7 +43,7 @@ def _numbers(
 )
 @full_option("Print the whole report, not only a summary.")
 @json_option("Print one JSON object.")
-@figure_option("--figure", "Also draw the report to this file (extra: report).")
+@plot_option("Also draw the report to this file (extra: report).")
 def power(
     model: str,
     audio: str | None,

@@ -39,7 +39,10 @@ FILE = click.Path(path_type=Path)
 @teacher_option
 @click.option("--trials", type=click.IntRange(1), required=True, help="Number of trainings in all.")
 @click.option(
-    "--out", type=FOLDER, required=True, help="Write the table and the best recipes to this folder."
+    *("-o", "--output", "out"),
+    type=FOLDER,
+    required=True,
+    help="Write the table and the best recipes to this folder.",
 )
 @click.option(
     "--power-budget",
@@ -65,7 +68,7 @@ FILE = click.Path(path_type=Path)
     show_default=True,
     help="Seed that draws the trials.",
 )
-@click.option("--resume", is_flag=True, help="Continue from the table in --out.")
+@click.option("--resume", is_flag=True, help="Continue from the table in --output.")
 @workers_options
 def search(
     recipe: Path,

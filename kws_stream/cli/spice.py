@@ -11,10 +11,10 @@ from kws_stream.cli.files import open_sound
 from kws_stream.cli.group import Group
 from kws_stream.cli.options import (
     channel_option,
-    figure_option,
     json_option,
     make_spotter,
     model_option,
+    plot_option,
 )
 from kws_stream.cli.output import complain, print_json, say
 from kws_stream.cli.power_report import subject_of
@@ -91,7 +91,7 @@ def _simulator(
 )
 @models_option
 @json_option("Print a JSON list.")
-@figure_option("--figure", "Also draw the loops to this file (extra: report).")
+@plot_option("Also draw the loops to this file (extra: report).")
 def cell(
     thresh: float | None,
     width: float | None,
@@ -120,7 +120,7 @@ def cell(
     if draws is not None and not mismatch:
         raise click.UsageError("--draws needs --mismatch.")
     if figure is not None and mismatch:
-        raise click.UsageError("--figure is of typical cells: leave out --mismatch.")
+        raise click.UsageError("--plot is of typical cells: leave out --mismatch.")
     simulator = _simulator(models, process=process)
     seeds = list(range(seed, seed + (draws or DRAWS))) if mismatch else [None]
     loops = []
@@ -248,7 +248,7 @@ def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
         seed_option,
         models_option,
         json_option("Print a JSON object."),
-        figure_option("--figure", "Also draw the waveforms to this file (extra: report)."),
+        plot_option("Also draw the waveforms to this file (extra: report)."),
     ]
     for option in reversed(options):
         command = option(command)

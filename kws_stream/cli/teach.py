@@ -19,7 +19,12 @@ from kws_stream.cli.train import FOLDER, pictures_option
     "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
 )
 @pictures_option
-@click.option("--out", type=FOLDER, required=True, help="Write the new teacher to this folder.")
+@click.option(
+    *("-o", "--output", "out"),
+    type=FOLDER,
+    required=True,
+    help="Write the new teacher to this folder.",
+)
 @click.option("--steps", type=click.IntRange(1), default=6000, show_default=True)
 @click.option(
     "--threads", type=click.IntRange(1), help="Number of processor cores to use. Default: all."

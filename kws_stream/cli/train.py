@@ -68,7 +68,9 @@ teacher_option = click.option(
     "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
 )
 @pictures_option
-@click.option("--out", type=FOLDER, help="Write the new model pack to this folder.")
+@click.option(
+    *("-o", "--output", "out"), type=FOLDER, help="Write the new model pack to this folder."
+)
 @click.option(
     "--run", type=FOLDER, help="Write log and checkpoint to this folder. Default: runs/NAME."
 )
@@ -117,7 +119,7 @@ def train(
 
     Ctrl-C loses only the steps since the last checkpoint; --resume continues from there.
 
-    Example: kws-stream train --wake-phrase "hey computer" --out hey-computer
+    Example: kws-stream train --wake-phrase "hey computer" -o hey-computer
     """
     if show:
         if recipe is None or wake_phrase is not None:
@@ -127,7 +129,7 @@ def train(
         click.echo(of_file.shown(of_file.stages_from_toml(recipe)), nl=False)
         return
     if out is None:
-        raise click.UsageError("need --out, the folder of the new model pack.")
+        raise click.UsageError("need --output, the folder of the new model pack.")
     if wake_phrase is None:
         if recipe is None or data is None:
             raise click.UsageError("need CONFIG.toml and --data, or --wake-phrase.")

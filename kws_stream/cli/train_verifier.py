@@ -19,7 +19,12 @@ from kws_stream.cli.train import FOLDER, pictures_option
     "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
 )
 @pictures_option
-@click.option("--out", type=FOLDER, required=True, help="Write the new model pack to this folder.")
+@click.option(
+    *("-o", "--output", "out"),
+    type=FOLDER,
+    required=True,
+    help="Write the new model pack to this folder.",
+)
 @click.option("--steps", type=click.IntRange(10), default=4000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(

@@ -96,7 +96,7 @@ def label(folder: str, name: str | None, answer: str | None) -> None:
 )
 @fa_target_option("Choose the verifier's threshold for this many false accepts an hour.")
 @click.option(
-    "--out",
+    *("-o", "--output", "out"),
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
     help="Write the new model pack to this folder.",

@@ -8,13 +8,15 @@ import click
 
 from kws_stream.cli.evaluate import typed
 from kws_stream.cli.evaluate_stream import FOLDER, counts_row, share, synthesis_options
-from kws_stream.cli.files import check_file, write_json
+from kws_stream.cli.files import write_json
 from kws_stream.cli.options import (
     channel_option,
     check_workers,
     fa_target_option,
+    json_file_options,
     load_pack,
     no_verify_option,
+    plot_option,
     workers_options,
 )
 from kws_stream.cli.output import complain, counted, print_json, say, tell_channels
@@ -51,17 +53,10 @@ if TYPE_CHECKING:
     metavar="NEWPACK",
     help="Write a copy of the pack with these thresholds to this folder.",
 )
-@click.option(
-    *("--json", "json_file"),
-    metavar="FILE",
-    callback=check_file,
-    help='Write the figures to this file as JSON. "-" prints them in place of the table.',
-)
-@click.option(
-    "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw misses, false accepts and the verifier's power over the network's threshold to "
-    "this file (extra: report).",
+@json_file_options
+@plot_option(
+    "Draw misses, false accepts and the verifier's power over the network's threshold to this file "
+    "(extra: report)."
 )
 @workers_options
 @click.pass_context
@@ -78,8 +73,9 @@ def tune(
     seed: int,
     channel: int | None,
     output: Path | None,
+    as_json: bool,
     json_file: str | None,
-    plot: Path | None,
+    figure: Path | None,
     jobs: int | None,
     cluster: str | None,
 ) -> None:
@@ -101,7 +97,7 @@ def tune(
     if output is not None and output.exists():
         raise PackError(f"{output} exists; need a new folder for the tuned pack, name another")
     pack = load_pack(model, no_verify)
-    if plot is not None and pack.verifier is None:
+    if figure is not None and pack.verifier is None:
         raise click.UsageError("--plot is for a model with a verifier.")
     with (
         progress("hearing recordings", "s") as heard,
@@ -121,15 +117,15 @@ def tune(
             notes += [note for note in said if note not in notes]
         tuning = evaluation.tune(streams, pack, target, heard, workers, notes)
     tell_channels(tuning.channel_notes)
-    if plot is not None:
+    if figure is not None:
         from kws_stream.evaluation.cascade_figure import draw_cascade
 
-        draw_cascade(tuning, plot)
+        draw_cascade(tuning, figure)
     if output is not None:
         evaluation.save_tuned(pack, tuning, output, typed(context))
-    if json_file is not None and json_file != "-":
+    if json_file is not None:
         write_json(Path(json_file), tuning.as_dict())
-    if json_file == "-":
+    if as_json:
         print_json(tuning.as_dict())
     else:
         say(table(tuning))

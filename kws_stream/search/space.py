@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.features import FeatureSettings
-from kws_stream.training.old_names import OF_SETTINGS, renamed
+from kws_stream.old_names import OF_SETTINGS, renamed
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.stages import changed, over
 

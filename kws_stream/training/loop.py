@@ -16,6 +16,7 @@ from kws_stream import packs
 from kws_stream.errors import DataError, PackError, ParameterError
 from kws_stream.features import FeatureSettings
 from kws_stream.files import write
+from kws_stream.old_names import OF_SETTINGS, renamed
 from kws_stream.packs.manifest import MANIFEST
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
@@ -28,7 +29,6 @@ from kws_stream.training.model import (
     SpottingNetwork,
     state_currents,
 )
-from kws_stream.training.old_names import OF_SETTINGS, renamed
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.teacher import Teacher, in_classes, read_tensors
 from kws_stream.training.validation import (

@@ -9,6 +9,7 @@ from kws_stream.detector import DetectorSettings
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.evaluation.speech_commands import TASKS, WORDS
 from kws_stream.features import FeatureSettings
+from kws_stream.old_names import OF_SETTINGS, renamed
 from kws_stream.settings import (
     Bits,
     Count,
@@ -19,7 +20,6 @@ from kws_stream.settings import (
     checked,
 )
 from kws_stream.speech.phrase import OTHER, Phrase
-from kws_stream.training.old_names import OF_SETTINGS, renamed
 from kws_stream.training.shares import known_shares
 
 # a model's classes: those of its task; one of all words knows silence too, for streams

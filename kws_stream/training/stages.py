@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kws_stream.errors import ParameterError, did_you_mean
-from kws_stream.training.old_names import OF_FILES, renamed
+from kws_stream.old_names import OF_FILES, renamed
 from kws_stream.training.recipe import NAME, Recipe
 
 OF_FILE = ("name", "description", "version", "task")  # what a stage does not change

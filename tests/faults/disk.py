@@ -49,19 +49,19 @@ CASES = {
     "export-onnx": Case("export-onnx yes-4 -o {F}/out.onnx", ("out.onnx",)),
     "evaluate": Case(
         "evaluate {S}/clips --jobs 1 -m yes-4 --task yes "
-        "--json {F}/out.json --csv {F}/out.csv --report {F}/out.html",
+        "--json-file {F}/out.json --csv {F}/out.csv --report {F}/out.html",
         ("out.json", "out.csv", "out.html"),
     ),
     "evaluate-stream": Case(
-        "evaluate-stream {S}/talk.wav --jobs 1 -m yes-4 --json {F}/out.json", ("out.json",)
+        "evaluate-stream {S}/talk.wav --jobs 1 -m yes-4 --json-file {F}/out.json", ("out.json",)
     ),
-    "power --figure": Case("power yes-4 {S}/talk.wav --figure {F}/out.png", ("out.png",)),
+    "power --plot": Case("power yes-4 {S}/talk.wav --plot {F}/out.png", ("out.png",)),
     "triggers label": Case("triggers label {F}/triggers 1 yes"),
     "tune": Case(  # the pack alone: it replaces none, so that a second run would be refused
         "tune yes-4 --jobs 1 --positives {S}/clips --background {S}/background -o {F}/pack"
     ),
     "chip montecarlo": Case(
-        "chip montecarlo --jobs 1 -m yes-4 --data {S}/clips --chips 2 --json {F}/out.json",
+        "chip montecarlo --jobs 1 -m yes-4 --data {S}/clips --chips 2 --json-file {F}/out.json",
         ("out.json",),
     ),
 }

@@ -161,7 +161,7 @@ def test_the_table_goes_between_its_marks_and_leaves_the_rest(
             *SCRIPT,
             "-o",
             str(document),
-            "--json",
+            "--json-file",
             str(figures),
             "--figures",
             str(tmp_path / "drawn"),

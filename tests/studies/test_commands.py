@@ -37,7 +37,7 @@ def of(study: str, tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_study_writes_table_json_and_figure(study: str, tmp_path: Path) -> None:
     files = {kind: tmp_path / f"study.{kind}" for kind in ("json", "png")}
-    where = ["--json", str(files["json"]), "--plot", str(files["png"])]
+    where = ["--json-file", str(files["json"]), "--plot", str(files["png"])]
     done = run(study, "--clips", "12", "--jobs", "1", *of(study, tmp_path), *where)
     assert done.exit_code == 0, done.output
     assert "yes-4" in done.output
@@ -46,9 +46,7 @@ def test_a_study_writes_table_json_and_figure(study: str, tmp_path: Path) -> Non
     assert figures.get("model", "yes-4") == "yes-4"
     assert files["png"].read_bytes().startswith(b"\x89PNG")
     (tmp_path / "again").mkdir()
-    printed = run(
-        study, "--clips", "12", "--jobs", "1", *of(study, tmp_path / "again"), "--json", "-"
-    )
+    printed = run(study, "--clips", "12", "--jobs", "1", *of(study, tmp_path / "again"), "--json")
     assert json.loads(printed.stdout) == figures
 
 
@@ -58,7 +56,7 @@ def test_noise_answers_both_questions_and_says_which_is_which() -> None:
     assert printed.index("unit, nA") < printed.index("noise, nA")
     assert "The first table answers the published question" in printed
     assert "the second answers the hard question" in " ".join(printed.split())
-    figures = json.loads(run(*where, "--json", "-").stdout)
+    figures = json.loads(run(*where, "--json").stdout)
     assert (figures["source"], figures["circuit"]["source"]) == ("noise", "circuit")
     assert (
         figures["circuit"]["settings"]["clamp_threshold"]
@@ -89,7 +87,7 @@ def test_yields_stand_in_order_with_their_reason() -> None:
 
 
 def test_chips_are_those_of_a_foundry_unless_the_papers_mismatch_is_asked_for() -> None:
-    where = ["--clips", "4", "--jobs", "1", "--chips", "2", "--json", "-"]
+    where = ["--clips", "4", "--jobs", "1", "--chips", "2", "--json"]
     figures = json.loads(run("montecarlo", *where).stdout)
     assert ChipSettings.from_dict(figures["settings"] | {"frame_s": 0.01}) == ChipSettings.foundry()
     figures = json.loads(run("montecarlo", *where, "--mismatch", "10").stdout)

@@ -39,7 +39,7 @@ def test_the_command_trains_a_pack_that_hears_and_resumes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY_RECIPE.replace("TASK", task))
-    words = ["train", "tiny.toml", "--data", str(data), "--out", "pack", "--threads", "1"]
+    words = ["train", "tiny.toml", "--data", str(data), "--output", "pack", "--threads", "1"]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     assert f"{figure}_carried: " in done.stdout
@@ -89,7 +89,7 @@ def test_one_command_trains_all_stages_each_from_what_it_begins_with(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY_RECIPE.replace("TASK", "yes") + STAGES)
-    words = ["train", "tiny.toml", "--data", str(data), "--threads", "1", "--out", "pack"]
+    words = ["train", "tiny.toml", "--data", str(data), "--threads", "1", "--output", "pack"]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     names = ("first", "other", "mean")
@@ -113,7 +113,7 @@ def test_start_from_trains_the_last_stage_alone_and_from_stage_those_that_follow
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY_RECIPE.replace("TASK", "yes") + STAGES)
-    words = ["train", "tiny.toml", "--data", str(data), "--threads", "1", "--out", "pack"]
+    words = ["train", "tiny.toml", "--data", str(data), "--threads", "1", "--output", "pack"]
     early = CliRunner().invoke(main, [*words, "--from-stage", "other"])
     assert early.exit_code == 1
     assert "first: need the folder of a model pack, or of a run" in early.stderr
@@ -160,14 +160,14 @@ def test_show_prints_the_stages_and_trains_nothing(
 def test_settings_are_checked_before_anything_is_read(tmp_path: Path, line: str, says: str) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f'name = "x"\ntask = "yes"\n{line}')
-    words = ["--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "pack")]
+    words = ["--data", str(tmp_path / "nowhere"), "--output", str(tmp_path / "pack")]
     done = CliRunner().invoke(main, ["train", str(recipe), *words])
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert says in done.stderr
 
 
 def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
-    words = ["--data", str(tmp_path), "--out", str(tmp_path / "pack")]
+    words = ["--data", str(tmp_path), "--output", str(tmp_path / "pack")]
     recipe = tmp_path / "tiny.toml"
     missing = CliRunner().invoke(main, ["train", str(recipe), *words])
     assert (missing.exit_code, missing.stderr.count("\n")) == (1, 1)
@@ -184,7 +184,7 @@ def test_a_classifier_alone_needs_a_network_to_begin_with(data: Path, tmp_path: 
     recipe.write_text('name = "x"\ntask = "yes"\nclassifier_alone = true')
     out, run = str(tmp_path / "out"), str(tmp_path / "run")
     done = CliRunner().invoke(
-        main, ["train", str(recipe), "--data", str(data), "--out", out, "--run", run]
+        main, ["train", str(recipe), "--data", str(data), "--output", out, "--run", run]
     )
     assert done.exit_code == 1
     assert "--start-from" in done.output
@@ -195,7 +195,7 @@ def test_a_gpu_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     (tmp_path / "tiny.toml").write_text(TINY_RECIPE.replace("TASK", "yes"))
-    words = [str(tmp_path / "tiny.toml"), "--data", str(data), "--out", str(tmp_path / "pack")]
+    words = [str(tmp_path / "tiny.toml"), "--data", str(data), "--output", str(tmp_path / "pack")]
     refused = CliRunner().invoke(main, ["train", *words, "--device", "cuda"])
     assert refused.exit_code == 1
     assert (

@@ -195,14 +195,14 @@ def test_the_commands_fit_train_and_teach_on_pictures(
     assert "180 pictures" in fitted.stdout
     assert "are the same recording" in fitted.stdout
     assert len(list(Path("runs/cache").glob("pictures-*.safetensors"))) == 1
-    done = CliRunner().invoke(main, ["train", *words, "--out", "pack"])
+    done = CliRunner().invoke(main, ["train", *words, "--output", "pack"])
     assert done.exit_code == 0, done.output
     sources = [source["name"] for source in packs.load("pack").manifest["data"]]
     assert any("pictures" in name for name in sources)
-    taught = CliRunner().invoke(main, ["teach", *words, "--out", "teacher", "--steps", "2"])
+    taught = CliRunner().invoke(main, ["teach", *words, "--output", "teacher", "--steps", "2"])
     assert taught.exit_code == 0, taught.output
     refused = CliRunner().invoke(
-        main, ["train", "--wake-phrase", "hey you", "--pictures", "x", "--out", "y"]
+        main, ["train", "--wake-phrase", "hey you", "--pictures", "x", "--output", "y"]
     )
     assert refused.exit_code == 2
     assert "--pictures is not for --wake-phrase" in refused.stderr

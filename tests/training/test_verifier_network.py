@@ -116,7 +116,14 @@ def test_the_command_writes_a_copy_with_a_verifier(
     pack: Path, tmp_path: Path, heard: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kws_stream.training.runs.read_corpus", lambda *given: heard)
-    words = ["train-verifier", str(pack), "--data", str(tmp_path), "--out", str(tmp_path / "new")]
+    words = [
+        "train-verifier",
+        str(pack),
+        "--data",
+        str(tmp_path),
+        "--output",
+        str(tmp_path / "new"),
+    ]
     done = CliRunner().invoke(main, [*words, "--steps", "12", "--threads", "1"])
     assert done.exit_code == 0, done.output
     copy = packs.load(tmp_path / "new")

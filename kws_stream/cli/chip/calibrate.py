@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     help="Number of bits of a code.",
 )
 @click.option(
-    *("--out", "out_file"),
+    *("-o", "--output", "out_file"),
     metavar="FILE",
     callback=check_file,
     help="Write the codes to this file as CSV.",

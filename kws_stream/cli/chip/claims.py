@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kws_stream.cli.files import check_file, write_file, write_json
+from kws_stream.cli.options import json_file_options
 from kws_stream.cli.output import print_json, say
 from kws_stream.cli.progress import progress
 from kws_stream.marked import between
@@ -54,14 +55,9 @@ def check_figures(_: click.Context, __: click.Parameter, folder: Path | None) ->
 @click.option(
     "--jobs", type=click.IntRange(1), help="Number of processes. Default: one for each processor."
 )
+@json_file_options
 @click.option(
-    *("--json", "json_file"),
-    metavar="FILE",
-    callback=check_file,
-    help='Write the figures to this file as JSON. "-" prints them in place of the table.',
-)
-@click.option(
-    *("-o", "--out", "out_file"),
+    *("-o", "--output", "out_file"),
     metavar="FILE",
     callback=check_file,
     help=f"Write the table as Markdown; in a file that has {BEGIN} and {END}, between them.",
@@ -80,6 +76,7 @@ def claims(
     draws: int,
     seed: int,
     jobs: int | None,
+    as_json: bool,
     json_file: str | None,
     out_file: str | None,
     figures: Path | None,
@@ -111,9 +108,9 @@ def claims(
         draw(rows, figures)
     if out_file is not None:
         write_file(Path(out_file), _between(Path(out_file), markdown(rows, found)))
-    if json_file is not None and json_file != "-":
+    if json_file is not None:
         write_json(Path(json_file), found)
-    if json_file == "-":
+    if as_json:
         print_json(found)
     else:
         say(table(rows, found))

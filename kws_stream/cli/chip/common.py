@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.cli.files import check_file, write_json
-from kws_stream.cli.options import model_option
+from kws_stream.cli.files import write_json
+from kws_stream.cli.options import json_file_options, model_option, plot_option
 from kws_stream.cli.output import print_json, say
 from kws_stream.cli.progress import progress
 
@@ -48,7 +48,7 @@ def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     with_study.__name__, with_study.__doc__ = command.__name__, command.__doc__
     with_study.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
-    options = [
+    options: list[Callable[..., Any]] = [
         model_option("yes-4"),
         click.option(
             "--data",
@@ -86,36 +86,13 @@ def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="ADDRESS",
             help="Let this Dask scheduler do the work in place of --jobs (extra: cluster).",
         ),
-        click.option(
-            *("--json", "json_file"),
-            metavar="FILE",
-            callback=check_file,
-            help='Write the figures to this file as JSON. "-" prints them in place of the table.',
-        ),
-        click.option(
-            *("--plot", "plot_file"),
-            metavar="FILE",
-            callback=check_plot,
-            help="Draw a figure to this file: .png, .svg or .pdf (extra: report).",
-        ),
+        json_file_options,
+        plot_option("Draw a figure to this file (extra: report)."),
     ]
     decorated: Callable[..., Any] = settings_options(with_study)
     for option in reversed(options):
         decorated = option(decorated)
     return decorated
-
-
-def check_plot(context: click.Context, option: click.Parameter, file: str | None) -> str | None:
-    """Refuse before the work what cannot be drawn after it: a suffix, or a missing matplotlib."""
-    if file is None:
-        return None
-    if Path(file).suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise click.BadParameter(f"need a name that ends in .png, .svg or .pdf, got {file!r}.")
-    check_file(context, option, file)
-    from kws_stream.studies.figures import new_figure
-
-    new_figure()
-    return file
 
 
 @dataclass(frozen=True)
@@ -129,8 +106,9 @@ class Study:
     seed: int
     jobs: int | None
     cluster: str | None
+    as_json: bool
     json_file: str | None
-    plot_file: str | None
+    figure: Path | None
     settings_file: Path | None
     changes: tuple[str, ...]
 
@@ -175,15 +153,15 @@ class Study:
         self, figures: dict[str, Any], text: str, draw: Callable[[], "Figure"] | None = None
     ) -> None:
         """Write what was asked for; print the table, or the JSON in its place."""
-        if self.plot_file is not None and draw is not None:
+        if self.figure is not None and draw is not None:
             from kws_stream.studies.figures import save
 
-            save(draw(), Path(self.plot_file))
-        if self.json_file == "-":
-            print_json(figures)
-            return
+            save(draw(), self.figure)
         if self.json_file is not None:
             write_json(Path(self.json_file), figures)
+        if self.as_json:
+            print_json(figures)
+            return
         notes = [f"Note: {note}" for note in figures.get("notes", ())]
         notes += [f"Extrapolated: {note}" for note in figures.get("extrapolations", ())]
         say("\n".join([text, *notes]))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--chips", type=click.IntRange(1), default=50, show_default=True)
 @click.option(
-    "--save",
+    *("-o", "--output", "save"),
     type=click.Path(),
     metavar="DIR",
     help="Write the pack with these state currents to this folder. Needs exactly one --divide, and "
@@ -49,7 +49,7 @@ def frontier(
     from kws_stream.studies.frontier import DIVISORS
 
     if save is not None and (len(divisors) != 1 or also):
-        raise click.UsageError("--save needs one --divide and no --also.")
+        raise click.UsageError("--output needs one --divide and no --also.")
     settings = study.settings(**ChipSettings.foundry().as_dict())
     with study.workers() as workers:
         heard = []

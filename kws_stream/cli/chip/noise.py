@@ -55,7 +55,7 @@ def noise(
     from kws_stream.studies.figures import noise_figure
     from kws_stream.studies.noise import with_level
 
-    if all_models and (source or levels or study.plot_file):
+    if all_models and (source or levels or study.figure):
         raise click.UsageError("--all-models: needs none of --source, --level and --plot.")
     sources = [source] if source else ["noise"] if levels else ["circuit", "noise"]
     typical = ChipSettings.typical().as_dict()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="Bits of biases, including the sign, and of cell currents. Otherwise as --weights.",
 )
 @click.option(
-    "--save",
+    *("-o", "--output", "save"),
     type=click.Path(),
     metavar="DIR",
     help="Write the pack with these bits to this folder. Needs exactly one --weights and one "
@@ -44,7 +44,7 @@ def quantise(
     from kws_stream.studies.figures import quantise_figure
 
     if save is not None and (len(weight_bits), len(bias_bits)) != (1, 1):
-        raise click.UsageError("--save needs one --weights and one --biases.")
+        raise click.UsageError("--output needs one --weights and one --biases.")
     settings = study.settings()
     pack = packs.load(study.model)
     with study.workers() as workers:

@@ -1,4 +1,4 @@
-"""Names that settings of recipes had until version 0.1; readable for one version more."""
+"""Names that settings and options had until version 0.1; readable for one version more."""
 
 import warnings
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ OF_FILES = OF_SETTINGS | {"like": "extends", "begins_with": "init_from"}
 
 
 class OldNameWarning(FutureWarning):
-    """A file that says a setting by a name that the next version will not know."""
+    """A file or a command that says something by a name that the next version will not know."""
 
 
 def renamed(

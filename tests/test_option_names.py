@@ -1,0 +1,85 @@
+"""One name for one thing in all commands; names of before are read, with a warning."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from kws_stream.cli import main
+from kws_stream.cli.group import OLD_OPTIONS, todays_options
+from kws_stream.old_names import OldNameWarning
+
+
+def below(command: click.Command, name: str = "kws-stream") -> Iterator[tuple[str, click.Command]]:
+    """A command and all below it, with their names."""
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command, info_name=name)
+        for each in command.list_commands(context):
+            found = command.get_command(context, each)
+            assert found is not None
+            yield from below(found, f"{name} {each}")
+
+
+COMMANDS = dict(below(main))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_mean_the_same_in_every_command(name: str) -> None:
+    options = {opt: one for one in COMMANDS[name].params for opt in one.opts if opt[:1] == "-"}
+    for known, option in options.items():
+        assert isinstance(option, click.Option)
+        if known == "--json":
+            assert option.is_flag
+        if known in ("-o", "--output"):
+            assert {"-o", "--output"} <= set(option.opts)
+        if known in ("--plot", "--json-file"):
+            assert option.metavar is not None
+            assert option.metavar.startswith("FILE")
+    old = OLD_OPTIONS.keys() - ({"--save"} if name.endswith("evaluate-stream") else set())
+    assert not old & options.keys()  # the streams of evaluate-stream are no product of the model
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "today"),
+    [
+        ("evaluate", ["d", "--json", "x.json"], ["d", "--json-file", "x.json"]),
+        ("evaluate-stream", ["a.wav", "--json", "-"], ["a.wav", "--json"]),
+        ("tune", ["p", "--json=-", "a.wav"], ["p", "--json", "a.wav"]),
+        ("chip noise", ["--json=out"], ["--json-file=out"]),
+        ("chip quantise", ["--save", "d"], ["--output", "d"]),
+        ("train", ["--out=d", "--", "--out"], ["--output=d", "--", "--out"]),
+        ("power", ["yes-4", "--figure", "x.png"], ["yes-4", "--plot", "x.png"]),
+        ("detect", ["--power-figure", "x.png"], ["--plot", "x.png"]),
+    ],
+)
+def test_an_option_of_before_is_read_with_a_warning(
+    command: str, old: list[str], today: list[str]
+) -> None:
+    with pytest.warns(OldNameWarning, match="now"):
+        assert todays_options(COMMANDS[f"kws-stream {command}"], old) == today
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("detect", ["--json", "-"]),
+        ("evaluate-stream", ["--json", "a.wav", "--save", "d"]),
+        ("tune", ["p", "a.wav", "--json", "--json-file", "x.json"]),
+    ],
+)
+def test_todays_options_are_left_as_they_are(command: str, words: list[str]) -> None:
+    assert todays_options(COMMANDS[f"kws-stream {command}"], words) == words
+
+
+def test_the_warning_is_one_line_on_standard_error() -> None:
+    for words in (["power", "yes-4", "--figure", "x.txt"], ["-m", "yes-4", "--power-figure", "x"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "kws_stream", *words], capture_output=True, text=True
+        )
+        assert done.returncode == 2
+        assert "is called --plot now" in done.stderr.splitlines()[0]
+        assert done.stderr.startswith("kws-stream: warning: ")
