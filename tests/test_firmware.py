@@ -17,6 +17,7 @@ from firmware_sim import export_c as exporting
 from firmware_sim import toolchain
 from firmware_sim.integers import integer_network
 from firmware_sim.model import FirmwareModel
+from firmware_sim.scalar import run_scalar
 from kws_stream import features, packs
 from kws_stream.cli.output import event_text
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
@@ -76,7 +77,11 @@ def test_integers_give_the_bits_of_the_scalar_oracle(
     network = random_network(3, cells=cells, width=width, seed=seed)
     values = random_features(network, 2, 20)
     integers = integer_network(network.parameters)
-    logits, bits = integers.run(integers.features(values))
+    steps = integers.features(values)
+    logits, bits = integers.run(steps)
+    exact, cells_on = run_scalar(integers, steps)
+    assert np.array_equal(exact, logits)
+    assert all(map(np.array_equal, cells_on, bits))
     p = network.parameters
     blocks = [
         {

@@ -162,6 +162,13 @@ def test_every_current_goes_with_the_unit_current():
     assert at_4.at_unit(1.0) == at_1
 
 
+def test_an_estimate_is_at_1_na_in_frames_of_10_ms_unless_told() -> None:
+    estimate = power.PowerEstimate((), 1.0, 2.0, 50)
+    assert (estimate.unit_na, estimate.frame_s, estimate.seconds) == (1.0, 0.01, 0.5)
+    assert not estimate.extrapolated
+    assert estimate.classifier_nw == pytest.approx(1.8 * (3.29 + 2 * 2.34), rel=1e-12)
+
+
 def test_an_empty_trace_gives_the_power_at_rest():
     net = random_network(2)
     rest = power.estimate(net, net.run(random_features(net, 0)))

@@ -39,19 +39,26 @@ def test_more_current_brings_the_chip_nearer_to_the_exact_network():
     assert any("unit_na" in text for text in low.beyond)
 
 
-def test_every_point_is_the_typical_chip_at_its_unit_current_and_supply():
+def test_every_point_is_the_typical_chip_at_its_unit_current_and_supply(monkeypatch):
     pack = packs.load("yes-4")
     sound = 0.1 * np.random.default_rng(1).normal(size=8_000).astype(np.float32)
+    asked = []
+
+    def noted(network, frames, chip, seed):
+        asked.append(chip)
+        return simulate(network, frames, chip, seed)
+
+    monkeypatch.setattr("kws_stream.studies.unit_current.simulate", noted)
     points = unit_current(pack, sound, (0.1, 1.0), (1.5, 1.8), seed=3)
     front_end = features.build(pack.features)
     frames = front_end.process(sound)
     exact = pack.network.run(frames)
-    for point, (supply, unit) in zip(
-        points, [(v, i) for v in (1.5, 1.8) for i in (0.1, 1.0)], strict=True
-    ):
+    conditions = [(v, i) for v in (1.5, 1.8) for i in (0.1, 1.0)]
+    for point, given, (supply, unit) in zip(points, asked, conditions, strict=True):
         chip = ChipSettings.typical(
             unit_na=unit, supply_v=supply, frame_s=0.02, noise_bandwidth_hz=25.0
         )
+        assert given == chip
         trace = simulate(pack.network, frames, chip, seed=3)
         same = [np.mean(a == b) for a, b in zip(trace.bits, exact.bits, strict=True)]
         decisions = trace.logits.argmax(axis=1) == exact.logits.argmax(axis=1)
