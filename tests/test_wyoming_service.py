@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -23,6 +25,7 @@ from wyoming.wake import Detect, Detection
 from kws_stream import KeywordSpotter, packs
 from kws_stream.constants import RECORDING
 from kws_stream.errors import ParameterError, ServerError
+from kws_stream.integrations.wyoming.server import WyomingServer
 from tests.pack_factory import build_pack
 from tests.wyoming_client import DETECTOR, int16_noise, listen, run, serving
 
@@ -160,6 +163,42 @@ def test_health_and_metrics_tell_what_the_server_did(pack):
     assert float(lines[f'kws_real_time_factor{{model="{pack.name}"}}']) > 0
     assert float(lines["kws_clients_served_total"]) == 1
     assert float(lines["kws_clients"]) == 0
+
+
+def test_requests_that_never_end_hold_neither_a_thread_nor_the_log(pack, monkeypatch, capfd):
+    pytest.importorskip("prometheus_client", reason="needs the extra metrics")
+    from kws_stream.integrations.wyoming import monitor
+
+    monkeypatch.setattr(monitor, "_REQUEST_S", 0.5)
+    monkeypatch.setattr(monitor, "_MOST_REQUESTS", 2)
+
+    def left_after_s(link, drip):
+        began = time.monotonic()
+        link.settimeout(0.05)
+        while time.monotonic() - began < 20:
+            with contextlib.suppress(TimeoutError):
+                try:
+                    link.sendall(drip)
+                    if not link.recv(1):
+                        break
+                except ConnectionError:
+                    break
+        return time.monotonic() - began
+
+    with monitor.Monitor(WyomingServer([pack], max_clients=1), "127.0.0.1", 0) as watched:
+        place = ("127.0.0.1", watched.port)
+        with socket.create_connection(place) as slow, socket.create_connection(place) as silent:
+            silent.sendall(b"GET /healthz HTTP/1.0\r\n")
+            time.sleep(0.1)  # both are being waited for
+            with socket.create_connection(place) as one_too_many:
+                one_too_many.settimeout(0.3)
+                assert one_too_many.recv(1) == b""
+            assert left_after_s(slow, b"G") < 10
+            assert left_after_s(silent, b"") < 10
+        time.sleep(0.2)  # their places are free a moment after they are gone
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            get(watched.port, "/nothing")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @contextlib.contextmanager

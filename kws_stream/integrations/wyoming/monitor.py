@@ -1,6 +1,10 @@
 """Health and metrics of a server over HTTP, in the text format of Prometheus."""
 
+import io
+import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from socketserver import ThreadingMixIn
 from typing import Any, Protocol
@@ -9,7 +13,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from kws_stream.errors import MissingExtraError, ServerError
 from kws_stream.integrations.wyoming.counts import Counts
 
-_REQUEST_S = 5.0  # for a client to send its request
+_REQUEST_S = 5.0  # for a client to send its request, from the first byte to the last
+_MOST_REQUESTS = 32  # at once; who is one too many is let go
 
 
 class Watched(Protocol):
@@ -28,9 +33,51 @@ class Watched(Protocol):
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
+    def __init__(self, *arguments: Any) -> None:
+        self._places = threading.Semaphore(_MOST_REQUESTS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away, or is too slow, is no news."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Request(io.RawIOBase):
+    """What a client sends, until its time is over."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._until = time.monotonic() + _REQUEST_S
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the client sends too slowly")
+        self._link.settimeout(left)
+        return self._link.recv_into(buffer)
+
 
 class _Handler(WSGIRequestHandler):
-    timeout = _REQUEST_S
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Request(self.connection))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are no news."""
