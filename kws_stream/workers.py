@@ -31,6 +31,9 @@ ATTEMPTS = 3
 POLL_S = 2.0  # a look at whether there still are workers
 GONE_S = 10.0  # without any, before that is told
 GRACE_S = 1.0
+# A scheduler needs milliseconds for a piece of work, so a thread of a cluster gets few of them.
+PIECES_A_THREAD = 16
+MOST_GROUPS = 16  # in a piece
 ADDRESS = re.compile(r"([a-z]+://)?[^/\s]+:[0-9]+|inproc://\S+")
 
 _LOG = logging.getLogger(__name__)
@@ -129,6 +132,8 @@ class Workers:
             self._client = _connect(str(self._address))
         from distributed import CancelledError, KilledWorker
 
+        groups = joined(groups, sum(self._client.nthreads().values()))
+
         def submit(group: Sequence[Item]) -> Any:
             return self._client.submit(_work_for, __version__, function, group, pure=False)
 
@@ -212,6 +217,17 @@ class Workers:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def joined(groups: Sequence[Sequence[Item]], threads: int) -> Sequence[Sequence[Item]]:
+    """Larger pieces of the same items where a cluster's threads would get very many."""
+    together = min(MOST_GROUPS, len(groups) // (PIECES_A_THREAD * threads or len(groups)))
+    if together <= 1:
+        return groups
+    return [
+        [item for group in groups[at : at + together] for item in group]
+        for at in range(0, len(groups), together)
+    ]
 
 
 def _work_on(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

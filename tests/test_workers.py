@@ -228,3 +228,15 @@ def test_a_cluster_without_workers_is_said_in_a_sentence(monkeypatch: pytest.Mon
         pytest.raises(WorkerError, match="got none"),
     ):
         list(nobody.map(draw, ITEMS))
+
+
+@pytest.mark.parametrize(
+    ("groups", "threads", "pieces"), [(313, 2, 35), (313, 0, 313), (5000, 2, 313), (20, 8, 20)]
+)
+def test_a_cluster_gets_few_pieces_for_a_thread_and_every_item_once(
+    groups: int, threads: int, pieces: int
+) -> None:
+    items = [[2 * number, 2 * number + 1] for number in range(groups)]
+    joined = workers.joined(items, threads)
+    assert len(joined) == pieces
+    assert [item for piece in joined for item in piece] == list(range(2 * groups))
