@@ -16,15 +16,39 @@ MOST_CONNECTIONS = 200  # beyond them a request is answered with 503
 
 
 class _Bounded(H11Protocol):
-    """A connection that is closed where no request comes in time."""
+    """A connection that is closed where a request, the first or a later one, does not come whole.
+
+    uvicorn itself closes one that says nothing after an answer.
+    """
+
+    _limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(REQUEST_S, self._close_unless_asked)
+        self._limit = self.loop.call_later(REQUEST_S, self._close)
 
-    def _close_unless_asked(self) -> None:
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._answers():
+            self._forget()
+        elif self._limit is None:
+            self._limit = self.loop.call_later(REQUEST_S, self._close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _answers(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _forget(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        self._limit = None
+
+    def _close(self) -> None:
         # after an upgrade to a WebSocket the transport belongs to another protocol
-        if self.cycle is None and self.transport.get_protocol() is self:
+        if not self._answers() and self.transport.get_protocol() is self:
             self.transport.close()
 
 
