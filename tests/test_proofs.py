@@ -28,7 +28,13 @@ def test_every_index_and_sum_of_the_firmware_is_within_its_bounds(
     [
         ("network", "kws_model.h", "KWS_WIDEST 12", "KWS_WIDEST 9", "upper bound"),
         ("network", "kws_model.h", "int32_t kws_sum", "int16_t kws_sum", "type conversion"),
-        ("network", "kws_network.c", "in[i] = bits[i] ?", "bits[i]++; in[i] = bits[i] ?", "a bit"),
+        (
+            "network",
+            "kws_network.c",
+            "states[i] = bits[i] ?",
+            "bits[i]++; states[i] = bits[i] ?",
+            "a bit",
+        ),
         ("ring", "kws_ring.c", "room = KWS_RING_SAMPLES", "room = 1 + KWS_RING_SAMPLES", "room"),
         ("ring", "kws_ring.c", "at++ % KWS_RING_SAMPLES] = ", "at++] = ", "upper bound"),
         ("ring", "kws_ring.c", "if (n > available)", "if (n > available + 1)", "as many"),
