@@ -31,7 +31,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Group:
+class RegisterGroup:
     """The fields of `kind` at this place, once or `count` times, with names for its sizes."""
 
     name: str
@@ -42,7 +42,7 @@ class Group:
 
 EXPONENT = 12  # sign-magnitude: every exponent of a float64
 
-REGISTERS: dict[str, list[Field | Group]] = {
+REGISTERS: dict[str, list[Field | RegisterGroup]] = {
     "chip": [
         Field("magic", 32, "", f"{MAGIC:#010x}: KWS1 in ASCII"),
         Field("version", 8, "", f"of this map: {VERSION}"),
@@ -54,10 +54,10 @@ REGISTERS: dict[str, list[Field | Group]] = {
         Field("grid_unit", EXPONENT, "", "an input step is 2^this unit currents", signed=True),
         Field("grid_low", 32, "input steps", "lowest input", signed=True),
         Field("grid_high", 32, "input steps", "highest input", signed=True),
-        Group("pre", "layer", sizes={"n_in": "features", "n_out": "width"}),
-        Group("block", "block", count="blocks"),
-        Group("classifier", "layer", sizes={"n_in": "width", "n_out": "classes"}),
-        Group("detector", "detector"),
+        RegisterGroup("pre", "layer", sizes={"n_in": "features", "n_out": "width"}),
+        RegisterGroup("block", "block", count="blocks"),
+        RegisterGroup("classifier", "layer", sizes={"n_in": "width", "n_out": "classes"}),
+        RegisterGroup("detector", "detector"),
     ],
     "layer": [
         Field("weight_unit", EXPONENT, "", "a weight step is a ratio of 2^this", signed=True),
@@ -76,14 +76,14 @@ REGISTERS: dict[str, list[Field | Group]] = {
     ],
     "block": [
         Field("cells", 12, "", "cells of this block"),
-        Group("candidate", "layer", sizes={"n_in": "width", "n_out": "cells"}),
+        RegisterGroup("candidate", "layer", sizes={"n_in": "width", "n_out": "cells"}),
         Field("current_unit", EXPONENT, "", "a DAC step is 2^this unit currents", signed=True),
         Field("current_bits", 6, "bits", "width of a bias DAC code"),
         Field("threshold", "current_bits", "DAC steps", "I_thresh, beta2", ("cells",)),
         Field("hysteresis", "current_bits", "DAC steps", "I_width, delta", ("cells",)),
         Field("gain", "current_bits", "DAC steps", "I_gain, alpha", ("cells",)),
         Field("initial", 1, "", "state of the cell at the start", ("cells",)),
-        Group("post", "layer", sizes={"n_in": "cells", "n_out": "width"}),
+        RegisterGroup("post", "layer", sizes={"n_in": "cells", "n_out": "width"}),
     ],
     "detector": [
         Field("frame_ms", 8, "ms", "length of a frame"),
@@ -143,7 +143,7 @@ def _walk(kind: str, codec: _Writer | _Reader, values: Values, sizes: Mapping[st
     known = dict(sizes)
     out: Values = {}
     for row in REGISTERS[kind]:
-        if isinstance(row, Group):
+        if isinstance(row, RegisterGroup):
             inner = known | {name: known[of] for name, of in row.sizes.items()}
             if row.count:
                 given = values.get(row.name) or [{}] * known[row.count]
@@ -188,7 +188,7 @@ def offset_of(name: str) -> int:
 
 def _rows(kind: str) -> Iterator[tuple[str, str, str, str, str]]:
     for row in REGISTERS[kind]:
-        if isinstance(row, Group):
+        if isinstance(row, RegisterGroup):
             sizes = ", ".join(f"{name} = {of}" for name, of in row.sizes.items())
             yield (
                 f"{row.name}",

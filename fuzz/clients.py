@@ -15,7 +15,7 @@ from kws_stream.errors import InputError
 from kws_stream.integrations.web.app import _rate
 from kws_stream.integrations.web.session import Session as Page
 from kws_stream.integrations.wyoming.catalogue import Catalogue
-from kws_stream.integrations.wyoming.counts import Counts
+from kws_stream.integrations.wyoming.counts import ServiceCounts
 from kws_stream.integrations.wyoming.messages import Limits, read_message
 from kws_stream.integrations.wyoming.session import Session
 from kws_stream.live import Hearing
@@ -50,7 +50,7 @@ async def _conversation(data: bytes) -> None:
         [1],
         ChunkDecoder(),
         lambda names: None,
-        Counts(),
+        ServiceCounts(),
     )
     try:
         for _ in range(_MOST_MESSAGES):

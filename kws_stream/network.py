@@ -176,9 +176,9 @@ class NetworkStream:
 
     def advance(self, block: ArrayLike) -> Trace:
         """As `process`, with the whole trace of these frames."""
-        return self.advance_trusted(self._network._checked(block))
+        return self.advance_unchecked(self._network._checked(block))
 
-    def advance_trusted(self, block: FloatArray) -> Trace:
+    def advance_unchecked(self, block: FloatArray) -> Trace:
         """As `advance`, for blocks known to be finite and on the grid, such as our features."""
         network = self._network
         bits = list(self._bits)

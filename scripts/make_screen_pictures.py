@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, MONOKAI
 
 import kws_stream
-from kws_stream.cli.picture import KEYS
+from kws_stream.cli.live_view import KEYS
 from kws_stream.cli.screen import Around, screen
 from kws_stream.constants import RECORDING
 from kws_stream.live import Hearing, Monitor

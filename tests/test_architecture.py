@@ -407,3 +407,14 @@ def test_no_file_reads_or_writes_pickles(path: Path) -> None:
 )
 def test_the_pickle_rule_catches_a_pickle(source: str) -> None:
     assert pickle_faults(source)
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    classes = [
+        node.name
+        for path in FILES
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert len(classes) > 100
+    assert sorted(classes) == sorted(set(classes))

@@ -16,7 +16,7 @@ from kws_stream.audio import MicrophoneSource
 from kws_stream.cli import main
 from kws_stream.cli.screen import Around, decibels, screen
 from kws_stream.cli.screen_cells import cell_lines
-from kws_stream.live import Cells, Hearing, Moment, Monitor, Score
+from kws_stream.live import Cells, ClassScore, Hearing, Moment, Monitor
 from tests.pack_factory import build_pack
 from tests.test_audio_microphone import UNPLUG, FakeSounddevice
 from tests.test_cli import noise
@@ -85,10 +85,10 @@ def test_a_microphone_that_goes_away_leaves_its_events_and_a_sentence(microphone
 def test_the_live_picture_draws_and_the_events_follow_it(microphone, pack, pcm, monkeypatch):
     microphone(*np.split(pcm, 50))
     monkeypatch.setattr("kws_stream.cli.listen._is_terminal", lambda: True)
-    monkeypatch.setattr("kws_stream.cli.picture.REFRESH_S", 0.0)
+    monkeypatch.setattr("kws_stream.cli.live_view.REFRESH_S", 0.0)
     drawings = []
     monkeypatch.setattr(
-        "kws_stream.cli.picture.screen", lambda *drawn: drawings.append(drawn) or "picture"
+        "kws_stream.cli.live_view.screen", lambda *drawn: drawings.append(drawn) or "picture"
     )
     result = run("listen", "-m", pack, "--duration", "1")
     assert result.exit_code == 0
@@ -185,7 +185,9 @@ def make_moment(classes=12, cells=(64, 64, 64), events=20, channels=16, **change
         "clipped": 7,
         "heat": rng.random((150, channels)),
         "frame_s": 0.02,
-        "scores": [Score(f"word-{i}", i / classes, None if i > 9 else 0.5) for i in range(classes)],
+        "scores": [
+            ClassScore(f"word-{i}", i / classes, None if i > 9 else 0.5) for i in range(classes)
+        ],
         "blocks": blocks,
         "events": [WakeEvent("yes", float(i), 0.9, float(i), i) for i in range(events)],
         "event_count": events,

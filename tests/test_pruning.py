@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kws_stream.network import Network
-from kws_stream.packs.pruning import idle_cells, pruned, with_idle_cells
+from kws_stream.packs.pruning import dead_units, pruned, with_dead_units
 from kws_stream.parameters import Block, NetworkParameters
 from kws_stream.power import estimate
 from tests.pack_factory import random_network
@@ -49,16 +49,16 @@ def test_every_logit_and_every_bit_that_is_left_stays_the_same(
     before, after = Network(whole).run(FEATURES), Network(less).run(FEATURES)
     assert np.array_equal(before.logits, after.logits)
     working = [
-        trace[:, ~idle_cells(block)] for trace, block in zip(before.bits, whole.blocks, strict=True)
+        trace[:, ~dead_units(block)] for trace, block in zip(before.bits, whole.blocks, strict=True)
     ]
     left = [
-        trace[:, ~idle_cells(block)] for trace, block in zip(after.bits, less.blocks, strict=True)
+        trace[:, ~dead_units(block)] for trace, block in zip(after.bits, less.blocks, strict=True)
     ]
     assert [b.tobytes() for b in working if b.size] == [b.tobytes() for b in left if b.size]
     assert sum(b.shape[1] for b in working) == less.cells - sum(
-        idle_cells(block).sum() for block in less.blocks
+        dead_units(block).sum() for block in less.blocks
     )
-    assert all(idle_cells(block).sum() <= (block.cells == 1) for block in less.blocks)
+    assert all(dead_units(block).sum() <= (block.cells == 1) for block in less.blocks)
 
 
 def test_a_network_without_idle_cells_costs_less() -> None:
@@ -96,7 +96,7 @@ def test_nothing_is_taken_from_a_network_whose_cells_all_work() -> None:
 
 def test_idle_cells_come_back() -> None:
     parameters = random_network(5, cells=(4, 3)).parameters
-    more = with_idle_cells(parameters, blocks=3, cells=6)
+    more = with_dead_units(parameters, blocks=3, cells=6)
     assert [block.cells for block in more.blocks] == [6, 6, 6]
     assert np.array_equal(
         Network(more).run(FEATURES).logits, Network(parameters).run(FEATURES).logits
@@ -106,7 +106,7 @@ def test_idle_cells_come_back() -> None:
     for block, wanted in zip(again.blocks, parameters.blocks, strict=True):
         assert block.candidate.weight.tobytes() == wanted.candidate.weight.tobytes()
         assert block.initial_state.tobytes() == wanted.initial_state.tobytes()
-    assert with_idle_cells(parameters, blocks=1, cells=2).cells == parameters.cells
+    assert with_dead_units(parameters, blocks=1, cells=2).cells == parameters.cells
 
 
 def test_arrays_of_a_pruned_network_cannot_be_written() -> None:

@@ -41,7 +41,7 @@ def speech_commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_tools
 def test_phones_are_found_in_their_order(speech_commands: Path) -> None:
-    (recording,) = splicing.Recordings(speech_commands).of("stop")[speaker("slt")]
+    (recording,) = splicing.WordRecordings(speech_commands).of("stop")[speaker("slt")]
     starts = [recording.spans[phone][0] for phone in ("S", "T", "AA", "P")]
     assert starts == sorted(starts)
     assert starts[0] >= 2_000

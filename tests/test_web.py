@@ -36,10 +36,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from kws_stream.integrations.web import server
+from kws_stream.integrations.web.allowed_hosts import AllowedHosts
 from kws_stream.integrations.web.app import MOST_BYTES, Pages
-from kws_stream.integrations.web.doors import Doors
 from kws_stream.integrations.web.microphone import SharedMicrophone
-from kws_stream.integrations.web.session import Session
+from kws_stream.integrations.web.session import PageSession
 
 
 @contextlib.contextmanager
@@ -149,11 +149,11 @@ def test_another_host_or_origin_is_turned_away(url):
     ],
 )
 def test_doors(host, names, asked, good):
-    doors = Doors(host, names)
-    assert doors.host_is_ours(asked) == good
-    assert doors.origin_is_ours(f"http://{asked}", asked) == good
-    assert doors.origin_is_ours(None, asked) == good
-    assert not doors.origin_is_ours("http://evil.example", asked)
+    allowed_hosts = AllowedHosts(host, names)
+    assert allowed_hosts.host_is_ours(asked) == good
+    assert allowed_hosts.origin_is_ours(f"http://{asked}", asked) == good
+    assert allowed_hosts.origin_is_ours(None, asked) == good
+    assert not allowed_hosts.origin_is_ours("http://evil.example", asked)
 
 
 def test_the_recording_moves_the_picture(url):
@@ -190,7 +190,7 @@ def test_a_browser_s_audio_gives_the_events_of_the_spotter(tmp_path):
     heard = []
 
     async def test():
-        session = Session(KeywordSpotter(pack))
+        session = PageSession(KeywordSpotter(pack))
         session.on_event = heard.append
         for at in range(0, len(pcm), 777):
             await session.hear_browser(pcm[at : at + 777].tobytes(), 16_000)
@@ -253,8 +253,8 @@ def test_a_page_that_goes_away_leaves_no_traceback(fault, source, tmp_path):
                 raise fault
 
         pages = Pages(
-            lambda source: Session(KeywordSpotter(pack)),
-            Doors("127.0.0.1"),
+            lambda source: PageSession(KeywordSpotter(pack)),
+            AllowedHosts("127.0.0.1"),
             SharedMicrophone("no such device"),
             np.zeros(16_000, np.float32),
         )
@@ -291,7 +291,7 @@ def test_pages_that_close_while_they_stream_leave_the_server_s_messages_empty():
 
 
 def test_audio_that_claims_a_low_rate_is_refused_before_it_grows(tmp_path):
-    session = Session(KeywordSpotter(build_pack(tmp_path / "tiny", graphs=False)))
+    session = PageSession(KeywordSpotter(build_pack(tmp_path / "tiny", graphs=False)))
     heard = []
     session._hearing.hear = lambda pcm: heard.append(len(pcm)) or []
     with pytest.raises(InputError, match="in real time"):

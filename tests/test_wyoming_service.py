@@ -132,20 +132,20 @@ def get(port, path):
 
 def test_health_and_metrics_tell_what_the_server_did(pack):
     pytest.importorskip("prometheus_client", reason="needs the extra metrics")
-    from kws_stream.integrations.wyoming.monitor import Monitor
+    from kws_stream.integrations.wyoming.monitor import ServiceMonitor
 
     pcm = int16_noise(2.0)
 
     async def test():
         async with serving(pack) as (server, port):
             told = await listen(port, pcm)
-            with Monitor(server, "127.0.0.1", 0) as monitor:
+            with ServiceMonitor(server, "127.0.0.1", 0) as monitor:
                 health = await asyncio.to_thread(get, monitor.port, "/healthz")
                 text = await asyncio.to_thread(get, monitor.port, "/metrics")
                 with pytest.raises(urllib.error.HTTPError, match="404"):
                     await asyncio.to_thread(get, monitor.port, "/")
                 with pytest.raises(ServerError, match="--health"):
-                    Monitor(server, "127.0.0.1", monitor.port)
+                    ServiceMonitor(server, "127.0.0.1", monitor.port)
                 server.counts.came_round -= 60
                 with pytest.raises(urllib.error.HTTPError, match="503"):
                     await asyncio.to_thread(get, monitor.port, "/healthz")

@@ -83,6 +83,7 @@ def _warning(message: Warning | str, category: type[Warning], *where: Any, **lin
 OLD_OPTIONS = {
     "--figure": "--plot",
     "--out": "--output",
+    "--peers": "--baselines",
     "--power-figure": "--plot",
     "--save": "--output",
 }

@@ -31,7 +31,7 @@ from kws_stream.errors import DeviceError
 
 if TYPE_CHECKING:
     from kws_stream.audio import MicrophoneSource
-    from kws_stream.cli.picture import Lines, Picture
+    from kws_stream.cli.live_view import Lines, LiveView
     from kws_stream.integrations.actions import EventActions
     from kws_stream.live import Hearing, Watcher
     from kws_stream.pipeline import KeywordSpotter
@@ -101,16 +101,16 @@ def listen(
         serve_page(spotter, device, web, actions, as_json, channel)
         return
     from kws_stream.audio import MicrophoneSource
-    from kws_stream.cli.picture import Lines, Picture
+    from kws_stream.cli.live_view import Lines, LiveView
     from kws_stream.live import Hearing, PowerMeter
 
     wants_power = power_report or figure is not None
     meter = PowerMeter(spotter) if wants_power or report is not None else None
     log = make_log(report, meter) if report is not None and meter is not None else None
-    picture = Picture(spotter) if not as_json and _is_terminal() else None
-    display = picture or Lines(as_json)
-    if picture is not None:
-        actions.on_text = picture.on_text
+    live_view = LiveView(spotter) if not as_json and _is_terminal() else None
+    display = live_view or Lines(as_json)
+    if live_view is not None:
+        actions.on_text = live_view.on_text
     source = MicrophoneSource(
         device, reconnect, duration_s, on_status=display.on_status, channel=channel
     )
@@ -119,7 +119,7 @@ def listen(
             watchers: list[Watcher] = [*actions.watchers(spotter, source.name)]
             if log is not None:
                 log.begin(source.name)
-            watchers += [w for w in (meter, log, picture) if w is not None]
+            watchers += [w for w in (meter, log, live_view) if w is not None]
             with contextlib.closing(Hearing(spotter, watchers)) as hearing:
                 _hear_all(source, hearing, display)
     finally:
@@ -134,7 +134,7 @@ def listen(
                 write_report(report, log, meter)
 
 
-def _hear_all(source: "MicrophoneSource", hearing: "Hearing", display: "Picture | Lines") -> None:
+def _hear_all(source: "MicrophoneSource", hearing: "Hearing", display: "LiveView | Lines") -> None:
     for block in source.blocks():
         began = time.perf_counter()
         with uninterrupted():

@@ -23,7 +23,7 @@ LATER_S = 30.0
 _MINUTE_S = 60.0
 
 
-class Report:
+class ShownReport:
     """Hears how much of the work is done, and of how much; `say` prints a message beside it."""
 
     def __init__(self, what: str, unit: str = "", bar: "Progress | None" = None) -> None:
@@ -75,7 +75,7 @@ class Report:
 @contextlib.contextmanager
 def progress(
     what: str, unit: str = "", *, lines: bool = False, first_s: float | None = None
-) -> Iterator[Report]:
+) -> Iterator[ShownReport]:
     """Show how far a piece of work is while the body does it.
 
     what: a participle and its object, "computing envelopes". unit: of the numbers that the report
@@ -85,9 +85,9 @@ def progress(
     bar = None if lines else _bar()
     if bar is not None:
         with bar:
-            yield Report(what, unit, bar)
+            yield ShownReport(what, unit, bar)
         return
-    report = Report(what, unit)
+    report = ShownReport(what, unit)
     teller = _Teller(report, FIRST_S if first_s is None else first_s)
     try:
         yield report
@@ -128,7 +128,7 @@ def _bar() -> "Progress | None":
 class _Teller:
     """A thread that prints the lines of a report when their time has come."""
 
-    def __init__(self, report: Report, first_s: float) -> None:
+    def __init__(self, report: ShownReport, first_s: float) -> None:
         self._report = report
         self._first_s = first_s
         self._ended = threading.Event()

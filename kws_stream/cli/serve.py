@@ -164,9 +164,9 @@ def serve(
 
     monitor = None
     if health is not None:
-        from kws_stream.integrations.wyoming.monitor import Monitor
+        from kws_stream.integrations.wyoming.monitor import ServiceMonitor
 
-        monitor = Monitor(watched, address.host or "127.0.0.1", health)
+        monitor = ServiceMonitor(watched, address.host or "127.0.0.1", health)
 
     async def run() -> None:
         async with _announced(zeroconf, address):

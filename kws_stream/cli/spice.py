@@ -22,7 +22,7 @@ from kws_stream.cli.progress import progress
 from kws_stream.constants import RECORDING
 
 if TYPE_CHECKING:
-    from kws_stream.spice import CellResult, Comparison, Difference, Piece, Simulator
+    from kws_stream.spice import CellResult, Comparison, Difference, Excerpt, Simulator
 
 DRAWS = 20  # chips of `spice cell --mismatch`
 models_option = click.option(
@@ -282,10 +282,10 @@ def layer(
     from kws_stream.spice import layer as simulate
 
     simulator = _simulator(models, seed if mismatch else None, process)
-    piece, title = _heard(audio, channel, model, seconds, start)
+    excerpt, title = _heard(audio, channel, model, seconds, start)
     with progress("simulating transistors"):
-        compared = simulate(simulator, piece.net, piece.trace, piece.frame_s, cells)
-    _show(compared, piece, title, as_json, figure)
+        compared = simulate(simulator, excerpt.net, excerpt.trace, excerpt.frame_s, cells)
+    _show(compared, excerpt, title, as_json, figure)
 
 
 @spice.command()
@@ -311,34 +311,34 @@ def network(
     from kws_stream.spice import network as simulate
 
     simulator = _simulator(models, seed if mismatch else None, process)
-    piece, title = _heard(audio, channel, model, seconds, start)
+    excerpt, title = _heard(audio, channel, model, seconds, start)
     with progress("simulating transistors"):
-        compared = simulate(simulator, piece.net, piece.trace, piece.frame_s)
-    _show(compared, piece, title, as_json, figure)
+        compared = simulate(simulator, excerpt.net, excerpt.trace, excerpt.frame_s)
+    _show(compared, excerpt, title, as_json, figure)
 
 
 def _heard(
     audio: str | None, channel: int | None, model: str, seconds: float, start: float | None
-) -> "tuple[Piece, str]":
+) -> "tuple[Excerpt, str]":
     """The piece of sound, and its title."""
-    from kws_stream.spice import piece_of
+    from kws_stream.spice import excerpt_of
 
     spotter, recording = make_spotter(model, []), audio or RECORDING
     sound = open_sound(recording, channel, spotter.rate_hz)
-    piece = piece_of(spotter, sound, seconds, start)
+    excerpt = excerpt_of(spotter, sound, seconds, start)
     subject = subject_of(spotter.pack, [recording])
-    title = f"{subject}, {piece.start_s:g} s to {piece.start_s + piece.seconds:g} s"
+    title = f"{subject}, {excerpt.start_s:g} s to {excerpt.start_s + excerpt.seconds:g} s"
     complain(f"simulating {title}")
-    return piece, title
+    return excerpt, title
 
 
 def _show(
-    comparison: "Comparison", piece: "Piece", title: str, as_json: bool, figure: Path | None
+    comparison: "Comparison", excerpt: "Excerpt", title: str, as_json: bool, figure: Path | None
 ) -> None:
     if figure is not None:
         from kws_stream.spice.figures import draw
 
-        draw(comparison, figure, title, piece.start_s, piece.frame_s)
+        draw(comparison, figure, title, excerpt.start_s, excerpt.frame_s)
     if as_json:
         print_json(comparison.as_dict())
         return
@@ -367,13 +367,13 @@ def _show(
             "",
             "why bits differ (for how many frames), and where the candidate was in the first:",
         ]
-        lines += [_why(one, piece) for one in comparison.differences]
+        lines += [_why(one, excerpt) for one in comparison.differences]
     say("\n".join(lines))
 
 
-def _why(one: "Difference", piece: "Piece") -> str:
+def _why(one: "Difference", excerpt: "Excerpt") -> str:
     """A line: which cell, when, how near the candidate was, and how late the circuit."""
-    start_s = piece.start_s + one.frame * piece.frame_s
+    start_s = excerpt.start_s + one.frame * excerpt.frame_s
     moves = "sets" if one.threshold == "beta2" else "resets"
     if one.late_ms is None:
         which = "circuit" if one.circuit_on == (moves == "sets") else "emulator"

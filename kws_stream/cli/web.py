@@ -13,7 +13,7 @@ from kws_stream.constants import RECORDING
 if TYPE_CHECKING:
     from kws_stream.detector import WakeEvent
     from kws_stream.integrations.actions import EventActions
-    from kws_stream.integrations.web.session import Session
+    from kws_stream.integrations.web.session import PageSession
     from kws_stream.pipeline import KeywordSpotter
 
 PORT = 8760
@@ -98,26 +98,26 @@ def serve_page(
     """
     from kws_stream.audio import read_whole
     from kws_stream.integrations.web import server
+    from kws_stream.integrations.web.allowed_hosts import AllowedHosts, is_loopback
     from kws_stream.integrations.web.app import Pages
-    from kws_stream.integrations.web.doors import Doors, is_loopback
     from kws_stream.integrations.web.microphone import SharedMicrophone
-    from kws_stream.integrations.web.session import Session, model_facts
+    from kws_stream.integrations.web.session import PageSession, model_facts
     from kws_stream.pipeline import KeywordSpotter
 
     if settings.certificate is not None:
         server.check_certificate(settings.certificate, settings.key)
 
-    def make_session(source: str) -> "Session":
+    def make_session(source: str) -> "PageSession":
         own = KeywordSpotter(spotter.pack, spotter.thresholds)
-        return Session(own, actions.watchers(own, f"web page, {source}"))
+        return PageSession(own, actions.watchers(own, f"web page, {source}"))
 
     def on_event(source: str, event: "WakeEvent") -> None:
         print_event(event, f"web page, {source}", as_json, with_name=True)
 
-    doors = Doors(settings.host, settings.names)
+    allowed_hosts = AllowedHosts(settings.host, settings.names)
     microphone = SharedMicrophone(device, channel, complain)
     facts = model_facts(spotter)
-    pages = Pages(make_session, doors, microphone, read_whole(RECORDING), on_event, facts)
+    pages = Pages(make_session, allowed_hosts, microphone, read_whole(RECORDING), on_event, facts)
     listening = server.bind(settings.host, settings.port)
     with actions, listening:
         scheme = "http" if settings.certificate is None else "https"

@@ -87,7 +87,7 @@ class NumpyStages:
     def _judge(
         self, frames: Array, smoothed: list[list[float]] | None = None
     ) -> tuple[Trace, list[WakeEvent]]:
-        trace = self._stream.advance_trusted(frames)
+        trace = self._stream.advance_unchecked(frames)
         self._activity.add(trace)
         self._last_logits = trace.logits[-1]
         self.frames += len(frames)

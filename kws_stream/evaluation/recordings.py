@@ -175,7 +175,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Hearing:
+class StreamHearing:
     """Hears a stream with one model at its own thresholds, and then at each of `sweep`.
 
     scores: whether the verifier scores every trigger to the end.
@@ -282,7 +282,7 @@ def evaluate_streams(
     PackError for the model, and what `Workers` raises.
     """
     pack = model if isinstance(model, packs.Pack) else packs.load(model)
-    hearing = Hearing(pack)
+    hearing = StreamHearing(pack)
     said = label_notes(streams, pack.keywords)
     heard = hear(hearing, streams, progress, workers)
     points = operating_points(hearing, heard)
@@ -360,7 +360,7 @@ def _verified(pack: packs.Pack, heard: Sequence[Heard]) -> Verified | None:
 
 
 def hear(
-    hearing: Hearing,
+    hearing: StreamHearing,
     streams: Sequence[Stream],
     progress: Callable[[float], None] = lambda seconds: None,
     workers: Workers | None = None,
@@ -389,7 +389,7 @@ def _event_after(event: WakeEvent, at_s: float) -> WakeEvent:
     return replace(event, time_s=time_s, start_s=start_s, confirmed_s=known_s)
 
 
-def operating_points(hearing: Hearing, heard: Sequence[Heard]) -> list[OperatingPoint]:
+def operating_points(hearing: StreamHearing, heard: Sequence[Heard]) -> list[OperatingPoint]:
     """The counts of all streams together: at the model's thresholds, then along the sweep."""
     detectors = hearing.detectors(KeywordSpotter(hearing.pack, verify=False).frame_s)
     return [

@@ -22,8 +22,8 @@ from kws_stream.evaluation.cascade_tuning import (
 from kws_stream.evaluation.recordings import (
     Counts,
     Heard,
-    Hearing,
     OperatingPoint,
+    StreamHearing,
     channel_notes,
     hear,
     label_notes,
@@ -147,7 +147,7 @@ def tune(
     pack = model if isinstance(model, packs.Pack) else packs.load(model)
     if not pack.keywords:
         raise DataError(f"{pack.name}: need a model with keywords to tune, it has none")
-    hearing = Hearing(pack, TRIED, scores=pack.verifier is not None)
+    hearing = StreamHearing(pack, TRIED, scores=pack.verifier is not None)
     of_labels = label_notes(streams, pack.keywords)
     heard: list[Heard] = hear(hearing, streams, progress, workers)
     own, *swept = operating_points(hearing, heard)

@@ -9,7 +9,7 @@ from kws_stream.live.commands import (
 )
 from kws_stream.live.hearing import Hearing, Watcher, later
 from kws_stream.live.meter import PowerMeter
-from kws_stream.live.monitor import Cells, Moment, Monitor, Score
+from kws_stream.live.monitor import Cells, ClassScore, Moment, Monitor
 from kws_stream.live.passages import Passage, passages
 from kws_stream.live.ring import AudioRing
 from kws_stream.live.triggers import (
@@ -24,6 +24,7 @@ __all__ = [
     "AudioFeed",
     "AudioRing",
     "Cells",
+    "ClassScore",
     "CommandRunner",
     "CommandWatcher",
     "Hearing",
@@ -32,7 +33,6 @@ __all__ = [
     "Passage",
     "PowerMeter",
     "Runner",
-    "Score",
     "TriggerKeeper",
     "TriggerRecord",
     "TriggerStore",

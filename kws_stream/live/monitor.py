@@ -26,7 +26,7 @@ _EVENTS = 200
 
 
 @dataclass(frozen=True)
-class Score:
+class ClassScore:
     """Smoothed score of one class; threshold None for a class that is no keyword."""
 
     name: str
@@ -59,7 +59,7 @@ class Moment:
     clipped: int
     heat: Array
     frame_s: float
-    scores: Sequence[Score]
+    scores: Sequence[ClassScore]
     blocks: Sequence[Cells]
     events: Sequence[WakeEvent]
     event_count: int
@@ -137,7 +137,7 @@ class Monitor:
             heat=np.array(self._heat).reshape(-1, self.channels),
             frame_s=spotter.frame_s,
             scores=[
-                Score(name, float(score), thresholds.get(name))
+                ClassScore(name, float(score), thresholds.get(name))
                 for name, score in zip(spotter.classes, spotter.smoothed_scores, strict=True)
             ],
             blocks=[

@@ -13,7 +13,7 @@ from kws_stream.parameters import Block, BoolArray, NetworkParameters
 Array = NDArray[Any]
 
 
-def idle_cells(block: Block) -> BoolArray:
+def dead_units(block: Block) -> BoolArray:
     """Which cells (d,) change nothing, whatever they hear."""
     idle: BoolArray = change_nothing(block.alpha, block.post.weight)
     return idle
@@ -35,7 +35,7 @@ def pruned(parameters: NetworkParameters) -> NetworkParameters:
     """
     blocks = []
     for block in parameters.blocks:
-        kept = ~idle_cells(block)
+        kept = ~dead_units(block)
         if not kept.any():
             if (block.post.bias <= 0).all():
                 continue
@@ -44,7 +44,7 @@ def pruned(parameters: NetworkParameters) -> NetworkParameters:
     return replace(parameters, blocks=tuple(blocks))
 
 
-def with_idle_cells(parameters: NetworkParameters, blocks: int, cells: int) -> NetworkParameters:
+def with_dead_units(parameters: NetworkParameters, blocks: int, cells: int) -> NetworkParameters:
     """The network with idle cells added, up to `blocks` blocks of `cells` each: `pruned`, undone.
 
     Everything of an idle cell is 0. What has more blocks or cells already is left as it is.

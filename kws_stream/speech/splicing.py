@@ -66,7 +66,7 @@ class Recording:
     spans: Spans
 
 
-class Recordings:
+class WordRecordings:
     """The training speakers' recordings of words, by word and speaker."""
 
     def __init__(self, speech_commands: Path) -> None:
@@ -155,7 +155,7 @@ def join(vowel: Samples, end: Samples, pieces: Pieces, rng: np.random.Generator)
 
 
 def spliced_clip(
-    word: str, index: int, recordings: Recordings, seed: int = 0
+    word: str, index: int, recordings: WordRecordings, seed: int = 0
 ) -> tuple[str, Samples]:
     """Clip `index` of a word of `PIECES`: its speaker and one second at 16 kHz, the word in it.
 
@@ -203,7 +203,7 @@ def write_spliced(
     unknown = sorted(set(words) - set(PIECES))
     if unknown:
         raise ParameterError(f"need words out of {', '.join(PIECES)}, got {', '.join(unknown)}")
-    recordings = Recordings(speech_commands)
+    recordings = WordRecordings(speech_commands)
     for word in words:
         for index in range(count):
             speaker, clip = spliced_clip(word, index, recordings, seed)

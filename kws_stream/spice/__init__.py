@@ -7,6 +7,7 @@ what came out.
 
 from kws_stream.spice.cell import CELL_BIASES, CellResult, Loop, cell, over_chips
 from kws_stream.spice.differences import Difference
+from kws_stream.spice.excerpt import Excerpt, excerpt_of
 from kws_stream.spice.parts import (
     MIRROR_UNITS,
     NOISE_BIASES,
@@ -15,7 +16,6 @@ from kws_stream.spice.parts import (
     candidate_noise,
     mirrors,
 )
-from kws_stream.spice.piece import Piece, piece_of
 from kws_stream.spice.processes import PROCESSES, Process
 from kws_stream.spice.studies import (
     Agreement,
@@ -35,17 +35,17 @@ __all__ = [
     "CellResult",
     "Comparison",
     "Difference",
+    "Excerpt",
     "Loop",
     "MirrorSpread",
-    "Piece",
     "Process",
     "Simulator",
     "candidate_noise",
     "cell",
+    "excerpt_of",
     "find",
     "layer",
     "mirrors",
     "network",
     "over_chips",
-    "piece_of",
 ]

@@ -5,6 +5,7 @@ depends on the number of workers. docs/chip.md describes them.
 """
 
 from kws_stream.studies.accumulation import Accumulation, accumulation
+from kws_stream.studies.baselines import Baselines, load_baselines
 from kws_stream.studies.calibration import (
     Calibration,
     calibrate,
@@ -18,7 +19,6 @@ from kws_stream.studies.conditions import Conditions, pvt, quantise
 from kws_stream.studies.frontier import Frontier, frontier, lowered_pack
 from kws_stream.studies.montecarlo import MonteCarlo, montecarlo
 from kws_stream.studies.noise import NoiseStudy, noise
-from kws_stream.studies.peers import Peers, load_peers
 from kws_stream.studies.requantise import requantised_pack
 from kws_stream.studies.robustness import PERCENTS, Robustness, robustness
 from kws_stream.studies.scaling import Scaling, scaling
@@ -27,13 +27,13 @@ from kws_stream.studies.settling import Settling, settling
 __all__ = [
     "PERCENTS",
     "Accumulation",
+    "Baselines",
     "Calibration",
     "Claim",
     "Conditions",
     "Frontier",
     "MonteCarlo",
     "NoiseStudy",
-    "Peers",
     "Robustness",
     "Scaling",
     "Settling",
@@ -44,7 +44,7 @@ __all__ = [
     "claims",
     "codes_csv",
     "frontier",
-    "load_peers",
+    "load_baselines",
     "load_utterances",
     "lowered_pack",
     "montecarlo",

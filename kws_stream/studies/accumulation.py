@@ -17,14 +17,14 @@ from kws_stream.engine.chip import sums
 from kws_stream.errors import ParameterError
 from kws_stream.packs import Pack
 from kws_stream.parameters import BoolArray, FloatArray
+from kws_stream.studies.baselines import TRAINED, Baselines, trace_baseline
 from kws_stream.studies.clips import Utterances
-from kws_stream.studies.peers import TRAINED, Peers, trace_peer
 from kws_stream.studies.simulation import heading
 from kws_stream.workers import Progress
 
 AGES = (0, 1, 2, 4, 8, 16)  # frames: where the bins of time begin
 SHARE = 0.1
-PEER_NAMES = {"mingru": "minGRU", "lru": "LRU"}
+BASELINE_NAMES = {"mingru": "minGRU", "lru": "LRU"}
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class _Sums:
 def accumulation(
     pack: Pack,
     utterances: Utterances,
-    peers: Peers,
-    peer_utterances: Utterances,
+    baselines: Baselines,
+    baseline_utterances: Utterances,
     settings: ChipSettings,
     share: float = SHARE,
     *,
@@ -102,8 +102,8 @@ def accumulation(
 ) -> Accumulation:
     """State errors at white noise of `share` of the rms of what drives the states.
 
-    peer_utterances: the same clips through the peers' front end. Raises ParameterError for a share
-    not above 0 and a model without cells.
+    baseline_utterances: the same clips through the baselines' front end. Raises ParameterError for
+    a share not above 0 and a model without cells.
     """
     if not 0 < share <= 1:
         raise ParameterError(f"share: need one above 0 and at most 1, got {share}")
@@ -111,10 +111,10 @@ def accumulation(
         raise ParameterError(f"accumulation: need a model with BMRU cells, {pack.name} has none")
     settings = replace(settings, frame_s=utterances.frame_s)
     networks = [_bmru(pack, utterances, settings, share, seed)]
-    for done, (kind, name) in enumerate(PEER_NAMES.items(), 1):
+    for done, (kind, name) in enumerate(BASELINE_NAMES.items(), 1):
         if progress is not None:
-            progress(done, 1 + len(PEER_NAMES))
-        networks.append(_peer(kind, name, peers, peer_utterances, share, seed))
+            progress(done, 1 + len(BASELINE_NAMES))
+        networks.append(_baseline(kind, name, baselines, baseline_utterances, share, seed))
     head = heading("accumulation", pack, utterances, seed, settings)
     return Accumulation(head | {"share": share}, tuple(networks))
 
@@ -139,12 +139,14 @@ def _bmru(
     return errors.result(name, parameters.parameter_count, noise, utterances.frame_s)
 
 
-def _peer(
-    kind: str, name: str, peers: Peers, utterances: Utterances, share: float, seed: int
+def _baseline(
+    kind: str, name: str, baselines: Baselines, utterances: Utterances, share: float, seed: int
 ) -> Accumulated:
-    arrays = {n: a[..., None] for n, a in peers.arrays[TRAINED[kind]].items()}
+    arrays = {n: a[..., None] for n, a in baselines.arrays[TRAINED[kind]].items()}
     clips = range(len(utterances))
-    ideal = [trace_peer(kind, arrays, utterances.frames_of(clip), lambda x: x) for clip in clips]
+    ideal = [
+        trace_baseline(kind, arrays, utterances.frames_of(clip), lambda x: x) for clip in clips
+    ]
     noise = share * _rms([drive for trace in ideal for drive in trace.drives])
     errors = _Sums(len(ideal[0].states))
     for clip in clips:
@@ -154,7 +156,7 @@ def _peer(
             noisy: FloatArray = drive + noise * rng.standard_normal(drive.shape)
             return noisy
 
-        real = trace_peer(
+        real = trace_baseline(
             kind,
             arrays,
             utterances.frames_of(clip),
@@ -163,7 +165,7 @@ def _peer(
         for b, states in enumerate(ideal[clip].states):
             age = np.broadcast_to(np.arange(len(states))[:, None], states.shape[:2])
             errors.add(b, real.states[b][..., 0], states[..., 0], age)
-    return errors.result(name, peers.parameter_count(kind), noise, utterances.frame_s)
+    return errors.result(name, baselines.parameter_count(kind), noise, utterances.frame_s)
 
 
 def _ages(decided: BoolArray) -> NDArray[np.int64]:

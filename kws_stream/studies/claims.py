@@ -16,11 +16,11 @@ from kws_stream.bmru.elements import elements
 from kws_stream.errors import MissingExtraError
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray
-from kws_stream.studies.accumulation import PEER_NAMES, SHARE, accumulation
+from kws_stream.studies.accumulation import BASELINE_NAMES, SHARE, accumulation
+from kws_stream.studies.baselines import load_baselines
 from kws_stream.studies.clips import Utterances
 from kws_stream.studies.montecarlo import montecarlo
 from kws_stream.studies.noise import CLAIM, noise
-from kws_stream.studies.peers import load_peers
 from kws_stream.studies.scaling import scaling
 from kws_stream.studies.settling import settling
 from kws_stream.workers import Progress, Workers
@@ -151,14 +151,14 @@ def _factors(
 
 
 def accumulates(trial: Trial) -> Claim:
-    """Shown where the states of `yes-4` have less error than both peers' at `SHARE`, and none at
-    `SMALL_SHARE`; in part where one of these holds. The peers hear the front end of `yes-4`.
+    """Shown where the states of `yes-4` have less error than both baselines' at `SHARE`, and none
+    at `SMALL_SHARE`; in part where one of these holds. The baselines hear the front end of `yes-4`.
     """
     pack, heard = trial.heard["yes-4"]
     gave, drawn, better, none = [], {}, False, False
     for share in (SHARE, SMALL_SHARE):
         settings = ChipSettings()
-        study = accumulation(pack, heard, load_peers(), heard, settings, share, seed=trial.seed)
+        study = accumulation(pack, heard, load_baselines(), heard, settings, share, seed=trial.seed)
         errors = {one.network: one.by_block for one in study.networks}
         ours = errors.pop(f"BMRU ({pack.name})")
         if share == SHARE:
@@ -166,7 +166,7 @@ def accumulates(trial: Trial) -> Claim:
             better = max(ours) < min(map(max, errors.values()))
         else:
             none = max(ours) == 0
-        rows = {pack.name: ours} | {name: errors[name] for name in PEER_NAMES.values()}
+        rows = {pack.name: ours} | {name: errors[name] for name in BASELINE_NAMES.values()}
         told = (
             f"{name} " + " then ".join(f"{100 * error:.2g} %" for error in by_block)
             for name, by_block in rows.items()

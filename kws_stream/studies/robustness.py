@@ -11,8 +11,8 @@ from kws_stream.bmru.chip import ChipSettings, extrapolations
 from kws_stream.errors import ParameterError, TaskError
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray
+from kws_stream.studies.baselines import KINDS, Baselines, BaselineSimulation, BaselineTask
 from kws_stream.studies.clips import Utterances
-from kws_stream.studies.peers import KINDS, Peers, PeerSimulation, PeerTask
 from kws_stream.studies.simulation import (
     CHIPS_AT_ONCE,
     exact,
@@ -72,8 +72,8 @@ class Robustness:
 def robustness(
     pack: Pack,
     utterances: Utterances,
-    peers: Peers,
-    peer_utterances: Utterances,
+    baselines: Baselines,
+    baseline_utterances: Utterances,
     settings: ChipSettings,
     percents: Sequence[float] = PERCENTS,
     chips: int = 200,
@@ -84,28 +84,29 @@ def robustness(
 ) -> Robustness:
     """Accuracies of `chips` virtual chips of each network at each mismatch (3 sigma, percent).
 
-    peer_utterances: the same clips through the peers' front end (`load_utterances`). settings:
-    what else the BMRU's chips have; the peers have mismatch alone. Raises TaskError for peers of
-    another task than the pack's, ParameterError for less than one chip.
+    baseline_utterances: the same clips through the baselines' front end (`load_utterances`).
+    settings: what else the BMRU's chips have; the baselines have mismatch alone. Raises TaskError
+    for baselines of another task than the pack's, ParameterError for less than one chip.
     """
     if chips < 1:
         raise ParameterError(f"chips: need 1 or more, got {chips}")
-    if tuple(peers.about["classes"]) != pack.classes:
+    if tuple(baselines.about["classes"]) != pack.classes:
         raise TaskError(
-            f"need a model with the classes of the peers, {', '.join(peers.about['classes'])}, but "
-            f"{pack.name} has {', '.join(pack.classes)}; choose another model or train peers"
+            "need a model with the classes of the baselines, "
+            f"{', '.join(baselines.about['classes'])}, but {pack.name} has "
+            f"{', '.join(pack.classes)}; choose another model or train baselines"
         )
     workers = workers or Workers(1)
     numbers = range(chips)
     groups = [tuple(numbers[at : at + CHIPS_AT_ONCE]) for at in numbers[::CHIPS_AT_ONCE]]
     own = [tasks_of(replace(settings, mismatch_percent=p), chips) for p in percents]
     other = [
-        PeerTask(kind, percent, group)
+        BaselineTask(kind, percent, group)
         for kind in KINDS
         for percent in percents
         for group in ([(0,)] if percent == 0 else groups)
     ]
-    exactly = [PeerTask(kind, 0.0, (0,)) for kind in KINDS]
+    exactly = [BaselineTask(kind, 0.0, (0,)) for kind in KINDS]
     mine, theirs = list(chain.from_iterable(own)), [*exactly, *other]
     total = len(mine) + len(theirs)
 
@@ -113,7 +114,7 @@ def robustness(
         return None if progress is None else lambda done, _: progress(before + done, total)
 
     heard = list(listen(pack, utterances, mine, seed, workers, of_all(0)))
-    simulation = PeerSimulation(peers, peer_utterances, seed)
+    simulation = BaselineSimulation(baselines, baseline_utterances, seed)
     called = list(workers.map(simulation, theirs, progress=of_all(len(mine))))
     nominal = float(headline(exact(pack, utterances).called, utterances)[0])
     populations = []
@@ -124,19 +125,19 @@ def robustness(
         populations.append(Population(f"BMRU ({pack.name})", percent, nominal, accuracies))
     for kind, name in KINDS.items():
         (alone,) = (c for t, c in zip(exactly, called, strict=False) if t.kind == kind)
-        nominal = float(headline(alone, peer_utterances)[0])
+        nominal = float(headline(alone, baseline_utterances)[0])
         for percent in percents:
             parts = [
                 c
                 for t, c in zip(other, called[len(exactly) :], strict=True)
                 if (t.kind, t.percent) == (kind, percent)
             ]
-            accuracies = headline(np.concatenate(parts), peer_utterances)
+            accuracies = headline(np.concatenate(parts), baseline_utterances)
             populations.append(Population(name, percent, nominal, accuracies))
     sizes = {f"BMRU ({pack.name})": pack.network.parameters.parameter_count}
-    sizes |= {name: peers.parameter_count(kind) for kind, name in KINDS.items()}
+    sizes |= {name: baselines.parameter_count(kind) for kind, name in KINDS.items()}
     head = heading("robustness", pack, utterances, seed, settings)
     worst = replace(settings, mismatch_percent=max(percents, default=0.0))
     head["extrapolations"] = extrapolations(pack.network.parameters, worst)
-    head |= {"chips": chips, "parameters": sizes, "peers": peers.about}
+    head |= {"chips": chips, "parameters": sizes, "peers": baselines.about}
     return Robustness(head, tuple(populations))

@@ -28,7 +28,7 @@ class Task:
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class Simulated:
     """What chips made of utterances: called (chips, n), rows of the classes.
 
     frames (chips, n, F): the class of the largest logit in each of the F frames that decide.
@@ -46,7 +46,7 @@ class Simulation:
     utterances: Utterances
     seed: int = 0
 
-    def __call__(self, task: Task) -> Heard:
+    def __call__(self, task: Task) -> Simulated:
         settings = replace(task.settings, frame_s=self.utterances.frame_s)
         batch = ChipBatch(self.parameters, settings, self.seed, task.chips, sums)
         start, stop = self.utterances.window
@@ -57,7 +57,7 @@ class Simulation:
             logits = batch.logits(self.utterances.frames_of(clip), clip, start, stop)
             called[:, clip] = logits.mean(axis=0).argmax(axis=0)
             frames[:, clip] = logits.argmax(axis=1).T
-        return Heard(called, frames)
+        return Simulated(called, frames)
 
 
 def listen(
@@ -67,7 +67,7 @@ def listen(
     seed: int = 0,
     workers: Workers | None = None,
     progress: Progress | None = None,
-) -> Iterator[Heard]:
+) -> Iterator[Simulated]:
     """What each task's chips make of the utterances, in the order of the tasks."""
     simulation = Simulation(pack.network.parameters, utterances, seed)
     return (workers or Workers(1)).map(simulation, tasks, progress=progress)
@@ -84,7 +84,7 @@ def tasks_of(settings: ChipSettings, chips: int) -> list[Task]:
     ]
 
 
-def exact(pack: Pack, utterances: Utterances) -> Heard:
+def exact(pack: Pack, utterances: Utterances) -> Simulated:
     """What the exact network makes of them, by `Network.run`: called (1, n)."""
     start, stop = utterances.window
     logits = [
@@ -93,13 +93,13 @@ def exact(pack: Pack, utterances: Utterances) -> Heard:
     ]
     called = [one.mean(axis=0).argmax() for one in logits]
     frames = [one.argmax(axis=1) for one in logits]
-    return Heard(np.array([called], np.int16), np.array([frames], np.int16))
+    return Simulated(np.array([called], np.int16), np.array([frames], np.int16))
 
 
-def joined(parts: Iterable[Heard]) -> Heard:
+def joined(parts: Iterable[Simulated]) -> Simulated:
     """All chips of several groups."""
     parts = list(parts)
-    return Heard(
+    return Simulated(
         np.concatenate([part.called for part in parts]),
         np.concatenate([part.frames for part in parts]),
     )

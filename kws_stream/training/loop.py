@@ -42,7 +42,7 @@ CHECK_EVERY = 250  # steps between validations and checkpoints
 
 
 @dataclass(frozen=True)
-class Check:
+class ValidationCheck:
     """One validation: accuracy from a fresh state, and carried from clip to clip.
 
     On recordings by the validation speakers of the half that chooses, and on pictures of their
@@ -99,7 +99,7 @@ def _scale_logits(network: SpottingNetwork, x: Tensor) -> None:
 
 
 @torch.no_grad()
-def wake_idle_cells(network: SpottingNetwork, features: Tensor) -> None:
+def reinit_dead_units(network: SpottingNetwork, features: Tensor) -> None:
     """Make idle cells (see `pruning`) untrained ones that are heard by nothing yet.
 
     The network gives the same logits and can learn to use them: growth that keeps the function, as
@@ -283,7 +283,9 @@ class Training:
         self._loss += (loss.item() - self._loss) * share
         self._power_nw += (power_nw.item() - self._power_nw) * share
 
-    def run(self, report: Callable[[Check], None], progress: Callable[[int], None]) -> None:
+    def run(
+        self, report: Callable[[ValidationCheck], None], progress: Callable[[int], None]
+    ) -> None:
         """Train to the end; `progress` hears of every step, `report` of every validation.
 
         A recipe of no steps validates what it begins with.
@@ -297,7 +299,7 @@ class Training:
             if self.step % CHECK_EVERY == 0 or self.step == self.recipe.steps:
                 report(self._check(began))
 
-    def _check(self, began: float) -> Check:
+    def _check(self, began: float) -> ValidationCheck:
         """Validate, and write log and checkpoint."""
         self.network.eval()
         accuracies: list[float] = []
@@ -308,12 +310,14 @@ class Training:
         self.network.train()
         seconds = time.monotonic() - began
         fresh, carried, *of_pictures = accuracies
-        check = Check(self.step, self._loss, self._power_nw, fresh, carried, seconds, *of_pictures)
+        check = ValidationCheck(
+            self.step, self._loss, self._power_nw, fresh, carried, seconds, *of_pictures
+        )
         self._log(check)
         self.save()
         return check
 
-    def _log(self, check: Check) -> None:
+    def _log(self, check: ValidationCheck) -> None:
         """All of the log anew: a line that is added may be lost by half."""
         path = self.folder / "log.csv"
         before = path.read_bytes() if path.exists() else b""
@@ -369,7 +373,7 @@ class Training:
         """Begin with the network of another run, or of a model pack, in place of an untrained one.
 
         What it has fewer of, cells of a block or blocks, is idle at first; with the recipe's
-        `reinit_dead_units` idle cells are made untrained ones (see `wake_idle_cells`).
+        `reinit_dead_units` idle cells are made untrained ones (see `reinit_dead_units`).
 
         Of several folders, begin with the mean of their parameters: "model soups", Wortsman et al.,
         arXiv:2203.05482. It has helped where they are stages of one training (docs/training.md).
@@ -383,7 +387,7 @@ class Training:
         mean = {k: torch.stack([of_one[k] for of_one in networks]).mean(0) for k in networks[0]}
         self.network.load_state_dict(mean)
         if self.recipe.reinit_dead_units:
-            wake_idle_cells(self.network, self._first_features().to(self._device))
+            reinit_dead_units(self.network, self._first_features().to(self._device))
         if self.recipe.new_classifier:
             scale_classifier(self.network, self._first_features().to(self._device))
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kws_stream.bmru.chip_settings import OFF_STATE_NA
 from kws_stream.bmru.fabricate import GAIN_FIT, THRESHOLD_FIT, WIDTH_FIT
 from kws_stream.errors import ParameterError
-from kws_stream.packs.pruning import change_nothing, with_idle_cells
+from kws_stream.packs.pruning import change_nothing, with_dead_units
 from kws_stream.parameters import FloatArray, Layer, NetworkParameters
 from kws_stream.power import formulas
 from kws_stream.training.margin import state_errors
@@ -370,7 +370,7 @@ class SpottingNetwork(nn.Module):
         written network come back as idle ones (see `pruning`). Raises ParameterError if the arrays
         have other shapes then.
         """
-        parameters = with_idle_cells(parameters, len(self.typed_blocks), self.cells)
+        parameters = with_dead_units(parameters, len(self.typed_blocks), self.cells)
 
         def copy(own: Tensor, array: FloatArray, scale: float) -> None:
             if own.shape != array.shape:

@@ -62,7 +62,7 @@ class Recipe:
     as training hears it (see `loss.adjusted`).
 
     What it begins with (see `stages.Stage`) may have fewer cells or blocks; reinit_dead_units:
-    cells that change nothing there begin anew (see `loop.wake_idle_cells`). A second stage has
+    cells that change nothing there begin anew (see `loop.reinit_dead_units`). A second stage has
     lower rates; one of steps = 0 ends with what it begins with, such as the mean of several
     networks.
     new_classifier: of what it begins with it takes everything but the classifier, whatever classes

@@ -25,7 +25,7 @@ from kws_stream.training.reporter import IMPORT_S, SILENT, Reporter
 from kws_stream.training.stages import Stage, recipe_from_toml, stages_from_toml
 
 if TYPE_CHECKING:
-    from kws_stream.training.loop import Check, Training
+    from kws_stream.training.loop import Training, ValidationCheck
     from kws_stream.training.teacher import Teacher
 
 
@@ -344,7 +344,7 @@ def run_training(
         reporter.note(f"resumed at step {training.step}" if found else "no checkpoint: from step 0")
     with reporter.progress(f"training {title or settings.name}", "steps") as trained:
 
-        def report(check: "Check") -> None:
+        def report(check: "ValidationCheck") -> None:
             of_pictures = ""
             if check.pictures_fresh is not None:
                 of_pictures = (

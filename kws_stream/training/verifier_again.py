@@ -14,7 +14,7 @@ from kws_stream.errors import DataError
 from kws_stream.speech.acoustics import Samples
 from kws_stream.training.verifier_head import HeadSettings, train_head
 from kws_stream.training.verifier_lesson import Lesson
-from kws_stream.training.verifier_speech import Heard
+from kws_stream.training.verifier_speech import Gathered
 from kws_stream.training.verifying import Taught, taught
 from kws_stream.verifier import Head, SpeechEmbedding
 from kws_stream.verifier.embedding import STEP
@@ -48,7 +48,7 @@ def teach_again(
     """
     if not triggers:
         raise DataError("need triggers with the label yes or no, got none; see `triggers label`")
-    heard = Heard(SpeechEmbedding(lesson.graphs))
+    heard = Gathered(SpeechEmbedding(lesson.graphs))
     rng = np.random.default_rng(0)
     for trigger in triggers:
         for start in (np.arange(TIMES) * STEP // TIMES).tolist():

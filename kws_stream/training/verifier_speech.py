@@ -69,7 +69,7 @@ class Windows:
         return Windows(np.concatenate([self.embeddings, other.embeddings]), **rows)
 
 
-class Heard:
+class Gathered:
     """Gathers embeddings, stream by stream."""
 
     def __init__(self, embedding: SpeechEmbedding) -> None:
@@ -136,8 +136,8 @@ def gather(
     hears of the streams done and of all.
     """
     surroundings = _Surroundings(speech / "training", data)
-    sides = (Heard(embedding), Heard(embedding))
-    tasks: list[tuple[Heard, Callable[[Heard], None]]] = []
+    sides = (Gathered(embedding), Gathered(embedding))
+    tasks: list[tuple[Gathered, Callable[[Gathered], None]]] = []
     for heard, folder in zip(sides, (speech / "training", speech / "held_out"), strict=True):
         repeats = times if heard is sides[0] else 1
         for kind, name in (("hits", "phrase"), ("own", "recordings"), ("near", "near")):
@@ -167,8 +167,8 @@ def real_files(data: Path | None, is_other: Callable[[str], bool], seed: int = 0
 
 def _clip_task(
     around: "_Surroundings", path: Path, kind: str, rng: np.random.Generator
-) -> Callable[[Heard], None]:
-    def work(heard: Heard) -> None:
+) -> Callable[[Gathered], None]:
+    def work(heard: Gathered) -> None:
         sound, end_s = around.placed(read_whole(path), rng)
         heard.add_clip(sound, kind, end_s)
 
@@ -177,8 +177,8 @@ def _clip_task(
 
 def _stream_task(
     around: "_Surroundings", paths: Sequence[Path], rng: np.random.Generator
-) -> Callable[[Heard], None]:
-    def work(heard: Heard) -> None:
+) -> Callable[[Gathered], None]:
+    def work(heard: Gathered) -> None:
         parts: list[Samples] = []
         for path in paths:
             pause = np.zeros(round(rng.uniform(0.1, 0.8) * SAMPLE_RATE_HZ), np.float32)

@@ -15,7 +15,7 @@ from kws_stream.training import verifying  # noqa: E402
 from kws_stream.training.verifier_again import LabelledTrigger, teach_again  # noqa: E402
 from kws_stream.training.verifier_head import HeadSettings, train_head  # noqa: E402
 from kws_stream.training.verifier_lesson import Lesson, prepare, read_lesson  # noqa: E402
-from kws_stream.training.verifier_speech import PHRASE_STEPS, Heard, Windows, gather  # noqa: E402
+from kws_stream.training.verifier_speech import PHRASE_STEPS, Gathered, Windows, gather  # noqa: E402
 from kws_stream.training.verifying import threshold_for  # noqa: E402
 from kws_stream.verifier import SpeechEmbedding, head_bytes, parse_head  # noqa: E402
 from kws_stream.verifier.embedding import STEP  # noqa: E402
@@ -173,7 +173,7 @@ def test_windows_with_the_phrase_end_when_it_has_been_heard(tmp_path: Path) -> N
 
 
 def test_a_hit_ends_from_just_before_the_clips_end_to_a_third_of_a_second_after() -> None:
-    heard = Heard(SpeechEmbedding(tiny_graphs()))
+    heard = Gathered(SpeechEmbedding(tiny_graphs()))
     heard.add_clip(np.zeros(PHRASE_STEPS * STEP, np.float32), "hits", 2.4)
     rows = heard.windows().hits
     ends_s = (rows + 10) * 0.08  # the first embedding ends with step 10
@@ -236,7 +236,7 @@ def test_triggers_with_labels_change_what_a_head_says_of_them(tmp_path: Path) ->
     sounds = [tone(pitch_hz).astype(np.float32) for pitch_hz in (300.0, 3000.0)]
 
     def best(head: object, sound: np.ndarray) -> float:
-        heard = Heard(embedding)
+        heard = Gathered(embedding)
         heard.add_trigger(sound, 1.6, True)
         windows = heard.windows()
         return max(head.score(window) for window in windows.at(windows.own))

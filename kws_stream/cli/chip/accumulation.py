@@ -31,13 +31,13 @@ def accumulation(study: Study, share: float) -> None:
 
     settings = study.settings()
     pack = packs.load(study.model)
-    peers = studies.load_peers()
+    baselines = studies.load_baselines()
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)
-        theirs = study.utterances(pack, workers, peers.about["features"])
+        theirs = study.utterances(pack, workers, baselines.about["features"])
     with progress("simulating networks") as heard:
         result = studies.accumulation(
-            pack, utterances, peers, theirs, settings, share, seed=study.seed, progress=heard
+            pack, utterances, baselines, theirs, settings, share, seed=study.seed, progress=heard
         )
     study.show(result.as_dict(), table(result), lambda: accumulation_figure(result))
 

@@ -30,31 +30,31 @@ if TYPE_CHECKING:
     help="3 sigma of every programmed parameter, in percent. Repeatable. Default: 5, 10 and 15.",
 )
 @click.option(
-    "--peers",
-    "peers_file",
+    "--baselines",
+    "baselines_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Networks made by scripts/train_peers.py. Default: the packaged ones.",
+    help="Networks made by scripts/train_baselines.py. Default: the packaged ones.",
 )
 def robustness(
-    study: Study, chips: int, percents: tuple[float, ...], peers_file: Path | None
+    study: Study, chips: int, percents: tuple[float, ...], baselines_file: Path | None
 ) -> None:
     """Compare what mismatch does to BMRU, minGRU and LRU."""
     from kws_stream import packs, studies
+    from kws_stream.studies.baselines import PACKAGED_BASELINES
     from kws_stream.studies.figures import robustness_figure
-    from kws_stream.studies.peers import PACKAGED_PEERS
 
     settings = study.settings()
     pack = packs.load(study.model)
-    peers = studies.load_peers(peers_file or PACKAGED_PEERS)
+    baselines = studies.load_baselines(baselines_file or PACKAGED_BASELINES)
     with study.workers() as workers:
         utterances = study.utterances(pack, workers)
-        theirs = study.utterances(pack, workers, peers.about["features"])
+        theirs = study.utterances(pack, workers, baselines.about["features"])
         with progress("simulating chips, in groups") as heard:
             result = studies.robustness(
                 pack,
                 utterances,
-                peers,
+                baselines,
                 theirs,
                 settings,
                 percents or studies.PERCENTS,

@@ -15,9 +15,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import DeviceError, InputError
-from kws_stream.integrations.web.doors import Doors
+from kws_stream.integrations.web.allowed_hosts import AllowedHosts
 from kws_stream.integrations.web.microphone import SharedMicrophone
-from kws_stream.integrations.web.session import Session, demo_blocks
+from kws_stream.integrations.web.session import PageSession, demo_blocks
 
 _FILES = {
     "/": ("page.html", "text/html"),
@@ -48,8 +48,8 @@ class Pages:
 
     def __init__(
         self,
-        make_session: Callable[[str], Session],
-        doors: Doors,
+        make_session: Callable[[str], PageSession],
+        allowed_hosts: AllowedHosts,
         microphone: SharedMicrophone,
         demo: Any,
         on_event: Callable[[str, WakeEvent], None] = lambda source, event: None,
@@ -60,7 +60,7 @@ class Pages:
         facts: what `model_facts` says of the model, for a page before it listens.
         """
         self._make_session = make_session
-        self._doors = doors
+        self._allowed_hosts = allowed_hosts
         self._microphone = microphone
         self._demo = demo
         self._on_event = on_event
@@ -71,7 +71,7 @@ class Pages:
         self.app = Starlette(routes=[*routes, WebSocketRoute("/live", self._live)])
 
     async def _file(self, request: Request) -> Response:
-        if not self._doors.host_is_ours(request.headers.get("host", "")):
+        if not self._allowed_hosts.host_is_ours(request.headers.get("host", "")):
             return PlainTextResponse("need a name of this server as Host", 421, _HEADERS)
         name, kind = _FILES[request.url.path]
         text = resources.files(__package__).joinpath(name).read_text("utf-8")
@@ -79,14 +79,14 @@ class Pages:
 
     async def _model(self, request: Request) -> Response:
         """What a page draws before it listens to anything."""
-        if not self._doors.host_is_ours(request.headers.get("host", "")):
+        if not self._allowed_hosts.host_is_ours(request.headers.get("host", "")):
             return PlainTextResponse("need a name of this server as Host", 421, _HEADERS)
         known = self._facts | {"server_microphone": self._microphone.available()}
         return JSONResponse(known, headers=_HEADERS)
 
     async def _live(self, socket: WebSocket) -> None:
         host, origin = socket.headers.get("host", ""), socket.headers.get("origin")
-        if not self._doors.origin_is_ours(origin, host):
+        if not self._allowed_hosts.origin_is_ours(origin, host):
             await socket.close(1008)  # before it is accepted: an answer of 403
             return
         try:
@@ -133,12 +133,12 @@ class Pages:
             await asyncio.gather(*tasks, return_exceptions=True)
             session.close()
 
-    async def _draw(self, socket: WebSocket, session: Session) -> None:
+    async def _draw(self, socket: WebSocket, session: PageSession) -> None:
         while True:
             await _send(socket, session.moment())
             await asyncio.sleep(_PERIOD_S)
 
-    async def _obey(self, socket: WebSocket, session: Session) -> None:
+    async def _obey(self, socket: WebSocket, session: PageSession) -> None:
         """Messages of the page: audio, its rate before it, and what people change."""
         rate: Any = None
         while True:
@@ -155,7 +155,7 @@ class Pages:
             else:
                 session.obey(text)
 
-    async def _play_demo(self, socket: WebSocket, session: Session) -> None:
+    async def _play_demo(self, socket: WebSocket, session: PageSession) -> None:
         """The recording over and over, in real time."""
         loop = asyncio.get_running_loop()
         while True:
@@ -165,7 +165,7 @@ class Pages:
                 await asyncio.sleep(began + 0.02 * number - loop.time())
                 await session.hear(block)
 
-    async def _play_microphone(self, socket: WebSocket, session: Session) -> None:
+    async def _play_microphone(self, socket: WebSocket, session: PageSession) -> None:
         queue = self._microphone.subscribe()
         before = self._microphone.lost
         session.lost = lambda: self._microphone.lost - before

@@ -24,7 +24,7 @@ _PIECE_SAMPLES = SAMPLE_RATE_HZ // 10
 _DECIMALS = 4
 
 
-class Session:
+class PageSession:
     """Hears one stream for one page and tells what is to be drawn."""
 
     def __init__(self, spotter: KeywordSpotter, watchers: Sequence[Watcher] = ()) -> None:

@@ -23,7 +23,7 @@ def is_wake_phrase(pack: Pack) -> bool:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """What a client listens for: keywords of each pack, by the pack's number.
 
     names: what a detection of such a keyword is called, which is how the client called it.
@@ -96,7 +96,7 @@ class Catalogue:
         """The names that are meant where a client gives none."""
         return self._wake
 
-    def choose(self, names: Iterable[str] | None) -> Choice:
+    def choose(self, names: Iterable[str] | None) -> ModelChoice:
         """What these names mean together; none or no names: those meant where none is given.
 
         A keyword that is asked for twice is called by the name that means the fewest keywords.
@@ -115,7 +115,7 @@ class Catalogue:
                 before = called.setdefault((number, keyword), (len(some), name))
                 if len(some) < before[0]:
                     called[number, keyword] = (len(some), name)
-        return Choice(
+        return ModelChoice(
             keywords,
             tuple(dict.fromkeys(unknown)),
             {place: name for place, (_, name) in called.items()},

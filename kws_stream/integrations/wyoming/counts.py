@@ -8,7 +8,7 @@ ALIVE_S = 10.0  # a loop that has not come round for so long hangs
 
 
 @dataclass
-class Counts:
+class ServiceCounts:
     """Counted since the server began. Seconds are of sound at 16 kHz, of one model each.
 
     heard_s: sound that spotters heard, busy_s: time that it took them, both by model; their ratio

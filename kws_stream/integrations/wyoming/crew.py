@@ -22,9 +22,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from kws_stream.errors import KwsStreamError, ServerError
-from kws_stream.integrations.wyoming.counts import Counts
+from kws_stream.integrations.wyoming.counts import ServiceCounts
 from kws_stream.integrations.wyoming.server import NO_MORE, Address, listening
-from kws_stream.integrations.wyoming.worker import CLIENT, OF_THE_PARENT, RELOAD, STOP, Report
+from kws_stream.integrations.wyoming.worker import CLIENT, OF_THE_PARENT, RELOAD, STOP, WorkerReport
 from kws_stream.packs import Pack
 
 _START_S = 60.0  # for a worker to load its models
@@ -46,7 +46,7 @@ class _Worker:
     reports: Connection
     began: float = field(default_factory=time.monotonic)
     sent: int = 0
-    report: Report | None = None
+    report: WorkerReport | None = None
 
     @property
     def load(self) -> tuple[bool, int]:
@@ -84,7 +84,7 @@ class Crew:
         """on_message: told what people should know, in sentences."""
         self._count, self._start, self._on_message = workers, start, on_message
         self._workers: dict[int, _Worker] = {}
-        self._former = Counts()  # of workers that died
+        self._former = ServiceCounts()  # of workers that died
         self._came_round = time.monotonic()
         self._changed = asyncio.Event()
         self._ready = self._stopping = False
@@ -105,7 +105,7 @@ class Crew:
         return sum(report.clients for report in self._reports())
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ServiceCounts:
         """The sums, also of workers that died; alive while all workers and the parent are."""
         reports = self._reports()
         total = _sum([self._former, *(report.counts for report in reports)])
@@ -118,7 +118,7 @@ class Crew:
     def _all(self) -> list[_Worker]:
         return list(self._workers.values())
 
-    def _reports(self) -> list[Report]:
+    def _reports(self) -> list[WorkerReport]:
         return [worker.report for worker in self._all() if worker.report is not None]
 
     async def serve(
@@ -300,10 +300,10 @@ class Crew:
                     worker.close()
 
 
-def _sum(several: Sequence[Counts]) -> Counts:
-    total = Counts()
+def _sum(several: Sequence[ServiceCounts]) -> ServiceCounts:
+    total = ServiceCounts()
     for counts in several:
-        for each in fields(Counts):
+        for each in fields(ServiceCounts):
             mine, other = getattr(total, each.name), getattr(counts, each.name)
             if isinstance(mine, dict):
                 for key, value in other.items():

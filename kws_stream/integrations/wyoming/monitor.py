@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from kws_stream.errors import MissingExtraError, ServerError
-from kws_stream.integrations.wyoming.counts import Counts
+from kws_stream.integrations.wyoming.counts import ServiceCounts
 
 _REQUEST_S = 5.0  # for a client to send its request, from the first byte to the last
 _MOST_REQUESTS = 32  # at once; who is one too many is let go
@@ -27,7 +27,7 @@ class Watched(Protocol):
     @property
     def workers(self) -> int: ...
     @property
-    def counts(self) -> Counts: ...
+    def counts(self) -> ServiceCounts: ...
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -83,7 +83,7 @@ class _Handler(WSGIRequestHandler):
         """Requests are no news."""
 
 
-class Monitor:
+class ServiceMonitor:
     """Answers /healthz and /metrics in a thread of its own while it is entered.
 
     /healthz is 200 while the server's loop comes round, else 503. port: 0 for any; then `port` has
@@ -112,7 +112,7 @@ class Monitor:
         self.port: int = self._http.server_port
         self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
 
-    def __enter__(self) -> "Monitor":
+    def __enter__(self) -> "ServiceMonitor":
         self._thread.start()
         return self
 

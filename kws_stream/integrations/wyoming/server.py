@@ -20,7 +20,7 @@ from kws_stream.audio.mix import checked_channel
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError, KwsStreamError, ParameterError, ServerError
 from kws_stream.integrations.wyoming.catalogue import Catalogue
-from kws_stream.integrations.wyoming.counts import Counts
+from kws_stream.integrations.wyoming.counts import ServiceCounts
 from kws_stream.integrations.wyoming.messages import Limits, read_message, write_message
 from kws_stream.integrations.wyoming.session import Session
 from kws_stream.live import Hearing
@@ -131,7 +131,7 @@ class WyomingServer:
         self.max_clients, self._places = capacity or places_of(packs, max_clients)
         self.clients = 0
         self.changed = asyncio.Event()  # set when a client comes or goes; whoever waits clears it
-        self.counts = Counts()
+        self.counts = ServiceCounts()
         self._make_hearing = make_hearing or _plain_hearing
         self._limits = limits or Limits()
         self._on_event = on_event

@@ -17,9 +17,9 @@ from wyoming.wake import Detect, Detection, NotDetected
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import InputError
-from kws_stream.integrations.wyoming.catalogue import Catalogue, Choice
+from kws_stream.integrations.wyoming.catalogue import Catalogue, ModelChoice
 from kws_stream.integrations.wyoming.clock import StreamClock
-from kws_stream.integrations.wyoming.counts import Counts
+from kws_stream.integrations.wyoming.counts import ServiceCounts
 from kws_stream.live import Hearing, later
 from kws_stream.live.decoder import ChunkDecoder, Pcm
 from kws_stream.packs import Pack
@@ -43,7 +43,7 @@ class Session:
         places: Sequence[int] = (),
         decoder: ChunkDecoder | None = None,
         on_unknown: Callable[[Sequence[str]], None] = lambda names: None,
-        counts: Counts | None = None,
+        counts: ServiceCounts | None = None,
     ) -> None:
         """make_hearing: called for each pack that the client wants to hear.
 
@@ -59,12 +59,12 @@ class Session:
         self._places = places or [1] * len(catalogue.packs)
         self._on_unknown = on_unknown
         self._decoder = decoder or ChunkDecoder()
-        self._counts = counts or Counts()
+        self._counts = counts or ServiceCounts()
         self._offered: tuple[Catalogue, Sequence[int]] | None = None
         self._names: Any = None  # that the client chose last
         self._clock = StreamClock()
         self._hearings: dict[int, Hearing] = {}
-        self._choice: Choice | None = None
+        self._choice: ModelChoice | None = None
         self._heard = 0  # samples of this stream, at 16 kHz
         self._running = False
         self._detected = False

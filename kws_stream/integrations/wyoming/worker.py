@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from kws_stream.errors import KwsStreamError
-from kws_stream.integrations.wyoming.counts import Counts
+from kws_stream.integrations.wyoming.counts import ServiceCounts
 from kws_stream.integrations.wyoming.server import WyomingServer
 from kws_stream.packs import Pack
 
@@ -27,7 +27,7 @@ _REPORT_S = 1.0
 
 
 @dataclass(frozen=True)
-class Report:
+class WorkerReport:
     """What a worker tells: clients handed to it so far, what it serves, and what it counted.
 
     taken: places. told: how loading the models again went, once.
@@ -37,7 +37,7 @@ class Report:
     clients: int
     taken: int
     max_clients: int
-    counts: Counts
+    counts: ServiceCounts
     told: str = ""
 
 
@@ -91,7 +91,7 @@ async def work(
         text = told.pop(0) if told else ""
         with contextlib.suppress(OSError):  # the parent is gone: that comes by `control` too
             reports.send(
-                Report(seen, server.clients, taken, server.max_clients, server.counts, text)
+                WorkerReport(seen, server.clients, taken, server.max_clients, server.counts, text)
             )
 
     async def keep_reporting() -> None:

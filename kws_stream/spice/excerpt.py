@@ -10,7 +10,7 @@ from kws_stream.pipeline import KeywordSpotter, Source, blocks_of
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class Excerpt:
     """A network, its trace over the piece, and where in the sound that begins."""
 
     net: Network
@@ -23,9 +23,9 @@ class Piece:
         return self.trace.frames * self.frame_s
 
 
-def piece_of(
+def excerpt_of(
     spotter: KeywordSpotter, source: Source, seconds: float, start_s: float | None = None
-) -> Piece:
+) -> Excerpt:
     """So many seconds from start_s on; by default so that the first event lies in them.
 
     Raises InputError where the sound ends before.
@@ -48,4 +48,4 @@ def piece_of(
             f"spice: need sound after {start_s:g} s, got {spotter.time_s:g} s; "
             "choose another --start"
         )
-    return Piece(net, net.run(features), frame_s, round(first * frame_s, 6))
+    return Excerpt(net, net.run(features), frame_s, round(first * frame_s, 6))

@@ -1,4 +1,4 @@
-"""Trained peers mean the same in PyTorch, which trains them, and in NumPy, which studies them."""
+"""Trained baselines mean the same in PyTorch, for training, and in NumPy, for studies."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
 
 from kws_stream import studies  # noqa: E402
-from kws_stream.studies.peers import run_peer  # noqa: E402
-from kws_stream.training.peers import new_peer, train_peer, write_peers  # noqa: E402
+from kws_stream.studies.baselines import run_baseline  # noqa: E402
+from kws_stream.training.baselines import new_baseline, train_baseline, write_baselines  # noqa: E402
 from tests.tiny_corpus import RECIPE, corpus  # noqa: E402
 
 
@@ -26,14 +26,14 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.parametrize("kind", ["mingru", "lru"])
 def test_numpy_computes_what_was_trained(kind: str) -> None:
     torch.manual_seed(3)
-    network = new_peer(kind, RECIPE)
+    network = new_baseline(kind, RECIPE)
     for parameter in network.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     x = np.random.default_rng(1).uniform(0, 3, (40, 4))
     with torch.no_grad():
         wanted = network.double()(torch.from_numpy(x)[:, None])[:, 0].numpy()
     arrays = {name: value[..., None] for name, value in network.arrays().items()}
-    assert run_peer(kind, arrays, x)[..., 0] == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+    assert run_baseline(kind, arrays, x)[..., 0] == pytest.approx(wanted, rel=1e-9, abs=1e-9)
 
 
 def test_a_peer_learns_and_is_read_again(tmp_path: Path) -> None:
@@ -41,15 +41,15 @@ def test_a_peer_learns_and_is_read_again(tmp_path: Path) -> None:
     networks = {}
     for kind in ("mingru", "lru"):
         seen: list[float] = []
-        networks[kind] = train_peer(
+        networks[kind] = train_baseline(
             kind, RECIPE, data, 30, 0.05, lambda step, loss, seen=seen: seen.append(loss)
         )
         losses[kind] = np.mean(seen[:5]), np.mean(seen[-5:])
     assert all(last < 0.8 * first for first, last in losses.values()), losses
-    write_peers(tmp_path / "peers.npz", networks, RECIPE, steps=30)
-    peers = studies.load_peers(tmp_path / "peers.npz")
-    assert peers.about["steps"] == 30
-    assert peers.about["classes"] == ["yes", "other"]
+    write_baselines(tmp_path / "baselines.npz", networks, RECIPE, steps=30)
+    baselines = studies.load_baselines(tmp_path / "baselines.npz")
+    assert baselines.about["steps"] == 30
+    assert baselines.about["classes"] == ["yes", "other"]
     for kind, network in networks.items():
         for name, value in network.arrays().items():
-            assert np.array_equal(peers.of(kind)[name], value.astype(np.float32))
+            assert np.array_equal(baselines.of(kind)[name], value.astype(np.float32))

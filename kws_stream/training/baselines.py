@@ -3,7 +3,7 @@
 minGRU (Feng et al., "Were RNNs all we needed?", arXiv:2410.01201) and LRU (Orvieto et al.,
 "Resurrecting recurrent neural networks for long sequences", arXiv:2303.06349) take the place of the
 cells in the network of `kws_stream.network`: the same pre-projection, skip paths and classifier.
-`kws_stream.studies.peers` computes them with NumPy, and holds their equations.
+`kws_stream.studies.baselines` computes them with NumPy, and holds their equations.
 """
 
 import math
@@ -94,7 +94,7 @@ class LruBlock(nn.Module):
         }
 
 
-class PeerNetwork(nn.Module):
+class BaselineNetwork(nn.Module):
     """The skeleton of a spotting network around blocks of another kind."""
 
     def __init__(
@@ -129,7 +129,7 @@ class PeerNetwork(nn.Module):
         return {name: value.double().numpy() for name, value in named.items()}
 
 
-def new_peer(kind: str, recipe: Recipe) -> PeerNetwork:
+def new_baseline(kind: str, recipe: Recipe) -> BaselineNetwork:
     """An untrained "mingru" or "lru" of about the recipe's number of parameters.
 
     minGRU has as many cells as the recipe; LRU half as many, since each is a complex number.
@@ -141,20 +141,20 @@ def new_peer(kind: str, recipe: Recipe) -> PeerNetwork:
     else:
         make = lambda: LruBlock(recipe.width, max(1, recipe.cells // 2))  # noqa: E731
     blocks = [make() for _ in range(recipe.blocks)]
-    return PeerNetwork(features, recipe.width, len(recipe.classes), blocks)
+    return BaselineNetwork(features, recipe.width, len(recipe.classes), blocks)
 
 
-def train_peer(
+def train_baseline(
     kind: str,
     recipe: Recipe,
     corpus: Corpus,
     steps: int,
     learning_rate: float,
     progress: Callable[[int, float], None] = lambda step, loss: None,
-) -> PeerNetwork:
-    """A trained peer: clips, changes, noise and loss of the recipe, one-cycle AdamW."""
+) -> BaselineNetwork:
+    """A trained baseline: clips, changes, noise and loss of the recipe, one-cycle AdamW."""
     torch.manual_seed(recipe.seed)
-    network = new_peer(kind, recipe)
+    network = new_baseline(kind, recipe)
     batches = Batches(corpus, recipe)
     optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -173,8 +173,8 @@ def train_peer(
     return network
 
 
-def write_peers(
-    path: Path, networks: dict[str, PeerNetwork], recipe: Recipe, **training: Any
+def write_baselines(
+    path: Path, networks: dict[str, BaselineNetwork], recipe: Recipe, **training: Any
 ) -> None:
     """One .npz of float32 arrays named kind/array, and the recipe as JSON text."""
     import json

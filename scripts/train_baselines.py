@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from kws_stream.training.baselines import train_baseline, write_baselines
 from kws_stream.training.corpus import Corpus
-from kws_stream.training.peers import train_peer, write_peers
 from kws_stream.training.stages import recipe_from_toml
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--steps", type=click.IntRange(1), default=8000, show_default=True)
 @click.option("--learning-rate", type=float, default=1e-2, show_default=True)
 @click.option(
-    "--out", type=PATH, default=ROOT / "kws_stream" / "_data" / "peers.npz", show_default=True
+    "--out", type=PATH, default=ROOT / "kws_stream" / "_data" / "baselines.npz", show_default=True
 )
 def main(
     data: Path, recipe: Path, synthetic: Path | None, steps: int, learning_rate: float, out: Path
@@ -37,8 +37,8 @@ def main(
             if step % 250 == 0:
                 click.echo(f"{kind} step {step}: loss {loss:.3f}", err=True)
 
-        networks[kind] = train_peer(kind, settings, corpus, steps, learning_rate, report)
-    write_peers(out, networks, settings, steps=steps, learning_rate=learning_rate)
+        networks[kind] = train_baseline(kind, settings, corpus, steps, learning_rate, report)
+    write_baselines(out, networks, settings, steps=steps, learning_rate=learning_rate)
     click.echo(f"wrote {out}")
 
 

@@ -21,7 +21,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class Doors:
+class AllowedHosts:
     """host: the address that is listened at; names: further names of this server."""
 
     def __init__(self, host: str, names: Collection[str] = ()) -> None:

@@ -28,7 +28,7 @@ _STEP = 0.05
 KEYS = "+/- threshold   space pause   s save   q quit   (power: simulated)"
 
 
-class Picture:
+class LiveView:
     """A watcher of the stream; `show` draws and reads keys, between blocks."""
 
     def __init__(self, spotter: "KeywordSpotter") -> None:

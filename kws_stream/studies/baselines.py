@@ -29,7 +29,7 @@ from kws_stream.parameters import FloatArray
 from kws_stream.studies.clips import Utterances
 from kws_stream.studies.simulation import Called
 
-PACKAGED_PEERS = Path(__file__).parents[1] / "_data" / "peers.npz"
+PACKAGED_BASELINES = Path(__file__).parents[1] / "_data" / "baselines.npz"
 KINDS = {"mingru": "minGRU", "lru": "LRU, rate", "lru-radius": "LRU, |lambda|"}
 TRAINED = {"mingru": "mingru", "lru": "lru", "lru-radius": "lru"}  # the arrays of each kind
 
@@ -37,8 +37,8 @@ Arrays = Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
-class Peers:
-    """Trained peers: arrays by kind and name, and what they were trained on and for."""
+class Baselines:
+    """Trained baselines: arrays by kind and name, and what they were trained on and for."""
 
     about: dict[str, Any]
     arrays: dict[str, dict[str, FloatArray]]
@@ -51,8 +51,8 @@ class Peers:
         return sum(array.size for array in self.of(kind).values())
 
 
-def load_peers(path: str | os.PathLike[str] = PACKAGED_PEERS) -> Peers:
-    """Peers of a file that scripts/train_peers.py wrote. Raises DataError for another file."""
+def load_baselines(path: str | os.PathLike[str] = PACKAGED_BASELINES) -> Baselines:
+    """Those in a file of scripts/train_baselines.py. Raises DataError for another file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
@@ -62,12 +62,12 @@ def load_peers(path: str | os.PathLike[str] = PACKAGED_PEERS) -> Peers:
                 if rest:
                     arrays[kind][rest] = file[name].astype(np.float64)
         for kind in arrays:
-            run_peer(kind, {n: a[..., None] for n, a in arrays[kind].items()}, _silence(about))
+            run_baseline(kind, {n: a[..., None] for n, a in arrays[kind].items()}, _silence(about))
     except (OSError, EOFError, BadZipFile, ValueError, LookupError, TypeError) as error:
         raise DataError(
-            f"{os.fspath(path)}: need networks made by scripts/train_peers.py, got: {error!s:.100}"
+            f"{os.fspath(path)}: need networks of scripts/train_baselines.py, got: {error!s:.100}"
         ) from error
-    return Peers(about, arrays)
+    return Baselines(about, arrays)
 
 
 def _silence(about: Mapping[str, Any]) -> FloatArray:
@@ -92,13 +92,13 @@ def mismatched(
     return values
 
 
-def run_peer(kind: str, arrays: Arrays, features: FloatArray) -> FloatArray:
+def run_baseline(kind: str, arrays: Arrays, features: FloatArray) -> FloatArray:
     """Logits (T, K, chips) of features (T, n_features); arrays have a last axis of chips."""
-    return trace_peer(kind, arrays, features, lambda inputs: inputs).logits
+    return trace_baseline(kind, arrays, features, lambda inputs: inputs).logits
 
 
 @dataclass(frozen=True, eq=False)
-class PeerTrace:
+class BaselineTrace:
     """By block what drives the states and the states, each (T, ..., chips); logits (T, K, chips).
 
     An LRU's have real and imaginary parts as wires of their own.
@@ -109,10 +109,10 @@ class PeerTrace:
     logits: FloatArray
 
 
-def trace_peer(
+def trace_baseline(
     kind: str, arrays: Arrays, features: FloatArray, disturb: Callable[[FloatArray], FloatArray]
-) -> PeerTrace:
-    """As `run_peer`; disturb: what becomes of what drives the states (g of minGRU, B·x of LRU)."""
+) -> BaselineTrace:
+    """As `run_baseline`; disturb: what becomes of what drives the states, g or B·x."""
     drives, states = [], []
 
     def affine(x: FloatArray, name: str) -> FloatArray:
@@ -136,7 +136,7 @@ def trace_peer(
         states.append(state)
         x = x + np.maximum(out, 0)
         index += 1
-    return PeerTrace(drives, states, affine(x, "classifier"))
+    return BaselineTrace(drives, states, affine(x, "classifier"))
 
 
 def _leaky(share: FloatArray, new: FloatArray) -> FloatArray:
@@ -163,7 +163,7 @@ def _lru(block: Arrays, driven: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class PeerTask:
+class BaselineTask:
     """Chips of one kind of network with this mismatch."""
 
     kind: str
@@ -172,20 +172,20 @@ class PeerTask:
 
 
 @dataclass(frozen=True, eq=False)
-class PeerSimulation:
-    """A picklable function of a `PeerTask`: what its chips call every utterance, (chips, n)."""
+class BaselineSimulation:
+    """A picklable function of a `BaselineTask`: what its chips call every utterance, (chips, n)."""
 
-    peers: Peers
+    baselines: Baselines
     utterances: Utterances
     seed: int
 
-    def __call__(self, task: PeerTask) -> Called:
+    def __call__(self, task: BaselineTask) -> Called:
         arrays = mismatched(
-            task.kind, self.peers.of(task.kind), task.percent, self.seed, task.chips
+            task.kind, self.baselines.of(task.kind), task.percent, self.seed, task.chips
         )
         start, stop = self.utterances.window
         called = np.empty((len(task.chips), len(self.utterances)), np.int16)
         for clip in range(len(self.utterances)):
-            logits = run_peer(task.kind, arrays, self.utterances.frames_of(clip))
+            logits = run_baseline(task.kind, arrays, self.utterances.frames_of(clip))
             called[:, clip] = logits[start:stop].mean(axis=0).argmax(axis=0)
         return called
