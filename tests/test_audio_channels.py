@@ -1,7 +1,6 @@
 """Promises of the choice of a channel, and of what is said where the mean is no good."""
 
 import json
-from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -10,11 +9,12 @@ from click.testing import CliRunner
 
 from kws_stream.audio.mix import Mixer, checked_channel, mix_down
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from kws_stream.errors import InputError, ParameterError
 from kws_stream.live.decoder import ChunkDecoder
 
 RATE = 16_000
-DEMO = files("kws_stream").joinpath("_data/demo.flac")
+DEMO = RECORDING
 
 
 def noise(channels, seconds=4.0, seed=0, level=0.1):

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from kws_stream import KeywordSpotter
+from kws_stream.constants import RECORDING
 from tests.pack_factory import build_pack
 from tests.test_cli import noise
 
@@ -151,7 +152,7 @@ def test_a_file_name_that_is_no_text_is_no_trouble(pack, pcm, tmp_path):
     [["detect", "DEMO"], ["detect", "DEMO", "--json"], ["evaluate-stream", "DEMO"], ["--help"]],
 )
 def test_an_output_on_a_full_disk_is_a_sentence(words: list[str]) -> None:
-    demo = str(ROOT / "kws_stream" / "_data" / "demo.flac")
+    demo = str(RECORDING)
     with open("/dev/full", "w") as out:
         result = subprocess.run(
             [*COMMAND, *(demo if word == "DEMO" else word for word in words)],

@@ -13,6 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 import kws_stream
+from kws_stream.constants import RECORDING
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(kws_stream.__file__).parent / "_data"
@@ -21,7 +22,7 @@ KEYWORDS = ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go
 
 @pytest.fixture(scope="module")
 def samples() -> NDArray[np.int16]:
-    return soundfile.read(DATA / "demo.flac", dtype="int16")[0]
+    return soundfile.read(RECORDING, dtype="int16")[0]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def level_db(samples: NDArray[np.int16]) -> float:
 
 
 def test_recording_is_16_khz_mono_of_half_a_minute() -> None:
-    info = soundfile.info(DATA / "demo.flac")
+    info = soundfile.info(RECORDING)
     assert (info.samplerate, info.channels, info.subtype) == (16_000, 1, "PCM_16")
     assert 25 <= info.duration <= 35
 

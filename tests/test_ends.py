@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from click.testing import CliRunner
 from firmware_sim.export_c import export_c
 from kws_stream import KeywordSpotter
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from kws_stream.evaluation.recordings import evaluate_recordings
 from kws_stream.export.firmware import load_model
 from kws_stream.live import Hearing, PowerMeter
@@ -22,7 +22,6 @@ from kws_stream.live.passages import passages
 from kws_stream.packs import load
 from tests import wyoming_client
 
-RECORDING = Path(__file__).parents[1] / "kws_stream" / "_data" / "demo.flac"
 MODEL = "commands-12"
 COMPILER = next(filter(None, map(shutil.which, ("gcc", "cc", "clang"))), None)
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from firmware_sim.integers import integer_network
 from kws_stream import engine, packs
 from kws_stream.audio import to_int16
+from kws_stream.constants import RECORDING
 from kws_stream.detector import DetectorSettings
 from kws_stream.engine import binding, blob
 from kws_stream.errors import ParameterError
@@ -29,7 +30,6 @@ from tests.reference import detector as detector_twin
 from tests.reference import front_end as front_end_twin
 from tests.strategies import splits
 
-RECORDING = Path(packs.__file__).parents[1] / "_data" / "demo.flac"
 needs_engine = pytest.mark.skipif(engine.library is None, reason="needs the engine in C")
 
 # a slow sensor: an electrocardiogram at 250 Hz

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import kws_stream
 from kws_stream import packs
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from kws_stream.errors import AudioError, DataError
 from kws_stream.evaluation import (
     evaluate_recordings,
@@ -59,7 +60,7 @@ def test_counts_are_those_of_the_events_of_the_spotter(folder: Path, threshold) 
 
 
 def test_higher_thresholds_find_no_more() -> None:
-    sweep = evaluate_recordings([DATA / "demo.flac"]).sweep
+    sweep = evaluate_recordings([RECORDING]).sweep
     values = [next(iter(p.thresholds.values())) for p in sweep]
     assert values == sorted(values)
     assert sweep[0].hits >= sweep[-1].hits

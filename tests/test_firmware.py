@@ -20,6 +20,7 @@ from firmware_sim.model import FirmwareModel
 from firmware_sim.scalar import run_scalar
 from kws_stream import features, packs
 from kws_stream.cli.output import event_text
+from kws_stream.constants import RECORDING
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import FirmwareError, ParameterError
 from kws_stream.export.comparison_sound import CROSS
@@ -31,7 +32,6 @@ from tests.reference import network as oracle
 from tests.steady_noise import steady_starts
 
 ROOT = Path(__file__).parents[1]
-RECORDING = ROOT / "kws_stream" / "_data" / "demo.flac"
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 QUICK = ("-O0",)  # of no moment for the bits, and half the time to build
 needs_compiler = pytest.mark.skipif(not COMPILERS, reason="needs gcc or clang")

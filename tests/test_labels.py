@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 import kws_stream
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from kws_stream.errors import DataError
 from kws_stream.evaluation import evaluate_recordings, read_labels, streams_of, tune
 from kws_stream.workers import Workers
@@ -108,7 +109,7 @@ def test_labels_of_other_programs_are_found_and_read(talk: Path, name: str, enco
 def spoken(folder: Path, name: str) -> Path:
     """The packaged recording, with its labels written in another way."""
     folder.mkdir()
-    shutil.copy(DATA / "demo.flac", folder)
+    shutil.copy(RECORDING, folder)
     labels = json.loads((DATA / "demo.json").read_text("utf-8"))
     for word in labels["words"]:
         if word["word"] == "yes":
@@ -149,7 +150,7 @@ def test_commands_refuse_wrong_labels_before_they_hear_anything(
 ) -> None:
     monkeypatch.setattr("kws_stream.evaluation.recordings.hear", None)  # never reached
     folder = spoken(tmp_path / "a", "yes")
-    shutil.copy(DATA / "demo.flac", folder / "talk.flac")
+    shutil.copy(RECORDING, folder / "talk.flac")
     write(folder / "talk.wav", 4160, 4720)
     names = [str(folder)] if command == "evaluate-stream" else ["yes-4", str(folder)]
     result = CliRunner().invoke(main, [command, *names, "--jobs", "1"])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import kws_stream
 from kws_stream import KeywordSpotter, WakeEvent, engine, features, packs, power
 from kws_stream.audio import FileSource, to_float32
+from kws_stream.constants import RECORDING
 from kws_stream.errors import InputError, PackError, ParameterError
 from kws_stream.evaluation.streams import Word, score_stream
 from tests.pack_factory import build_pack, random_network
@@ -38,7 +39,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> packs.Pack:
 
 @pytest.fixture(scope="module")
 def demo() -> np.ndarray:
-    return soundfile.read(DATA / "demo.flac", dtype="int16")[0]
+    return soundfile.read(RECORDING, dtype="int16")[0]
 
 
 def pcm(samples: int, seed: int = 0) -> np.ndarray:
@@ -284,7 +285,7 @@ def test_thresholds_that_make_no_sense_are_refused(
 def test_events_come_from_a_path_a_source_and_blocks_alike(demo: np.ndarray) -> None:
     spotter = KeywordSpotter()
     expected = spotter.process(demo)
-    path = DATA / "demo.flac"
+    path = RECORDING
     for source in (str(path), path, FileSource(path), np.array_split(demo, 100), iter([demo])):
         spotter.reset()
         assert list(spotter.events(source)) == expected

@@ -14,6 +14,7 @@ import kws_stream
 from kws_stream.cli import main
 from kws_stream.cli import progress as progress_module
 from kws_stream.cli.progress import progress
+from kws_stream.constants import RECORDING
 
 DATA = Path(kws_stream.__file__).parent / "_data"
 PAUSE_S = 0.15
@@ -95,7 +96,7 @@ def test_a_terminal_gets_a_bar(
 
 @pytest.mark.usefixtures("quick")
 def test_json_on_standard_output_is_not_disturbed(tmp_path: Path) -> None:
-    shutil.copy(DATA / "demo.flac", tmp_path)
+    shutil.copy(RECORDING, tmp_path)
     shutil.copy(DATA / "demo.json", tmp_path)
     words = ["evaluate-stream", str(tmp_path), "-m", "yes-4", "--jobs", "1", "--json"]
     result = CliRunner().invoke(main, words)
@@ -107,8 +108,8 @@ def test_json_on_standard_output_is_not_disturbed(tmp_path: Path) -> None:
 def test_detect_tells_of_a_long_file_and_not_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_S", "EVERY_S", "LATER_S"):  # the file takes a few hundredths of a second
         monkeypatch.setattr(progress_module, name, 0.0)
-    told = CliRunner().invoke(main, ["detect", "--json", str(DATA / "demo.flac")])
-    assert f"{DATA / 'demo.flac'}: heard 32/32 s" in told.stderr
+    told = CliRunner().invoke(main, ["detect", "--json", str(RECORDING)])
+    assert f"{RECORDING}: heard 32/32 s" in told.stderr
     assert all(json.loads(line)["type"] == "event" for line in told.stdout.splitlines())
     piped = CliRunner().invoke(main, ["detect", "-"], input=bytes(32_000 * 20))
     assert "heard" not in piped.stderr

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import kws_stream
 from kws_stream import packs
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from kws_stream.detector import softmax
 from kws_stream.errors import MissingExtraError
 from kws_stream.evaluation import (
@@ -88,7 +89,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ClipRun:
 
 @pytest.fixture(scope="module")
 def page(run: ClipRun) -> str:
-    stream = evaluate_recordings([DATA / "demo.flac"])
+    stream = evaluate_recordings([RECORDING])
     return render(run.pack, run, stream, "kws-stream evaluate 'a & b'")
 
 
@@ -280,7 +281,7 @@ def test_the_command_writes_one_page_of_clips_noise_and_stream(
 
 def test_the_stream_command_writes_its_part(tmp_path: Path) -> None:
     file = tmp_path / "stream.html"
-    words = ["evaluate-stream", str(DATA / "demo.flac"), "-m", "yes-4", "--report", str(file)]
+    words = ["evaluate-stream", str(RECORDING), "-m", "yes-4", "--report", str(file)]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     assert outline(file.read_text("utf-8")).headings == [

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-import kws_stream
 from kws_stream.cli import main
 from kws_stream.cli.output import printable
+from kws_stream.constants import RECORDING
 
-DEMO = Path(kws_stream.__file__).parent / "_data" / "demo.flac"
+DEMO = RECORDING
 NASTY = "a\x1b]0;title\x07\x1b[31m\u202e\x9b2J"
 
 

@@ -11,16 +11,14 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import kws_stream
 from kws_stream import packs
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from kws_stream.errors import DataError, PackError, ParameterError
 from kws_stream.evaluation import Counts, evaluate_recordings, streams_of, tune
 from kws_stream.evaluation.tuning import TRIED, choose_thresholds
 from kws_stream.workers import Workers
 from tests.pack_factory import build_pack
-
-DATA = Path(kws_stream.__file__).parent / "_data"
 
 
 def counts(*pairs: tuple[int, int]) -> list[Counts]:
@@ -65,11 +63,11 @@ def test_of_equal_thresholds_the_middle_one_and_for_an_unspoken_keyword_the_lowe
 def test_figures_are_those_of_the_tuned_pack_itself(tmp_path: Path) -> None:
     """Thresholds of several keywords are put together from counts of each; the sum holds."""
     with Workers(1) as here:
-        tuning = tune(streams_of([DATA / "demo.flac"]), "commands-12", 400, workers=here)
+        tuning = tune(streams_of([RECORDING]), "commands-12", 400, workers=here)
         detector = packs.load("commands-12").detector
         new = detector | {"thresholds": dict(tuning.recommended.thresholds)}
         copy = packs.save_copy("commands-12", tmp_path / "new", detector=new)
-        point = evaluate_recordings([DATA / "demo.flac"], copy, workers=here).point
+        point = evaluate_recordings([RECORDING], copy, workers=here).point
     assert point.thresholds == tuning.recommended.thresholds
     assert point.per_keyword == tuning.recommended.per_keyword
     assert (point.words, point.hits) == (
@@ -78,12 +76,12 @@ def test_figures_are_those_of_the_tuned_pack_itself(tmp_path: Path) -> None:
     )
     assert tuning.met
     assert tuning.recommended.counts.false_accepts <= 400 * tuning.hours
-    assert tuning.current.counts.hits == evaluate_recordings([DATA / "demo.flac"]).point.hits
+    assert tuning.current.counts.hits == evaluate_recordings([RECORDING]).point.hits
 
 
 def test_short_recordings_cannot_show_the_target_and_that_is_said() -> None:
     with Workers(1) as here:
-        tuning = tune(streams_of([DATA / "demo.flac"]), "yes-4", 0.5, workers=here)
+        tuning = tune(streams_of([RECORDING]), "yes-4", 0.5, workers=here)
     assert tuning.hours_to_show_target == 6
     assert not tuning.shown
     assert any("too short to show 0.5 per hour" in note for note in tuning.notes)

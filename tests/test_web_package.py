@@ -18,13 +18,13 @@ from click.testing import CliRunner
 
 from kws_stream import KeywordSpotter, packs
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from kws_stream.detector import DetectorSettings
 from kws_stream.errors import FirmwareError, ParameterError
 from kws_stream.export.web import PACKAGE, export_web, web_model
 from tests.pack_factory import build_pack
 
 ROOT = Path(__file__).parents[1]
-RECORDING = ROOT / "kws_stream" / "_data" / "demo.flac"
 NODE = shutil.which("node")
 CLANG = shutil.which("clang")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

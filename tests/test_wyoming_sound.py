@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ pytest.importorskip("wyoming", reason="needs the extra: pip install 'kws-stream[
 from wyoming.audio import AudioChunk, AudioChunkConverter, AudioStart, AudioStop
 from wyoming.wake import Detect
 
-import kws_stream
 from kws_stream import KeywordSpotter, packs
+from kws_stream.constants import RECORDING
 from kws_stream.errors import InputError
 from kws_stream.integrations.wyoming.clock import StreamClock
 from kws_stream.integrations.wyoming.session import PIECE_SAMPLES
@@ -34,8 +33,7 @@ from tests.wyoming_client import (
     serving,
 )
 
-DATA = Path(kws_stream.__file__).parent / "_data"
-RECORDING, WORDS = DATA / "demo.flac", DATA / "demo.json"
+WORDS = RECORDING.with_suffix(".json")
 FORM = {"rate": 16_000, "width": 2, "channels": 1}
 
 
