@@ -68,11 +68,12 @@ def _powers_of_two(step: int) -> list[int]:
 
 LOGIT_BITS = 26  # after the binary point of a logit; finer ones are rounded down
 SCORE_BITS = 24  # of a score
-LOGIT_SCALE = np.float64(2.0**LOGIT_BITS)
-LARGEST = np.float64(2.0**900)
+LOGIT_SCALE = 2.0**LOGIT_BITS
+LARGEST = 2.0**900
 _LOG2_E = 1549082005  # log2(e), in units of 2^-30
 _SIXTH, _TWELFTH, _EIGHTEENTH, _LAST = (_powers_of_two(step) for step in (6, 12, 18, 24))
 _HALF = 1 << 29
+ONE = 1 << 30
 
 
 def score_codes(sums: Sequence[int], count: int) -> list[int]:
@@ -85,6 +86,9 @@ def score_codes(sums: Sequence[int], count: int) -> list[int]:
     powers = []
     for value in sums:
         distance = top - value
+        if not distance:
+            powers.append(ONE)
+            continue
         if distance >= too_far:
             powers.append(0)
             continue
@@ -106,8 +110,11 @@ def logit_codes(logits: Array) -> list[list[int]]:
 
     Beyond 2^900 they are cut, so that all finite numbers have a code.
     """
-    codes = np.clip(logits, -LARGEST, LARGEST) * LOGIT_SCALE
-    return [list(map(int, row)) for row in np.floor(codes, out=codes).tolist()]
+    rows: list[list[float]] = logits.tolist()  # a few numbers: quicker than calls of NumPy
+    return [
+        [math.floor(max(-LARGEST, min(value, LARGEST)) * LOGIT_SCALE) for value in row]
+        for row in rows
+    ]
 
 
 def _scores(sums: Sequence[int], count: int) -> list[float]:

@@ -33,13 +33,15 @@ from kws_stream.features.fixed_point import (
 )
 
 MEL_CORNER_HZ = 700.0  # O'Shaughnessy, Speech Communication: Human and Machine, 1987
-# A step of all modes is one matrix product up to this many channels, and elementwise above.
-DENSE_CHANNELS = 40
-ROUND = np.float64(0.5)
-HALF_WEIGHT = np.int64(1 << WEIGHT_BITS - 1)
+INPUTS = 1 + BLOCK + 1
+HALF_WEIGHT = 1 << WEIGHT_BITS - 1
+# arrays without axes, which cost half of what a number of Python's does
+ROUND = np.array(0.5)
+WEIGHT_SHIFT, GAIN_SHIFT = np.array(WEIGHT_BITS, np.int64), np.array(GAIN_BITS, np.int64)
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Modes = NDArray[np.complex128]
 
 
 def spaced_centres(
@@ -96,18 +98,14 @@ def samples_to_codes(samples: NDArray[Any]) -> Array:
 class FilterbankState(NamedTuple):
     """What the bank remembers between frames; leading axes are independent streams.
 
-    modes (..., 2, channels): real and imaginary parts, integers in float64. smooth (..., channels):
-    the envelope, 2^31 finer than its unit.
+    modes (..., channels): complex, of integers. smooth (..., channels): the envelope, 2^31 finer
+    than its unit; codes: in its unit.
     """
 
-    modes: Array
+    modes: Modes
     smooth: Integers
+    codes: Integers
     unit: float
-
-    @property
-    def codes(self) -> Integers:
-        """The envelope (..., channels) in its unit."""
-        return self.smooth >> GAIN_BITS
 
     @property
     def envelope(self) -> Array:
@@ -116,8 +114,52 @@ class FilterbankState(NamedTuple):
         return envelope
 
 
+class _Room:
+    """Arrays for a frame of some streams, and views of them: to make them costs as much as to fill.
+
+    borders (streams, blocks + 1, channels): the modes between the blocks; starts (2, streams,
+    blocks, channels): their parts before each block. added (streams·blocks, 2·channels): what the
+    samples of each block add to them, and one half. products (2, streams, blocks, channels): sums
+    of half blocks, by their weights; weighted (3, ...): these, and what rounds their sum. inputs
+    (streams, blocks, INPUTS): the sample before a block, its own, and 1.
+    """
+
+    def __init__(self, pole: Modes, blocks: int, streams: int) -> None:
+        self._made_of = pole, blocks, streams
+        self.streams = streams
+        channels = len(pole)
+        self.inputs: Array = np.ones((streams, blocks, INPUTS))
+        self.borders: Modes = np.empty((streams, blocks + 1, channels), np.complex128)
+        before = self.borders[:, :-1]
+        self.starts: tuple[Array, Array] = before.real, before.imag
+        added_modes: Modes = np.empty((streams, blocks, channels), np.complex128)
+        self.added: Array = added_modes.view(np.float64).reshape(-1, 2 * channels)
+        self.weighted: Integers = np.empty((3, streams, blocks, channels), np.int64)
+        self.weighted[2] = HALF_WEIGHT
+        self.products: Integers = self.weighted[:2]
+        borders, added = self.borders.swapaxes(0, 1), added_modes.swapaxes(0, 1)
+        if streams == 1:  # operations on one axis are the quickest
+            borders, added = borders[:, 0], added[:, 0]
+        parts = borders.view(np.float64)
+        self._steps = list(zip(borders[:-1], added, borders[1:], parts[1:], strict=True))
+
+    def of(self, streams: int) -> "_Room":
+        return _Room(*self._made_of[:2], streams)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Room, self._made_of  # the views in a copy would be of other arrays
+
+    def run_modes(self) -> None:
+        """Fills the borders behind the first."""
+        pole, multiply, add, floor = self._made_of[0], np.multiply, np.add, np.floor
+        for now, added, later, parts in self._steps:
+            multiply(now, pole, later)
+            add(later, added, later)
+            floor(parts, parts)
+
+
 class Filterbank:
-    """A bank; `step` is pure: old state in, new state out."""
+    """A bank; `step` is pure: old state in, new state out. For one thread at a time."""
 
     def __init__(self, design: BankDesign) -> None:
         self.fixed: FixedBank = fixed_bank(design)
@@ -126,35 +168,31 @@ class Filterbank:
         self.frame_samples = fixed.frame_samples
         self._blocks = fixed.frame_samples // BLOCK
         self._unit = fixed.envelope_unit
-        # the sample before a block, and its own -> outputs (BLOCK, channels), modes (2, channels)
-        outputs = np.zeros((1 + BLOCK, BLOCK, channels))
+        # the sample before a block, its own, and 1 -> outputs (BLOCK, channels), and half of their
+        # finest step: y, or -1 - y below 0, is then the magnitude rounded down
+        outputs = np.zeros((BLOCK, INPUTS, channels))
         outputs[0, 0] = fixed.before
         for n in range(BLOCK):
-            outputs[1 : 2 + n, n] = fixed.taps[:, n::-1].T
-        outputs /= np.exp2(fixed.tap_shift)
-        into = np.zeros((1 + BLOCK, 2, channels))
-        into[1:] = np.moveaxis(fixed.into, 2, 0) / np.exp2(fixed.into_shift)
-        self._from_samples = np.concatenate(
-            [outputs.reshape(1 + BLOCK, -1), into.reshape(1 + BLOCK, -1)], axis=1
-        )
-        self._turn = np.moveaxis(fixed.turn, 2, 0) / 2.0**TAP_BITS  # (BLOCK, 2, channels)
-        self._gain = np.int64(fixed.lowpass_gain)
-        self._weights = fixed.weights.reshape(-1, 2, 1)
-        # new re = re·a - im·b, new im = re·b + im·a, in units of what a mode is rounded to
-        same, cross = fixed.pole / 2.0**POLE_BITS
-        self._same, self._cross = np.stack([same, same]), np.stack([-cross, cross])
-        if channels <= DENSE_CHANNELS:
-            a, b = np.diag(same), np.diag(cross)
-            # the modes, and behind them what the samples of the block add
-            self._step_matrix = np.vstack([np.block([[a, b], [-b, a]]), np.eye(2 * channels)])
+            outputs[n, 1 : 2 + n] = fixed.taps[:, n::-1].T
+        outputs[:, -1] = 0.5
+        self._outputs = outputs / np.exp2(fixed.tap_shift)
+        # -> what they add to the modes, real and imaginary part in turns
+        into = np.zeros((INPUTS, channels, 2))
+        into[1:-1] = (fixed.into / np.exp2(fixed.into_shift)[:, None]).transpose(2, 1, 0)
+        self._into = into.reshape(INPUTS, -1)
+        turn = np.moveaxis(fixed.turn, 1, 2) / 2.0**TAP_BITS  # (2, BLOCK, channels)
+        self._turn = np.repeat(turn[:, :, None, None], self._blocks, axis=3)
+        self._halves = np.repeat(np.eye(2), HALF, axis=1)
+        self._gain = np.full(channels, fixed.lowpass_gain, np.int64)
+        weights = fixed.weights.reshape(-1, 2).T  # (2, blocks)
+        self._weights = np.repeat(weights[:, None, :, None], channels, axis=3)
+        pole = fixed.pole / 2.0**POLE_BITS
+        self._room = _Room(pole[0] + 1j * pole[1], self._blocks, 1)
 
     def start(self, *streams: int) -> FilterbankState:
         """State of silence, for one stream or an array of them."""
-        return FilterbankState(
-            np.zeros((*streams, 2, self.channels)),
-            np.zeros((*streams, self.channels), np.int64),
-            self._unit,
-        )
+        silence = np.zeros((*streams, self.channels), np.int64)
+        return FilterbankState(silence.astype(np.complex128), silence, silence, self._unit)
 
     def step(self, samples: NDArray[np.floating], state: FilterbankState) -> FilterbankState:
         """State after one frame; its envelope is the output.
@@ -166,65 +204,38 @@ class Filterbank:
 
     def step_codes(self, codes: Array, state: FilterbankState) -> FilterbankState:
         """As `step`, of samples that are 16-bit integers in float64."""
-        streams, blocks, channels = codes.shape[:-1], self._blocks, self.channels
-        inputs = np.empty((*streams, blocks, 1 + BLOCK))
-        inputs[..., 0] = codes[..., :-1:BLOCK]
-        inputs[..., 1:] = codes[..., 1:].reshape(*streams, blocks, BLOCK)
-        sums = inputs.reshape(-1, 1 + BLOCK).dot(self._from_samples)
-        np.floor(sums, out=sums)
-        sums = sums.reshape(*streams, blocks, (BLOCK + 2) * channels)
-        modes = self._modes(sums[..., BLOCK * channels :], state.modes)
-        outputs = sums[..., : BLOCK * channels].reshape(*streams, blocks, BLOCK, channels)
-        turned = modes[..., :-1, None, :, :] * self._turn
-        np.floor(turned, out=turned)
-        outputs = outputs + turned[..., 0, :]
-        outputs += turned[..., 1, :]
+        frames = codes.reshape(-1, codes.shape[-1])
+        streams, blocks, channels = len(frames), self._blocks, self.channels
+        if streams != self._room.streams:
+            self._room = self._room.of(streams)
+        room = self._room
+        room.inputs[..., 0] = frames[:, :-1:BLOCK]
+        room.inputs[..., 1:-1] = frames[:, 1:].reshape(streams, blocks, BLOCK)
+        inputs = room.inputs.reshape(-1, INPUTS)
+        added = inputs.dot(self._into, room.added)
+        np.floor(added, out=added)
+        added += ROUND  # rounds what a step gives
+        room.borders[:, 0] = state.modes.reshape(streams, channels)
+        room.run_modes()
+        # (BLOCK, streams, blocks, channels): each operation finds its numbers in a row
+        outputs = np.matmul(inputs, self._outputs).reshape(BLOCK, streams, blocks, channels)
+        for start, turn in zip(room.starts, self._turn, strict=True):
+            turned = start.copy() * turn
+            outputs += np.floor(turned, out=turned)
         if self.fixed.half_wave:
             np.maximum(outputs, 0, out=outputs)
-        else:  # y, or -1 - y: the magnitude of y + 1/2, less 1/2
-            outputs += ROUND
+        else:
             np.abs(outputs, out=outputs)
-            outputs -= ROUND
-        outputs = outputs.reshape(*streams, blocks, 2, HALF, channels)
-        halves = outputs[..., 0, :] + outputs[..., 1, :]
-        for later in range(2, HALF):
-            halves += outputs[..., later, :]
-        weighted = halves.astype(np.int64)
-        weighted *= self._weights
-        mean = weighted[..., 0, :] + weighted[..., 1, :]
-        mean += HALF_WEIGHT
-        mean >>= WEIGHT_BITS
-        change = mean.sum(axis=-2)
-        change -= state.smooth >> GAIN_BITS
+        np.floor(outputs, out=outputs)
+        halves = self._halves.dot(outputs.reshape(BLOCK, -1))
+        products = room.products
+        products[:] = halves.reshape(products.shape)
+        products *= self._weights
+        mean = np.add.reduce(room.weighted, axis=0)
+        mean >>= WEIGHT_SHIFT
+        change = np.add.reduce(mean, axis=1).reshape(state.codes.shape)
+        change -= state.codes
         change *= self._gain
         change += state.smooth
-        return FilterbankState(modes[..., -1, :, :].copy(), change, self._unit)
-
-    def _modes(self, added: Array, start: Array) -> Array:
-        """Modes (..., blocks + 1, 2, channels) at the borders of a frame's blocks.
-
-        added: (..., blocks, 2·channels), what the samples of each block add.
-        """
-        added += ROUND  # rounds what a step gives
-        start = start.reshape(*start.shape[:-2], -1)
-        width = 2 * self.channels
-        if added.ndim == 2 and self.channels <= DENSE_CHANNELS:
-            rows = np.empty((self._blocks + 1, 2 * width))
-            rows[0, :width] = start
-            rows[:-1, width:] = added
-            dot, floor, matrix = np.dot, np.floor, self._step_matrix
-            for now, later in zip(rows[:-1], rows[1:, :width], strict=True):
-                dot(now, matrix, out=later)
-                floor(later, out=later)
-            return rows[:, :width].reshape(-1, 2, self.channels)
-        modes = np.empty((*added.shape[:-2], self._blocks + 1, width))
-        modes[..., 0, :] = start
-        modes = modes.reshape(*modes.shape[:-1], 2, self.channels)
-        added = added.reshape(*added.shape[:-1], 2, self.channels)
-        for block in range(self._blocks):
-            now = modes[..., block, :, :]
-            later = np.multiply(now, self._same, out=modes[..., block + 1, :, :])
-            later += now[..., ::-1, :] * self._cross
-            later += added[..., block, :, :]
-            np.floor(later, out=later)
-        return modes
+        last = room.borders[:, -1].reshape(state.codes.shape).copy()
+        return FilterbankState(last, change, change >> GAIN_SHIFT, self._unit)
