@@ -1,6 +1,5 @@
 """`kws-stream serve`: a Wyoming wake word service."""
 
-import asyncio
 import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,10 @@ from kws_stream.cli.options import (
     no_verify_option,
     threshold_option,
 )
-from kws_stream.cli.service import Service, Settings, start_worker
 from kws_stream.errors import MissingExtraError, ParameterError, ServerError
 
 if TYPE_CHECKING:
+    from kws_stream.cli.service import Service
     from kws_stream.integrations.actions import EventActions
     from kws_stream.integrations.wyoming.crew import Crew
     from kws_stream.integrations.wyoming.server import Address
@@ -116,6 +115,9 @@ def serve(
 
     Example: kws-stream serve --model commands-12 --wake stop
     """
+    import asyncio
+
+    from kws_stream.cli.service import Service, Settings
     from kws_stream.integrations.wyoming.server import (
         Address,
         WyomingServer,
@@ -192,8 +194,9 @@ def _check_workers(workers: int, max_clients: int | None) -> None:
         raise click.UsageError("--workers: need a client for each at least; raise --max-clients.")
 
 
-def _crew(service: Service, workers: int, capacity: tuple[int, list[int]]) -> "Crew":
+def _crew(service: "Service", workers: int, capacity: tuple[int, list[int]]) -> "Crew":
     """The workers; --max-clients is of all together, what was measured is of each."""
+    from kws_stream.cli.service import start_worker
     from kws_stream.integrations.wyoming.crew import Crew
 
     most, places = capacity
