@@ -111,3 +111,14 @@ FILES = re.compile(r"\b(?:tests|scripts|benchmarks|packaging|recipes)/[\w/-]+\.(
 def test_every_file_of_the_repository_that_a_document_names_is_there(path: Path) -> None:
     for name in FILES.findall(path.read_text("utf-8")):
         assert (ROOT / name).is_file(), name
+
+
+def test_each_errand_of_contributing_names_at_most_four_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = text.partition("## Where to begin")[2].partition("\n## ")[0]
+    errands = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(errands) == 7
+    for files in errands:
+        named = [path for path in re.findall(r"`([^`]+)`", files) if "/" in path or "." in path]
+        assert 0 < len(named) <= 4
+        assert [path for path in named if not (ROOT / path).exists()] == []
