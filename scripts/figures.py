@@ -234,7 +234,8 @@ def percent(metrics: dict[str, Any], names: tuple[str, ...], of: bool = False) -
 
 def missed(metrics: dict[str, Any]) -> str:
     if "synthetic_false_reject_rate" in metrics:
-        return f"{100 * metrics['synthetic_false_reject_rate']['value']:.1f} % (synthetic voices)"
+        found = metrics["synthetic_false_reject_rate"]
+        return f"{100 * found['value']:.1f} % of {found['words']:,} (synthetic voices)"
     found = metrics["stream_missed"]
     low, high = (100 * end for end in found["interval"])
     return f"{100 * found['value']:.1f} % of {found['words']:,} ({low:.1f} to {high:.1f})"

@@ -425,6 +425,7 @@ def test_one_command_trains_a_verifier_for_a_microcontroller(
     assert KeywordSpotter(pack).verifier is not None
     metrics = pack.manifest["metrics"]
     assert 0 <= metrics["synthetic_false_reject_rate"]["value"] <= 1
+    assert metrics["synthetic_false_reject_rate"]["words"] > 0
 
 
 @needs_tools

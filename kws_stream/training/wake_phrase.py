@@ -362,7 +362,9 @@ def _metrics(counts: Counts, near: float, speech: Path, out: Path, target: float
         "synthetic_false_accepts_per_hour": (counts.false_accepts / counts.hours, tune),
         "synthetic_near_misses_accepted": (near, stream),
     }
-    return {k: {"value": round(v, 4), "command": command} for k, (v, command) in values.items()}
+    metrics = {k: {"value": round(v, 4), "command": command} for k, (v, command) in values.items()}
+    metrics["synthetic_false_reject_rate"]["words"] = counts.words
+    return metrics
 
 
 def data_sources(
