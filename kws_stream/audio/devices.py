@@ -41,7 +41,7 @@ def load_backend(backend: Any = None) -> Any:
     except Exception as error:  # OSError: no shared library; PortAudioError: it cannot start
         raise DeviceError(
             f"a microphone needs PortAudio, got {error}; install it "
-            "(Debian and Raspberry Pi OS: apt install libportaudio2); files and pipes do not need it"
+            "(Debian and Raspberry Pi OS: apt install libportaudio2); files and pipes need none"
         ) from error
     return sounddevice
 
