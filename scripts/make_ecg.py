@@ -25,7 +25,7 @@ from kws_stream.evaluation import split_of
 
 RATE_HZ = 250
 MV = 0.2  # of full scale
-SOURCE_S = 24.0  # of each kind of beat of a subject
+SOURCE_S, SOURCE_RATE = 16.0, 60  # of each kind of beat of a subject, so that none meets another
 CLIP_S, BEAT_AT_S = 1.6, 0.85  # of a clip, and where its beat lies in it
 LABEL_S = (0.1, 0.3)  # of a premature beat, before and after its peak
 BEATS = {"normal": (0.30, 0.52), "pvc": (0.26, 0.62)}  # s before and after the peak
@@ -48,7 +48,7 @@ class Subject:
     rate: float
 
 
-def simulated(rng: np.random.Generator, kind: str, rate: float) -> Signal:
+def simulated(rng: np.random.Generator, kind: str) -> Signal:
     """Beats (n, samples) of one shape, in mV, from 0 to 0."""
     import neurokit2
 
@@ -65,7 +65,7 @@ def simulated(rng: np.random.Generator, kind: str, rate: float) -> Signal:
         duration=SOURCE_S,
         sampling_rate=RATE_HZ,
         noise=0,
-        heart_rate=round(rate),
+        heart_rate=SOURCE_RATE,
         heart_rate_std=1,
         random_state=int(rng.integers(2**31)),
         ti=tuple(angles),
@@ -73,12 +73,11 @@ def simulated(rng: np.random.Generator, kind: str, rate: float) -> Signal:
         bi=tuple(widths),
     )
     before, after = (round(s * RATE_HZ) for s in BEATS[kind])
-    apart = round(0.6 * 60 / rate * RATE_HZ)
-    height = np.abs(wave - np.median(wave))
+    apart = round(0.6 * 60 / SOURCE_RATE * RATE_HZ)
     peaks = [
         at
-        for at in range(before + apart, len(wave) - max(after, apart))
-        if height[at] == height[at - apart : at + apart + 1].max()
+        for at in range(apart, len(wave) - after)
+        if wave[at] == wave[at - apart : at + apart + 1].max()
     ]
     fade = np.ones(before + after)
     ramp = np.sin(np.linspace(0, np.pi / 2, round(0.06 * RATE_HZ))) ** 2
@@ -93,7 +92,7 @@ def simulated(rng: np.random.Generator, kind: str, rate: float) -> Signal:
 def subject(number: int) -> Subject:
     rng = np.random.default_rng([number, 1])
     rate = float(rng.uniform(55, 110))
-    beats = {kind: simulated(rng, kind, rate) for kind in BEATS}
+    beats = {kind: simulated(rng, kind) for kind in BEATS}
     return Subject(f"s{number:03d}", beats, rate)
 
 
@@ -192,7 +191,7 @@ def labelled(folder: Path, number: int, minutes: float) -> None:
 
 @click.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--subjects", default=40, show_default=True, help="Subjects to train and choose on.")
+@click.option("--subjects", default=30, show_default=True, help="Subjects to train and choose on.")
 @click.option("--others", default=12, show_default=True, help="Of choosing and of held_out each.")
 @click.option("--minutes", default=4.0, show_default=True, help="Of each subject.")
 def main(out: Path, subjects: int, others: int, minutes: float) -> None:

@@ -16,7 +16,7 @@ from kws_stream.detector import DetectorSettings
 from kws_stream.errors import AudioError, PackError, ParameterError
 from kws_stream.export.firmware import firmware_model
 from kws_stream.features import FeatureSettings, build, centres_of
-from kws_stream.live import passages
+from kws_stream.live import PowerMeter, passages
 from tests.pack_factory import build_pack
 from tests.test_engine import HEART
 
@@ -91,6 +91,17 @@ def test_power_counts_seconds_of_the_packs_frames(folder: Path) -> None:
     spotter.process(heart())
     power = spotter.power()
     assert power.frames * power.frame_s == pytest.approx(20.0)
+
+
+def test_a_sensor_is_no_microphone_in_the_power_report(folder: Path) -> None:
+    meter = PowerMeter(KeywordSpotter(folder))
+    meter.process(heart())
+    report = meter.report()
+    assert report.seconds == pytest.approx(20.0)
+    assert [row.block for row in report.system_rows] == ["analog filterbank, 6 channels"]
+    assert any("The sensor and its amplifier are in no row" in note for note in report.notes)
+    front_end = report.mcus.rows[0].front_end_nw if report.mcus is not None else 0.0
+    assert 0 < front_end < 1000  # 250 samples a second, not 16,000
 
 
 def test_a_file_of_any_rate_is_heard_at_the_packs(folder: Path, tmp_path: Path) -> None:

@@ -177,7 +177,8 @@ def report(
     `extrapolation`. frame_s: seconds a decision, the frame of the estimate unless given.
     parameters: of the network, for the comparison with processors. activity: silence, speech and
     hits, as of `ByActivity`. words: how many were detected. verifier: what a second stage did; it
-    is a row of the system, for another processor does it. rate_hz: of the samples.
+    is a row of the system, for another processor does it. rate_hz: of the samples; a microphone is
+    counted at 16 kHz alone.
 
     Raises ParameterError for less than one channel or a frame not above 0.
     """
@@ -205,8 +206,11 @@ def report(
             "silicon",
             literature.FILTERBANK_SOURCE,
         ),
-        _row("microphone", literature.MICROPHONE_NW, "silicon", literature.MICROPHONE_SOURCE),
     )
+    of_speech = rate_hz == SAMPLE_RATE_HZ
+    if of_speech:
+        source = literature.MICROPHONE_SOURCE
+        system_rows += (_row("microphone", literature.MICROPHONE_NW, "silicon", source),)
     seconds = estimate.frames * frame_s
     if verifier is not None:
         system_rows += (_verifier(verifier, seconds),)
@@ -234,7 +238,7 @@ def report(
         extrapolation=Extrapolation(estimate.unit_na, estimate.core_nw, estimate.classifier_nw)
         if estimate.extrapolated
         else None,
-        notes=_notes(estimate.frames, chip_rows[1].high is None),
+        notes=_notes(estimate.frames, chip_rows[1].high is None, of_speech),
         blocks=blocks_of(estimate),
         activity=None if activity is None else tuple(activity),
         words=None
@@ -313,7 +317,7 @@ def _total(inner: Span, rows: Sequence[Row]) -> Span:
     )
 
 
-def _notes(frames: int, unbounded: bool) -> tuple[str, ...]:
+def _notes(frames: int, unbounded: bool, of_speech: bool) -> tuple[str, ...]:
     notes = [
         "Cells and mirrors are transistor-level simulation, not silicon. Low and high of the core "
         "are the mean error of the formula (1.5 % in total), not a bound.",
@@ -326,6 +330,8 @@ def _notes(frames: int, unbounded: bool) -> tuple[str, ...]:
         "Battery life: a linear regulator from 3 V to 1.8 V without a current of its own; "
         "capped by self-discharge and shelf life.",
     ]
+    if not of_speech:
+        notes.append("The sensor and its amplifier are in no row; the filterbank is one for sound.")
     if unbounded:
         notes.append(
             "The core alone is above the 1 uW that the paper's chip keeps to, so that bound says "
