@@ -96,6 +96,8 @@ def test_noise_belongs_to_the_clip_and_mismatch_does_not(net: Network) -> None:
     x = features_of(net)
     chip = ChipSettings(mismatch_percent=5)
     assert equal(simulate(net, x, chip, clip=0), simulate(net, x, chip, clip=1))
+    first = simulate(net, x, EVERYTHING, seed=0, chip=0, clip=0)
+    assert equal(simulate(net, x, EVERYTHING), first)
 
 
 def test_the_power_of_a_chip_comes_from_its_trace(net: Network) -> None:
@@ -333,6 +335,17 @@ def test_mirror_gain_changes_with_current_by_the_fit() -> None:
     place = (width - 0.5) / 14.5
     low, high = 1 + 0.03 + 0.03 * place, 1 - 0.003 - 0.004 * place
     assert gain / x[:, 0] == pytest.approx([1.0, low, high, low])
+
+
+def test_the_mirrors_behind_a_cell_change_with_its_current_too() -> None:
+    """A cell of 0.1 nA beside 1 nA on the skip path; the classifier's mirror takes their sum."""
+    width = (1 - 0.046) / 0.1742
+    place = (width - 0.5) / 14.5
+    low, high = 0.03 + 0.03 * place, -(0.003 + 0.004 * place)
+    trace = simulate(one_cell(alpha=0.1), [[1.0]], ChipSettings(mirror_current=True))
+    skip = 1.0 + 0.1 * (1 + low)
+    expected = skip * (1 + high * math.log10(skip) / math.log10(3))
+    assert trace.logits[0, 0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_mirror_narrower_than_any_fitted_one_changes_by_the_same_share_as_the_narrowest() -> None:
