@@ -314,6 +314,26 @@ def test_settings_that_make_no_sense_are_refused(values: dict[str, Any], named: 
         DetectorSettings.from_dict(values)
 
 
+def test_a_setting_that_a_manifest_leaves_out_is_what_it_always_was() -> None:
+    assert DetectorSettings.from_dict({}) == DetectorSettings(
+        window_s=0.3,
+        threshold=0.5,
+        thresholds={},
+        rearm=0.3,
+        refractory_s=0.5,
+        warmup_s=0.1,
+        onset_s=0.3,
+    )
+
+
+def test_times_go_up_to_an_hour_and_scores_to_one() -> None:
+    for name in ("window_s", "refractory_s", "warmup_s", "onset_s"):
+        assert getattr(DetectorSettings(**{name: 3600.0}), name) == 3600.0
+        with pytest.raises(ParameterError, match=rf"{name}: need 0 to 3600, got 3600.5"):
+            DetectorSettings(**{name: 3600.5})
+    assert DetectorSettings(threshold=1.0, rearm=1.0, thresholds={"yes": 1.0}).rearm == 1.0
+
+
 def test_a_threshold_of_an_unknown_keyword_is_refused_and_the_keywords_are_listed() -> None:
     for name in ("maybe", "other"):
         with pytest.raises(ParameterError, match=rf"{name}.*yes, no"):
