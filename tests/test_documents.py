@@ -122,3 +122,11 @@ def test_each_errand_of_contributing_names_at_most_four_files_that_exist() -> No
         named = [path for path in re.findall(r"`([^`]+)`", files) if "/" in path or "." in path]
         assert 0 < len(named) <= 4
         assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["reliability", "security"])
+def test_every_promise_names_tests_that_exist(page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:tests|scripts|benchmarks)/[\w/]+\.\w+", text))
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).is_file()] == []
