@@ -26,7 +26,7 @@ def test_every_index_and_sum_of_the_firmware_is_within_its_bounds(
 @pytest.mark.parametrize(
     ("name", "file", "before", "after", "found"),
     [
-        ("network", "kws_model.h", "KWS_WIDEST 12", "KWS_WIDEST 9", "upper bound"),
+        ("network", "kws_model.h", "KWS_WIDEST 12", "KWS_WIDEST 9", "outside object bounds"),
         ("network", "kws_model.h", "int32_t kws_sum", "int16_t kws_sum", "type conversion"),
         (
             "network",
