@@ -185,7 +185,7 @@ def test_requests_that_never_end_hold_neither_a_thread_nor_the_log(pack, monkeyp
                     break
         return time.monotonic() - began
 
-    with monitor.Monitor(WyomingServer([pack], max_clients=1), "127.0.0.1", 0) as watched:
+    with monitor.ServiceMonitor(WyomingServer([pack], max_clients=1), "127.0.0.1", 0) as watched:
         place = ("127.0.0.1", watched.port)
         with socket.create_connection(place) as slow, socket.create_connection(place) as silent:
             silent.sendall(b"GET /healthz HTTP/1.0\r\n")
