@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test long lint format train docs addon figures soak fuzz prove faults lock sbom audit oldest clean
+.PHONY: demo test long lint format train docs addon figures soak fuzz prove mutate faults lock sbom audit oldest clean
 
 demo: .venv/.base  ## Detect words in the packaged recording, then report the power of the chip
 	$(BIN)/kws-stream detect --model commands-12 kws_stream/_data/demo.flac
@@ -52,6 +52,9 @@ fuzz: .venv/.fuzz  ## Fuzz everything that reads what strangers send, MINUTES=10
 prove: .venv/.test  ## Prove with CBMC that the exported C stays within its arrays and numbers, where cbmc is installed
 	$(BIN)/python -m fuzz.prove
 
+mutate: .venv/.mutate  ## Change the code at PLACES=40 places of each area and see which tests notice
+	$(BIN)/python scripts/mutate.py --places $(or $(PLACES),40)
+
 faults: .venv/.test  ## Let disks, processes and clients fail at every moment of every command: minutes
 	$(BIN)/python -m pytest -s tests/faults
 
@@ -92,6 +95,6 @@ clean:  ## Remove the environment and everything built
 	$(PIP) install --editable .
 	@touch $@
 
-.venv/.test .venv/.dev .venv/.docs .venv/.train .venv/.fuzz .venv/.supply: .venv/.%: .venv/.python pyproject.toml
+.venv/.test .venv/.dev .venv/.docs .venv/.train .venv/.fuzz .venv/.mutate .venv/.supply: .venv/.%: .venv/.python pyproject.toml
 	$(PIP) install --editable '.[$*]'
 	@touch $@

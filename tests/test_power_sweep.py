@@ -27,6 +27,8 @@ def test_power_goes_with_unit_current_and_supply():
             assert getattr(point, name) == pytest.approx(wanted, rel=1e-12), name
     assert points[1.0, 1.8].core_nw == estimate.core_nw
     assert [key for key, point in points.items() if not point.extrapolated] == [(1.0, 1.8)]
+    default = {(p.unit_na, p.supply_v) for p in sweep(estimate)}
+    assert default == {(i, v) for i in (0.1, 0.25, 0.5, 1.0, 2.0, 4.0) for v in (1.2, 1.5, 1.8)}
     with pytest.raises(ParameterError):
         sweep(estimate, (0.0,))
 
