@@ -13,7 +13,7 @@ from fuzz.pack_files import PACK
 from fuzz.places import sentence
 from kws_stream.errors import InputError
 from kws_stream.integrations.web.app import _rate
-from kws_stream.integrations.web.session import Session as Page
+from kws_stream.integrations.web.session import PageSession
 from kws_stream.integrations.wyoming.catalogue import Catalogue
 from kws_stream.integrations.wyoming.counts import ServiceCounts
 from kws_stream.integrations.wyoming.messages import Limits, read_message
@@ -87,7 +87,7 @@ def _pieces(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 async def _page(data: bytes) -> None:
-    page, rate = Page(_spotter()), None
+    page, rate = PageSession(_spotter()), None
     try:
         for number, (kind, body) in enumerate(_pieces(data)):
             if number == _MOST_MESSAGES:
