@@ -277,8 +277,10 @@ def accumulation_figure(study: Accumulation) -> "Figure":
         left.plot(range(1, len(one.by_block) + 1), one.by_block, "o-", color=colour, label=name)
         times = [math.nan if error is None else error for error in one.by_time]
         right.plot(one.seconds, times, ".-", color=colour)
+    blocks = max(len(one.by_block) for one in study.networks)
     left.set(xlabel="block", ylabel="state error, rms, of the states' rms")
-    right.set(xlabel="s since the last set or reset (BMRU), since the start (others)")
+    left.set_xticks(range(1, blocks + 1))
+    right.set(xlabel="s since set or reset (BMRU) or start (others)")
     for axes in (left, right):
         axes.set_ylim(bottom=0)
     left.legend()
