@@ -14,7 +14,7 @@ import click
 from kws_stream import evaluation, packs
 from kws_stream.evaluation.cascade_tuning import all_staircases, search
 from kws_stream.evaluation.recordings import (
-    Hearing,
+    StreamHearing,
     hear,
     operating_points,
     poisson_interval,
@@ -48,7 +48,7 @@ def main(
     clips = [clip for folder in phrase for clip in evaluation.word_clips(folder, [keyword])]
     spoken = evaluation.synthesise(clips, noises, None, snr_db)
     streams: list[evaluation.Stream] = [*spoken, *evaluation.streams_of(without)]
-    network = Hearing(replace(pack, verifier=None), TRIED)
+    network = StreamHearing(replace(pack, verifier=None), TRIED)
     with Workers(1) as workers:
         heard = hear(network, streams, workers=workers)
         hours = sum(one.seconds for one in heard[len(spoken) :]) / 3600
@@ -59,7 +59,7 @@ def main(
         _say("network as packed", own, hours)
         if pack.verifier is None:
             return
-        both = Hearing(pack, TRIED, scores=True)
+        both = StreamHearing(pack, TRIED, scores=True)
         heard = hear(both, streams, workers=workers)
     stairs = all_staircases(heard, pack.keywords)
     choice = search(stairs, accepts * hours, choose_thresholds)
