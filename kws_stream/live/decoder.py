@@ -14,6 +14,7 @@ from kws_stream.errors import InputError, ParameterError
 
 WIDTHS = (1, 2, 3, 4)  # bytes a sample
 MOST_CHANNELS = 64
+LOWEST_RATE_HZ = 1_000  # a second that claims fewer samples would grow past every promise on memory
 # A chunk is worked through in parts of so much sound: 1 MiB may claim to be 17 minutes, which
 # resampled at once would take 64 MiB and keep everybody else waiting.
 _PART_S = 0.1
@@ -120,7 +121,12 @@ class ChunkDecoder:
                 f"channel{'s' if channels > 1 else ''}; choose one of those that are there"
             )
         try:
-            return Resampler(checked_rate(rate))
+            if checked_rate(rate) < LOWEST_RATE_HZ:
+                raise ParameterError(
+                    f"sample rate: need {LOWEST_RATE_HZ} Hz or more of speech, got {rate}; "
+                    "give the rate the audio was recorded at"
+                )
+            return Resampler(rate)
         except ParameterError as error:
             raise InputError(str(error)) from error
 
