@@ -3,10 +3,11 @@
 
     python scripts/make_packs.py --data DIR --pictures pictures.tar.xz --kokoro kokoro --out made
 
-Runs the steps that docs/training.md explains, one after the other, and keeps what each has made
-in OUT: `synth` (clips that synthesisers speak), `teacher`, and `models/NAME`. Begun again it goes
-on with the command that it was in, and a training with its last checkpoint. --models chooses packs;
---list prints the commands and runs none. Days on a laptop for all of them, so choose.
+Runs the steps that docs/training.md explains, one after the other, and keeps what each has made in
+OUT: `synth` (clips that synthesisers speak), `teacher`, and `models/NAME`; `networks/NAME` for a
+model that gets a verifier too. Begun again it goes on with the command that it was in, and a
+training with its last checkpoint. --models chooses packs; --list prints the commands and runs none.
+Days on a laptop for all of them, so choose.
 """
 
 import shlex
@@ -24,6 +25,7 @@ MODELS = (
     *("yes-4", "yes-8", "yes-16", "commands-12-small", "commands-12", "commands-12-large"),
     "commands-35",
 )
+VERIFIED = ("yes-16", "commands-12")  # with a second stage for a microcontroller
 
 EIGHT = ["yes", "no", "up", "down", "left", "right", "stop", "go"]
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -58,7 +60,8 @@ def speech(data: Path, kokoro: Path | None, synth: Path) -> list[list[str]]:
 
 def training(model: str, data: Path, pictures: Path, out: Path) -> list[str]:
     command = [*KWS_STREAM, "train", str(ROOT / "recipes" / f"{model}.toml"), "--data", str(data)]
-    command += ["--pictures", str(pictures), "--output", str(out / "models" / model)]
+    folder = out / ("networks" if model in VERIFIED else "models")
+    command += ["--pictures", str(pictures), "--output", str(folder / model)]
     command += ["--run", str(out / "runs" / model)]
     if model == "commands-35":
         start = str(out / "models" / "commands-12-large")
@@ -88,7 +91,13 @@ def steps(
     heard = ["--data", str(data), "--synthetic", str(out / "synth")]
     teach = [*KWS_STREAM, "teach", str(ROOT / "recipes" / "teacher.toml"), *heard]
     commands.append([*teach, "--output", str(out / "teacher"), "--steps", "12000"])
-    return commands + [training(model, data, pictures, out) for model in models]
+    for model in models:
+        commands.append(training(model, data, pictures, out))
+        if model in VERIFIED:
+            verify = [*KWS_STREAM, "train-verifier", str(out / "networks" / model), *heard]
+            verify += ["--pictures", str(pictures), "--steps", "6000"]
+            commands.append([*verify, "--output", str(out / "models" / model)])
+    return commands
 
 
 @click.command(help=__doc__)

@@ -25,7 +25,7 @@ def given(tmp_path: Path) -> list[str]:
     ]
 
 
-def test_every_command_is_one_that_the_command_line_takes(given, monkeypatch):
+def test_every_command_is_one_that_the_command_line_takes(given, tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr(
         subprocess, "run", lambda words: commands.append(words) or SimpleNamespace(returncode=0)
@@ -35,6 +35,11 @@ def test_every_command_is_one_that_the_command_line_takes(given, monkeypatch):
     ours = [words[3:] for words in commands if words[1:3] == ["-m", "kws_stream"]]
     trained = [words for words in ours if words[0] == "train"]
     assert [Path(words[1]).stem for words in trained] == list(make_packs.MODELS)
+    verified = [words for words in ours if words[0] == "train-verifier"]
+    assert tuple(Path(words[1]).name for words in verified) == make_packs.VERIFIED
+    made = [Path(words[words.index("--output") + 1]) for words in (*trained, *verified)]
+    models = tmp_path / "made" / "models"
+    assert {path.name for path in made if path.parent == models} == set(make_packs.MODELS)
     for words in ours:
         command: click.Command = cli.main
         while isinstance(command, click.Group):
@@ -68,7 +73,11 @@ def test_begun_again_it_goes_on_with_the_command_that_failed(given, tmp_path, mo
     assert CliRunner().invoke(make_packs.main, given).exit_code == 0
     again = told[before + 20 :]
     assert again[0] == [*told[before - 1], "--resume"]
-    assert len({str(words) for words in again}) == len(again) == len(make_packs.MODELS) - 1
+    assert (
+        len({str(words) for words in again})
+        == len(again)
+        == len(make_packs.MODELS + make_packs.VERIFIED) - 1
+    )
 
 
 def test_what_a_model_needs_is_asked_for_before_anything_runs(given):
