@@ -80,9 +80,9 @@ def draw(axes: Any, task: str, ours: list[Point], others: list[Point]) -> None:
         axes.annotate(
             point.name,
             (point.power_nw, 100 * point.accuracy),
-            xytext=(7, -3) if mine else (-7, 3),
-            ha="left" if mine else "right",
-            va="top" if mine else "bottom",
+            xytext=(7, -3) if mine else (0, -7),
+            ha="left" if mine else "center",
+            va="top",
             textcoords="offset points",
             fontsize=8,
             fontweight="bold" if mine else "normal",
