@@ -63,12 +63,21 @@ def test_an_option_of_before_is_read_with_a_warning(
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["-o", "--output"])
+@pytest.mark.parametrize("command", ["evaluate", "evaluate-stream", "chip noise"])
+def test_figures_are_what_a_command_writes_that_makes_nothing_else(command: str, name: str) -> None:
+    told = todays_options(COMMANDS[f"kws-stream {command}"], ["d", name, "x.json"])
+    assert told == ["d", "--json-file", "x.json"]
+
+
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("command", "words"),
     [
         ("detect", ["--json", "-"]),
         ("evaluate-stream", ["--json", "a.wav", "--save", "d"]),
         ("tune", ["p", "a.wav", "--json", "--json-file", "x.json"]),
+        ("tune", ["p", "a.wav", "-o", "new"]),
     ],
 )
 def test_todays_options_are_left_as_they_are(command: str, words: list[str]) -> None:

@@ -92,7 +92,8 @@ OLD_OPTIONS = {
 def todays_options(command: click.Command, words: Sequence[str]) -> list[str]:
     """The words of a command with today's names of options, and a warning for each old one.
 
-    Until version 0.1 `--json FILE` wrote a file, and `--json -` printed.
+    Until version 0.1 `--json FILE` wrote a file, and `--json -` printed. -o and --output stand for
+    --json-file where the command makes nothing else.
     """
     known = {name for option in command.params for name in option.opts}
     todays: list[str] = []
@@ -110,6 +111,8 @@ def todays_options(command: click.Command, words: Sequence[str]) -> list[str]:
                 warnings.warn("--json - is --json now", OldNameWarning, stacklevel=2)
             elif equals or file.endswith(".json"):
                 new = "--json-file"
+        if name in ("-o", "--output") and name not in known and "--json-file" in known:
+            name = new = "--json-file"
         if new != name and new in known:
             warnings.warn(f"{name} is called {new} now", OldNameWarning, stacklevel=2)
             name = new
