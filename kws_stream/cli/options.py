@@ -42,7 +42,7 @@ def json_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--json-file",
         metavar="FILE",
         callback=check_file,
-        help="Write the figures to this file as JSON. -o does the same where it is no other option.",
+        help="Write the figures to this file as JSON. Also -o, where it means nothing else.",
     )
     both: Callable[..., Any] = json_option("Print the figures as JSON in place of the table.")
     decorated: Callable[..., Any] = both(file(command))

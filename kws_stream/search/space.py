@@ -138,7 +138,9 @@ class Space:
 def recipe_toml(recipe: Recipe) -> str:
     """A file that `recipe_from_toml` reads as `recipe`: all settings that are not the default."""
     task = f"task = {json.dumps(recipe.task)}\n"
-    return task + changed(recipe, Recipe(name="default", task=recipe.task))
+    if recipe.events:
+        task += f"events = {json.dumps(recipe.events)}\n"
+    return task + changed(recipe, Recipe(name="default", task=recipe.task, events=recipe.events))
 
 
 def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
