@@ -52,4 +52,4 @@ def test_no_duration_is_taken_from_a_clock_that_people_set(path: Path) -> None:
     found = calls(path.read_text("utf-8"))
     assert "time.time" not in found
     if any(call.startswith("datetime.") for call in found):
-        assert path.name in {"picture.py", "triggers.py", "service.py"}
+        assert path.name in {"live_view.py", "triggers.py", "service.py"}
