@@ -28,7 +28,7 @@ from kws_stream.parameters import BoolArray
 from kws_stream.power import PowerEstimate
 from kws_stream.power.activity import GROUP_FRAMES
 from kws_stream.verifier import McuVerifier, load_verifier
-from kws_stream.verifier.cascade import WAIT_S
+from kws_stream.verifier.cascade import wait_frames
 
 __all__ = ["KeywordSpotter", "Observation", "Source", "blocks_of"]
 
@@ -265,8 +265,7 @@ class KeywordSpotter:
 
     def _wait(self, stages: CompiledStages | NumpyStages) -> tuple[NDArray[np.int16], Array]:
         """The silence in which a verifier still judges, and its features (t, n)."""
-        frames = round(WAIT_S / self.frame_s) + 1
-        wait = np.zeros(frames * self._frame_samples, np.int16)
+        wait = np.zeros(wait_frames(self.frame_s) * self._frame_samples, np.int16)
         return wait, stages.hear(wait)[0]
 
     def silence_behind(self) -> tuple[NDArray[np.int16], Array]:

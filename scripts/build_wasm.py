@@ -16,7 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "kws_stream" / "engine" / "c"
 FIRMWARE = ROOT / "firmware_sim" / "c"
 PACKAGE = ROOT / "kws_stream" / "web_package"
-USED = ("bytes", "init", "reset", "threshold", "process", "power")  # by index.js
+STAGES = ("front_end", "network", "detector", "verifier")
+USED = {  # by index.js
+    "engine": ("bytes", "init", "reset", "threshold", "power"),
+    "cascade": ("bytes", "init", "reset", "process"),
+}
 
 
 def main() -> None:
@@ -24,18 +28,21 @@ def main() -> None:
     parser.add_argument("--clang", default="clang")
     parser.add_argument("--out", type=Path, default=PACKAGE / "kws.wasm")
     given = parser.parse_args()
-    header = (ENGINE / "kws_engine.h").read_text("ascii")
-    names = [f"kws_engine_{name}" for name in USED]
-    missing = [name for name in names if not re.search(rf"\b{name}\(", header)]
-    if missing:
-        raise SystemExit(f"kws_engine.h declares no {', '.join(missing)}")
+    names = []
+    for part, functions in USED.items():
+        header = (ENGINE / f"kws_{part}.h").read_text("ascii")
+        used = [f"kws_{part}_{name}" for name in functions]
+        missing = [name for name in used if not re.search(rf"\b{name}\(", header)]
+        if missing:
+            raise SystemExit(f"kws_{part}.h declares no {', '.join(missing)}")
+        names += used
     exports = [f"-Wl,--export={name}" for name in (*names, "__heap_base")]
-    sources = [FIRMWARE / f"kws_{stage}.c" for stage in ("front_end", "network", "detector")]
-    sources += [ENGINE / f"kws_{part}.c" for part in ("engine", "simd")]
+    sources = [FIRMWARE / f"kws_{stage}.c" for stage in STAGES]
+    sources += [ENGINE / f"kws_{part}.c" for part in ("engine", "simd", "cascade")]
     command = [
         *(given.clang, "--target=wasm32", "-std=c99", "-O3", "-fno-math-errno"),
         *("-mbulk-memory", "-msimd128"),
-        *("-Wall", "-Wextra", "-Werror", "-DKWS_RUNTIME", "-nostdlib"),
+        *("-Wall", "-Wextra", "-Werror", "-DKWS_RUNTIME", "-DKWS_VERIFIER", "-nostdlib"),
         *("-isystem", ENGINE / "wasm", "-I", FIRMWARE, "-I", ENGINE),
         *("-Wl,--no-entry", "-Wl,--strip-all", *exports, "-o", given.out, *sources),
     ]

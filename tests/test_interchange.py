@@ -14,11 +14,10 @@ from click.testing import CliRunner
 from firmware_sim import bitstream
 from kws_stream import features, packs
 from kws_stream.cli import main
-from kws_stream.detector import WakeEvent
 from kws_stream.errors import FirmwareError
 from kws_stream.export import BACKENDS
 from kws_stream.export.comparison_sound import Ways
-from kws_stream.export.comparison_wasm import Wasm
+from kws_stream.export.comparison_wasm import HeardInWasm, Wasm
 from kws_stream.export.firmware import load_model
 from kws_stream.export.onnx_graph import run_streaming, streaming_graph
 from tests.pack_factory import build_pack
@@ -243,11 +242,11 @@ def test_webassembly_hears_what_numpy_hears_and_another_score_is_found(
         assert ways.compare([sound], [RECORDING]) == {"wasm": 300}
         right = Wasm.hear
 
-        def wrong(self: Wasm, streams: np.ndarray) -> list[tuple[np.ndarray, list[WakeEvent]]]:
-            ((scores, events),) = right(self, streams)
-            assert events
-            scores[-1, 0] += 2.0**-24
-            return [(scores, events)]
+        def wrong(self: Wasm, streams: np.ndarray) -> list[HeardInWasm]:
+            (heard,) = right(self, streams)
+            assert heard.triggers
+            heard.scores[-1, 0] += 2.0**-24
+            return [heard]
 
         monkeypatch.setattr(Wasm, "hear", wrong)
         with pytest.raises(FirmwareError, match="wasm: need the scores of NumPy"):

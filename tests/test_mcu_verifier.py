@@ -22,6 +22,7 @@ from kws_stream.detector import WakeEvent
 from kws_stream.errors import FirmwareError, InputError, PackError, ParameterError
 from kws_stream.evaluation import evaluate_streams, streams_of
 from kws_stream.export.comparison_sound import Ways
+from kws_stream.export.comparison_wasm import HeardInWasm, Wasm
 from kws_stream.export.firmware import firmware_model
 from kws_stream.live import Hearing, PowerMeter
 from kws_stream.power import VerifierWork
@@ -358,6 +359,28 @@ def test_verify_backends_compares_the_cascade(
                 continue
             with pytest.raises(FirmwareError, match="firmware: need the confirmed events of"):
                 ways.compare([sound], [tmp_path])
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+@pytest.mark.parametrize("change", [{"verifier_score": 1.5}, {"confirmed_s": 0.0}, None])
+def test_verify_backends_compares_the_cascade_in_webassembly(
+    pack: packs.Pack, pcm: np.ndarray, monkeypatch: pytest.MonkeyPatch, change: dict[str, float]
+) -> None:
+    sound = (pcm / 32768).astype(np.float32)
+    right = Wasm.hear
+
+    def wrong(self: Wasm, streams: np.ndarray) -> list[HeardInWasm]:
+        (heard,) = right(self, streams)
+        assert heard.events
+        changed = [dataclasses.replace(event, **change or {}) for event in heard.events]
+        return [heard._replace(events=changed[: None if change else -1])]
+
+    with ExitStack() as stack:
+        ways = Ways(pack, firmware_model(pack), ["wasm"], stack)
+        assert ways.compare([sound], [Path("sound")])["wasm"]
+        monkeypatch.setattr(Wasm, "hear", wrong)
+        with pytest.raises(FirmwareError, match="wasm: need the confirmed events of"):
+            ways.compare([sound], [Path("sound")])
 
 
 @needs_compiler

@@ -1,5 +1,8 @@
 /* The verifier's network and its queue of triggers: docs/cascade.md has the equations. */
 #include "kws.h"
+#ifdef KWS_RUNTIME
+#include "kws_engine_model.h"
+#endif
 
 #include <string.h>
 
@@ -27,10 +30,10 @@ static void convolve(const kws_convolution *layer, const uint8_t *in, int32_t *s
         sum[j] >>= layer->shift[j];
 }
 
-void kws_verifier_scores(uint8_t *codes, int32_t scores[KWS_VERIFIER_KEYWORDS])
+void kws_verifier_scores(uint8_t *codes, int32_t *scores)
 {
-    int32_t sum[KWS_VERIFIER_WIDEST];
-    uint8_t room[KWS_VERIFIER_ROOM];
+    KWS_VERIFIER_SCRATCH(int32_t, sum, KWS_VERIFIER_WIDEST);
+    KWS_VERIFIER_SCRATCH(uint8_t, room, KWS_VERIFIER_ROOM);
     uint8_t *in = codes, *out = room;
     unsigned frames = KWS_VERIFIER_FRAMES;
 
@@ -56,29 +59,32 @@ void kws_verifier_scores(uint8_t *codes, int32_t scores[KWS_VERIFIER_KEYWORDS])
 
 void kws_verifier_reset(kws_verifier *verifier)
 {
-    memset(verifier, 0, sizeof *verifier);
+    memset(verifier->codes, 0, KWS_VERIFIER_CODES);
+    verifier->frames = 0;
+    verifier->events = verifier->decisions = verifier->at = 0;
+    verifier->waiting = 0;
 }
 
 /* The scores at the last frame: the ring in the order of time, with room for any layer. */
-static void look(const kws_verifier *verifier, int32_t scores[KWS_VERIFIER_KEYWORDS])
+static void look(const kws_verifier *verifier, int32_t *scores)
 {
-    uint8_t codes[KWS_VERIFIER_ROOM];
-    const size_t old = sizeof verifier->codes - verifier->at;
-    memcpy(codes, verifier->codes + verifier->at, old);
-    memcpy(codes + old, verifier->codes, verifier->at);
-    kws_verifier_scores(codes, scores);
+    KWS_VERIFIER_SCRATCH(uint8_t, ordered, KWS_VERIFIER_ROOM);
+    const size_t old = KWS_VERIFIER_CODES - verifier->at;
+    memcpy(ordered, verifier->codes + verifier->at, old);
+    memcpy(ordered + old, verifier->codes, verifier->at);
+    kws_verifier_scores(ordered, scores);
 }
 
 void kws_verifier_step(kws_verifier *verifier, const int32_t *features, const kws_event *trigger)
 {
-    int32_t scores[KWS_VERIFIER_KEYWORDS];
+    KWS_VERIFIER_SCRATCH(int32_t, scores, KWS_VERIFIER_KEYWORDS);
     int scored = 0;
     unsigned kept = 0;
 
     verifier->frames++;
     for (unsigned i = 0; i < KWS_CHANNELS; i++)
         verifier->codes[verifier->at + i] = (uint8_t)features[i];
-    verifier->at = (uint32_t)((verifier->at + KWS_CHANNELS) % sizeof verifier->codes);
+    verifier->at = (uint32_t)((verifier->at + KWS_CHANNELS) % KWS_VERIFIER_CODES);
     if (trigger != NULL) {
         kws_trigger *added = &verifier->triggers[verifier->waiting++];
         memset(added, 0, sizeof *added);

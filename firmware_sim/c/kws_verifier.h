@@ -16,9 +16,15 @@ typedef struct {
     uint8_t depthwise;
 } kws_convolution;
 
+#ifdef KWS_RUNTIME
+#include "kws_verifier_runtime.h" /* any verifier, read at run time: kws_cascade.h */
+#else
+#define KWS_VERIFIER_SCRATCH(type, name, size) type name[size]
+#define KWS_VERIFIER_CODES (KWS_VERIFIER_FRAMES * KWS_CHANNELS)
 extern const kws_convolution kws_verifier_layers[KWS_VERIFIER_LAYERS];
 extern const uint16_t kws_verifier_looks[KWS_VERIFIER_LOOKS]; /* frames after a trigger */
 extern const uint8_t kws_verifier_rows[KWS_CLASSES]; /* which score is a class's */
+#endif
 
 typedef struct {
     kws_event event;
@@ -27,8 +33,8 @@ typedef struct {
 } kws_trigger;
 
 typedef struct {
-    uint8_t codes[KWS_VERIFIER_FRAMES * KWS_CHANNELS]; /* a row a frame; a ring */
-    kws_trigger triggers[KWS_VERIFIER_WAIT + 1]; /* at most one a frame; the oldest first */
+    KWS_ARRAY(uint8_t, codes, KWS_VERIFIER_CODES); /* a row a frame; a ring */
+    KWS_ARRAY(kws_trigger, triggers, KWS_VERIFIER_WAIT + 1); /* one a frame; the oldest first */
     uint64_t frames;
     uint32_t events;    /* confirmed */
     uint32_t decisions; /* triggers that were judged */
@@ -39,8 +45,8 @@ typedef struct {
 void kws_verifier_reset(kws_verifier *verifier);
 
 /* One score a keyword, units of 2^-16, of features (KWS_VERIFIER_FRAMES, KWS_CHANNELS), which are
- * overwritten. */
-void kws_verifier_scores(uint8_t *codes, int32_t scores[KWS_VERIFIER_KEYWORDS]);
+ * overwritten: KWS_VERIFIER_ROOM codes and KWS_VERIFIER_KEYWORDS scores. */
+void kws_verifier_scores(uint8_t *codes, int32_t *scores);
 
 /* One frame, and what the first stage triggered on in it, or NULL. */
 void kws_verifier_step(kws_verifier *verifier, const int32_t *features, const kws_event *trigger);

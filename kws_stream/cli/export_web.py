@@ -31,8 +31,11 @@ def export_web(model: str, output: Path) -> None:
     files = write(pack, output)
     name = click.format_filename(output)
     click.echo(f"{pack.name} {pack.version}: {len(files)} files in {name}")
-    if pack.verifier is not None:
-        complain(f"note: the verifier of {pack.name} is not in it; every trigger is an event there")
+    if pack.verifier is not None and pack.verifier.kind != "mcu":
+        complain(
+            f"note: the verifier of {pack.name} is left out, as a browser runs none of the kind "
+            f"{pack.verifier.kind}; every trigger of the network is an event there"
+        )
     if not any(path.parent.name == "demo" for path in files):
         complain("note: the page demo/ is left out; it plays and records speech at 16 kHz")
         return

@@ -1,19 +1,25 @@
-"""A model as one blob of numbers, as the engine in C reads it (c/kws_engine.c, `lay_out`).
+"""A model as one blob of numbers, as the engine in C reads it (c/kws_engine.c, `lay_out`), and a
+verifier as another (c/kws_cascade.c).
 
 Sections of numbers in the byte order of the machine, each filled up with zeros to 64 bytes.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_sim.export_verifier import constants
 from firmware_sim.integers import INT32, IntegerLayer, IntegerNetwork
+from firmware_sim.model import VerifierDesign
 from kws_stream.errors import ParameterError
 from kws_stream.features.fixed_point import BLOCK, FixedBank, FixedConditioning
 
 MAGIC = 0x3353574B
 HEAD = 32
+VERIFIER_MAGIC = 0x3156574B
+VERIFIER_HEAD = 16
 MOST_WINDOW = 2**15 - 1  # frames, of the detector's counters
 ROW = 32  # rows of weights are as long as a multiple of this
 
@@ -68,6 +74,12 @@ class _Writer:
     def add(self, values: object, dtype: object) -> None:
         data = np.ascontiguousarray(values, dtype=dtype).tobytes()  # type: ignore[call-overload]
         self.parts.append(data + bytes(-len(data) % 64))
+
+    def blob(self) -> bytes:
+        """All of it, with its size as the second number."""
+        blob = bytearray(b"".join(self.parts))
+        blob[8:16] = np.int64(len(blob)).tobytes()
+        return bytes(blob)
 
 
 def _limbs(layer: IntegerLayer, largest: int) -> int:
@@ -148,6 +160,25 @@ def model_blob(
         to.add(block.alpha, np.int32)
         to.add(block.initial, np.uint8)
     _rows(to, network.classifier, largest)
-    blob = bytearray(b"".join(to.parts))
-    blob[8:16] = np.int64(len(blob)).tobytes()
-    return bytes(blob)
+    return to.blob()
+
+
+def verifier_blob(verifier: VerifierDesign, classes: Sequence[str], n_features: int) -> bytes:
+    """The blob of a verifier of a model with these classes and features a frame."""
+    sizes = constants(verifier)
+    names = ("LAYERS", "FRAMES", "KEYWORDS", "LOOKS", "WAIT", "WIDEST", "ROOM", "THRESHOLD")
+    layers, frames, *others = [sizes[f"VERIFIER_{name}"] for name in names]
+    channels = verifier.layers[0].weight.shape[1]
+    head = [VERIFIER_MAGIC, 0, layers, frames, channels, *others, n_features, len(classes)]
+    to = _Writer()
+    to.add(head + [0] * (VERIFIER_HEAD - len(head)), np.int64)
+    to.add(verifier.looks, np.uint16)
+    keywords = verifier.keywords
+    to.add([keywords.index(name) if name in keywords else 0 for name in classes], np.uint8)
+    for layer in verifier.layers:
+        shape = layer.weight.shape
+        to.add([shape[0], layer.stride, shape[1], shape[-1], len(shape) == 2], np.int64)
+        to.add(layer.weight, np.int8)
+        to.add(layer.bias, np.int32)
+        to.add(layer.shift, np.uint8)
+    return to.blob()

@@ -114,7 +114,11 @@ class Ways:
             _require_same("engine", where, wanted, got)
             done["engine"] = frames
         if self._wasm is not None:
-            _require_same("wasm", where, wanted, self._wasm.hear(streams))
+            in_wasm = self._wasm.hear(streams)
+            _require_same("wasm", where, wanted, [(one.scores, one.triggers) for one in in_wasm])
+            for path, samples, one in zip(where, streams, in_wasm, strict=True):
+                if self._cascade is not None:
+                    self._require_confirmed("wasm", path, samples, one.events or [])
             done["wasm"] = frames
         for name, (command, *of_cascade) in self._commands.items():
             scores, fired = toolchain.run_spotter(command, streams, len(classes))
@@ -129,17 +133,20 @@ class Ways:
     def _compare_cascade(
         self, name: str, command: Sequence[str | Path], streams: Pcm, where: Sequence[Path]
     ) -> None:
+        for path, samples in zip(where, streams, strict=True):
+            got = _confirmed(toolchain.run_cascade(command, samples), self._pack.classes)
+            self._require_confirmed(name, path, samples, got)
+
+    def _require_confirmed(self, name: str, path: Path, samples: Pcm, got: list[WakeEvent]) -> None:
         """Require the confirmed events of both stages, with the verifier's scores."""
         assert self._cascade is not None
-        for path, samples in zip(where, streams, strict=True):
-            self._cascade.reset()
-            wanted = self._cascade.process(samples) + self._cascade.finish()
-            got = _confirmed(toolchain.run_cascade(command, samples), self._pack.classes)
-            if len(wanted) != len(got) or not all(map(_same_confirmed, wanted, got)):
-                raise FirmwareError(
-                    f"{name}: need the confirmed events of NumPy, got others in {path}; this is a "
-                    "bug or a broken compiler: please report it"
-                )
+        self._cascade.reset()
+        wanted = self._cascade.process(samples) + self._cascade.finish()
+        if len(wanted) != len(got) or not all(map(_same_confirmed, wanted, got)):
+            raise FirmwareError(
+                f"{name}: need the confirmed events of NumPy, got others in {path}; this is a "
+                "bug or a broken compiler: please report it"
+            )
 
 
 def _confirmed(rows: NDArray[np.void], classes: Sequence[str]) -> list[WakeEvent]:

@@ -33,12 +33,12 @@ def firmware_model(pack: "Pack") -> "FirmwareModel":
         parameters=pack.network.parameters,
         front_end=_front_end(pack),
         detector=_detector(spotter),
-        verifier=_verifier(pack),
+        verifier=verifier_design(pack),
     )
 
 
-def _verifier(pack: "Pack") -> "VerifierDesign | None":
-    """Of a pack whose verifier is one for microcontrollers."""
+def verifier_design(pack: "Pack") -> "VerifierDesign | None":
+    """Of a pack whose verifier is one for microcontrollers; PackError for a broken one."""
     from firmware_sim.model import ConvolutionDesign, VerifierDesign
     from kws_stream.verifier import McuVerifier, load_verifier
 

@@ -1,10 +1,13 @@
 """A model as one file for the engine in WebAssembly (web_package/index.js reads it).
 
     "KWSWEB1\\n" | bytes of facts, of blob: uint32 each | facts, JSON in ASCII | blob | weights
+    | verifier
 
-Everything is little-endian; facts and blob are filled up with zeros to 64 bytes. weights: (sums, 3)
-float64, what a unit of each mean sum adds to the cells', the feedforward's and the classifier's
-power in nW at 1 nA; all are linear in the sums (docs/power.md).
+Everything is little-endian; facts and blob are filled up with zeros to 64 bytes, and so are weights
+before a verifier. weights: (sums, 3) float64, what a unit of each mean sum adds to the cells', the
+feedforward's and the classifier's power in nW at 1 nA; all are linear in the sums (docs/power.md).
+verifier: the blob of one for microcontrollers, of `verifier.bytes` in the facts; there is none
+where that is null.
 """
 
 import json
@@ -21,12 +24,14 @@ from firmware_sim.new_folder import write_new_folder
 from kws_stream import __version__
 from kws_stream.constants import RECORDING, SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings
-from kws_stream.engine.blob import DetectorFrames, check_room, model_blob
+from kws_stream.engine.blob import DetectorFrames, check_room, model_blob, verifier_blob
 from kws_stream.errors import ParameterError
+from kws_stream.export.firmware import verifier_design
 from kws_stream.features import FeatureSettings, centres_of, fixed_front_end
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray
 from kws_stream.power import Activity
+from kws_stream.verifier.cascade import wait_frames
 
 PACKAGE = Path(__file__).parents[1] / "web_package"
 PAGE = resources.files("kws_stream") / "integrations" / "web"
@@ -40,9 +45,10 @@ def _filled(data: bytes) -> bytes:
 
 
 def web_model(pack: Pack) -> bytes:
-    """The model file of a pack.
+    """The model file of a pack; a verifier for a host is left out.
 
-    Raises ParameterError for a model that the engine has no room for, or with a mel front end.
+    Raises ParameterError for a model that the engine has no room for, or with a mel front end,
+    PackError for a broken verifier.
     """
     if sys.byteorder != "little":
         raise ParameterError("web model: need a little-endian machine to write it, got another")
@@ -76,6 +82,16 @@ def web_model(pack: Pack) -> bytes:
     parts = [np.subtract(_power(activity, row), rest) for row in np.eye(len(units)) * large]
     weights = np.reshape(parts, (-1, 3)) / large * units[:, None]
 
+    design = verifier_design(pack)
+    verifier, told = b"", None
+    if design is not None:
+        verifier = verifier_blob(design, pack.classes, parameters.n_features)
+        told = {
+            "bytes": len(verifier),
+            "threshold": design.threshold,
+            "looks_s": [round(look * settings.frame_s, 6) for look in design.looks],
+            "wait_samples": wait_frames(settings.frame_s) * settings.frame_samples,
+        }
     facts = {
         "name": pack.name,
         "version": pack.version,
@@ -102,10 +118,12 @@ def web_model(pack: Pack) -> bytes:
         "candidate_units": candidate_units.tolist(),
         "power_sums": len(units),
         "power_at_rest": rest,
+        "verifier": told,
     }
     text = json.dumps(facts, allow_nan=False).encode("ascii")
     head = MAGIC + struct.pack("<II", len(text), len(blob)) + text
-    return _filled(head) + _filled(blob) + np.array(weights, "<f8").tobytes()
+    data = _filled(head) + _filled(blob) + np.array(weights, "<f8").tobytes()
+    return _filled(data) + verifier if verifier else data
 
 
 def _power(activity: Activity, sums: FloatArray) -> list[float]:
@@ -139,7 +157,7 @@ def package_files(pack: Pack) -> dict[str, bytes]:
 def export_web(pack: Pack, directory: str | os.PathLike[str]) -> list[Path]:
     """Write the npm package of a pack to a new or empty directory; all files or none.
 
-    Raises ParameterError for a model that does not fit, FirmwareError for a directory that holds
-    something or cannot be written.
+    Raises ParameterError for a model that does not fit, PackError for a broken verifier,
+    FirmwareError for a directory that holds something or cannot be written.
     """
     return write_new_folder(directory, package_files(pack))

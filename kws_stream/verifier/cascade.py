@@ -20,6 +20,11 @@ WAIT_S = 0.5
 KEPT_S = 3.0  # of sound; blocks of 2 s, and the wait
 
 
+def wait_frames(frame_s: float) -> int:
+    """Frames of silence behind a stream in which what triggered in it is still judged."""
+    return round(WAIT_S / frame_s) + 1
+
+
 class Track(Protocol):
     """The last seconds of a stream, and the verifier's scores at the steps of its grid."""
 

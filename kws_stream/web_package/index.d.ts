@@ -9,6 +9,10 @@ export interface WakeEvent {
   start_s: number;
   /** Count of events since the start, from 0. */
   index: number;
+  /** Of the verifier, 0 to 1; where the spotter has one. */
+  verifier_score?: number;
+  /** When the verifier confirmed it, up to 0.5 s after `time_s`; where the spotter has one. */
+  confirmed_s?: number;
 }
 
 /** Sums over frames from which `power` is computed; compare two to get the power between them. */
@@ -56,23 +60,35 @@ export interface Model {
   beta1: number[][];
   beta2: number[][];
   cells: number[];
+  /** The second stage, or null; `looks_s`: how long after a trigger it is judged. */
+  verifier: { threshold: number; looks_s: number[]; [more: string]: unknown } | null;
   [more: string]: unknown;
+}
+
+export interface Options {
+  /** Whether the model's verifier confirms or rejects what the network triggers on; by default where the model has one. */
+  verify?: boolean;
 }
 
 export class KeywordSpotter {
   /** Loads a model file of `kws-stream export-web`, and the engine: kws.wasm beside this module, or at `wasm`. */
-  static load(url: string | URL, options?: { wasm?: string | URL }): Promise<KeywordSpotter>;
+  static load(url: string | URL, options?: Options & { wasm?: string | URL }): Promise<KeywordSpotter>;
   /** From the bytes of a model file and of kws.wasm. */
-  constructor(modelBytes: ArrayBuffer, wasmBytes: ArrayBuffer);
+  constructor(modelBytes: ArrayBuffer, wasmBytes: ArrayBuffer, options?: Options);
   readonly model: Model;
   readonly classes: string[];
   readonly thresholds: Record<string, number>;
   /** Whole frames heard since the start. */
   readonly frames: number;
+  /** What the network triggered on since the start, confirmed or not. */
+  readonly triggers: number;
+  /** Whether a verifier confirms or rejects. */
+  readonly verifies: boolean;
   readonly timeS: number;
-  /** Events that these samples complete: mono, at model.rate_hz; any length and any split give the same events. */
+  /** Events that these samples complete: mono, at model.rate_hz; any length and any split give the same events.
+   * With a verifier an event comes at its `confirmed_s`. */
   process(pcm: Int16Array | Float32Array): WakeEvent[];
-  /** Events of words that end with the sound: some silence is heard behind it, and nothing else changes. */
+  /** Events of words that end with the sound: some silence is heard behind it, and nothing but `triggers` changes. */
   finish(): WakeEvent[];
   /** As `process`, but every complete frame with all that happened in it. */
   observe(pcm: Int16Array | Float32Array): Frame[];

@@ -6,10 +6,11 @@
 
 const MAGIC = "KWSWEB1\n";
 const ALIGN = 64;
-const EVENT_BYTES = 32;
+const EVENT_BYTES = 48;
 const MOST_EVENTS = 16; // that one call gives; the next call goes on behind them
 const PIECE_SAMPLES = 16_000; // samples that are worked through at once
 const SCORE_UNIT = 2 ** -24;
+const VERIFIER_UNIT = 2 ** -16; // of a verifier's score
 const PAGE_BYTES = 65_536;
 const ROUNDER = 1.5 * 2 ** 52; // adding this and taking it away rounds to a whole number, ties to even
 
@@ -22,7 +23,7 @@ function ascii(bytes, at, count) {
   return text;
 }
 
-/** Bytes of a model file -> its facts, the engine's blob, and the weights of the power formula. */
+/** Bytes of a model file -> its facts, the blobs of engine and verifier, and the weights of the power formula. */
 function unpack(bytes) {
   const view = new DataView(bytes);
   const wrong = (what) => new Error(`kws-stream: need a model file from "kws-stream export-web", ${what}; export it again`);
@@ -32,9 +33,13 @@ function unpack(bytes) {
   const facts = view.getUint32(8, true), blob = view.getUint32(12, true), at = up(16 + facts);
   if (at + blob > bytes.byteLength) throw wrong(`got ${bytes.byteLength} bytes of ${at + blob} or more`);
   const model = JSON.parse(ascii(bytes, 16, facts));
-  const weights = at + up(blob);
-  if (bytes.byteLength !== weights + 8 * 3 * model.power_sums) throw wrong(`got ${bytes.byteLength} bytes`);
-  return { model, blob: new Uint8Array(bytes, at, blob), weights: new Float64Array(bytes.slice(weights)) };
+  const weights = at + up(blob), end = weights + 8 * 3 * model.power_sums, second = model.verifier?.bytes ?? 0;
+  const verifier = second ? up(end) : end;
+  if (bytes.byteLength !== verifier + second) throw wrong(`got ${bytes.byteLength} bytes`);
+  return {
+    model, blob: new Uint8Array(bytes, at, blob), weights: new Float64Array(bytes.slice(weights, end)),
+    verifier: new Uint8Array(bytes, verifier, second),
+  };
 }
 
 /** Samples as 16-bit integers: nearest, ties to even, cut to the range. */
@@ -59,18 +64,22 @@ async function bytesOf(url) {
 }
 
 export class KeywordSpotter {
-  #exports; #engine; #size; #pcm; #counts; #events; #rows; #noRows; #sums; #model; #weights; #thresholds; #filled; #at;
+  #exports; #engine; #cascade; #state; #pcm; #counts; #events; #rows; #noRows; #sums; #model; #weights; #thresholds; #filled; #at; #triggers;
   #columns; // where each kind of sum lies: inputs, candidates, on, above, below
 
   /** A model file and, beside this module, the engine. Both may come from other addresses. */
-  static async load(url, { wasm = new URL("./kws.wasm", import.meta.url) } = {}) {
+  static async load(url, { wasm = new URL("./kws.wasm", import.meta.url), verify } = {}) {
     const [model, engine] = await Promise.all([bytesOf(url), bytesOf(wasm)]);
-    return new KeywordSpotter(model, engine);
+    return new KeywordSpotter(model, engine, { verify });
   }
 
-  /** From the bytes of a model file and of kws.wasm, where nothing can be fetched: in a worklet, say. */
-  constructor(modelBytes, wasmBytes) {
-    const { model, blob, weights } = unpack(modelBytes);
+  /** From the bytes of a model file and of kws.wasm, where nothing can be fetched: in a worklet, say.
+   *
+   * verify: whether the model's verifier confirms or rejects what the network triggers on; it does where the model has one.
+   */
+  constructor(modelBytes, wasmBytes, { verify } = {}) {
+    const { model, blob, weights, verifier } = unpack(modelBytes);
+    if (verify && !model.verifier) throw new Error(`verify: need a model with a verifier, and ${model.name} has none; leave it out`);
     this.#model = model;
     this.#weights = weights;
     this.#exports = new WebAssembly.Instance(new WebAssembly.Module(wasmBytes)).exports;
@@ -83,14 +92,21 @@ export class KeywordSpotter {
       if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
       return at;
     };
-    const at = take(blob.length);
-    this.#view(Uint8Array, at, blob.length).set(blob);
-    const size = this.#exports.kws_engine_bytes(at, blob.length);
-    if (!size) throw new Error("kws-stream: need a model file and a kws.wasm of one version, got two; export both again");
-    this.#engine = take(size);
-    this.#size = size;
+    this.#state = [];
+    const made = (stage, numbers) => { // a stage of these numbers, where it is
+      const at = take(numbers.length);
+      this.#view(Uint8Array, at, numbers.length).set(numbers);
+      const size = this.#exports[`kws_${stage}_bytes`]?.(at, numbers.length);
+      if (!size) throw new Error("kws-stream: need a model file and a kws.wasm of one version, got two; export both again");
+      const place = take(size);
+      this.#state.push([place, size]);
+      this.#exports[`kws_${stage}_init`](place, at);
+      return place;
+    };
+    this.#engine = made("engine", blob);
+    this.#cascade = model.verifier && verify !== false ? made("cascade", verifier) : 0;
     this.#pcm = take(2 * PIECE_SAMPLES);
-    this.#counts = take(8);
+    this.#counts = take(12);
     this.#events = take(EVENT_BYTES * MOST_EVENTS);
     const { features, classes, cells } = this.#sizes;
     const [rows, featuresAt, scoresAt, bitsAt] = [16, 4 * features, 4 * classes, Math.max(1, cells)].map(take);
@@ -99,7 +115,6 @@ export class KeywordSpotter {
     this.#view(Uint32Array, rows, 4).set([featuresAt, 0, scoresAt, bitsAt]);
     const columns = [model.inputs, cells, cells, model.width, model.width];
     this.#columns = columns.map((count) => [take(8 * Math.max(1, count)), count]);
-    this.#exports.kws_engine_init(this.#engine, at);
     this.#thresholds = {};
     this.setThresholds(model.thresholds);
     this.reset();
@@ -119,6 +134,10 @@ export class KeywordSpotter {
   get thresholds() { return { ...this.#thresholds }; }
   /** Whole frames heard since the start. */
   get frames() { return this.#at; }
+  /** What the network triggered on since the start; where no verifier rejects any of it, every trigger is an event. */
+  get triggers() { return this.#triggers; }
+  /** Whether a verifier confirms or rejects. */
+  get verifies() { return this.#cascade !== 0; }
   get timeS() { return this.#seconds(this.#at * this.#model.frame_s); }
 
   #seconds(value) { return Number(value.toFixed(6)); }
@@ -126,7 +145,8 @@ export class KeywordSpotter {
   /** Back to the start. keepPower: but `power` goes on. */
   reset({ keepPower = false } = {}) {
     this.#exports.kws_engine_reset(this.#engine, Number(keepPower));
-    this.#filled = this.#at = 0;
+    if (this.verifies) this.#exports.kws_cascade_reset(this.#cascade);
+    this.#filled = this.#at = this.#triggers = 0;
     this.#sums = this.#readSums();
   }
 
@@ -149,21 +169,29 @@ export class KeywordSpotter {
     }
   }
 
-  /** Events that these samples complete: Int16Array, or Float32Array with full scale 1.0; mono, at model.rate_hz. */
-  process(pcm) {
-    const codes = toInt16(pcm), found = [];
+  /** Events that these samples complete: Int16Array, or Float32Array with full scale 1.0; mono, at model.rate_hz.
+   *
+   * With a verifier an event comes up to 0.5 s after its `time_s`, at its `confirmed_s`.
+   */
+  process(pcm) { return this.#process(toInt16(pcm), false); }
+
+  // deaf: nothing new triggers
+  #process(codes, deaf) {
+    const found = [];
     for (let at = 0; at < codes.length; at += PIECE_SAMPLES) {
-      this.#hear(codes.subarray(at, at + PIECE_SAMPLES), this.#noRows, found);
+      this.#hear(codes.subarray(at, at + PIECE_SAMPLES), this.#noRows, found, deaf);
     }
     return found;
   }
 
-  /** Events of words that end with the sound, which some silence behind it completes; nothing else changes. */
+  /** Events of words that end with the sound, which some silence behind it completes, and what waits for the verifier;
+   * nothing else changes but `triggers`. */
   finish() {
     if (!this.#at) return [];
-    const before = [this.#filled, this.#at], image = this.#view(Uint8Array, this.#engine, this.#size).slice();
+    const before = [this.#filled, this.#at], images = this.#state.map(([at, size]) => this.#view(Uint8Array, at, size).slice());
     const events = this.process(new Int16Array(this.#model.finish_samples));
-    this.#view(Uint8Array, this.#engine, this.#size).set(image);
+    if (this.verifies) events.push(...this.#process(new Int16Array(this.#model.verifier.wait_samples), true));
+    this.#state.forEach(([at, size], i) => this.#view(Uint8Array, at, size).set(images[i]));
     [this.#filled, this.#at] = before;
     return events;
   }
@@ -180,16 +208,17 @@ export class KeywordSpotter {
     return frames;
   }
 
-  #hear(codes, rows, found) {
-    const { memory, kws_engine_process: run } = this.#exports;
-    let left = codes.length, at = this.#pcm;
+  #hear(codes, rows, found, deaf = false) {
+    const { memory, kws_cascade_process: run } = this.#exports, counts = this.#counts;
+    let left = codes.length, at = this.#pcm, count = 0;
     this.#view(Int16Array, at, left).set(codes);
     this.#filled = (this.#filled + left) % this.#model.frame_samples;
-    while (left) {
-      const used = run(this.#engine, at, left, rows, 0x7fffffff, this.#counts, this.#events, MOST_EVENTS, this.#counts + 4);
+    while (left || count === MOST_EVENTS) { // with all of the room taken there may be more
+      const used = run(this.#cascade, this.#engine, at, left, rows, deaf, counts, counts + 4, this.#events, MOST_EVENTS, counts + 8);
       const view = new DataView(memory.buffer);
-      this.#at += view.getUint32(this.#counts, true);
-      const count = view.getUint32(this.#counts + 4, true);
+      this.#at += view.getUint32(counts, true);
+      this.#triggers += view.getUint32(counts + 4, true);
+      count = view.getUint32(counts + 8, true);
       for (let i = 0; i < count; i++) found.push(this.#event(view, this.#events + i * EVENT_BYTES));
       left -= used;
       at += 2 * used;
@@ -197,15 +226,16 @@ export class KeywordSpotter {
   }
 
   #event(view, at) {
-    const { frame_s, onset_s, classes } = this.#model;
-    const frame = Number(view.getBigInt64(at + 16, true)), low = Number(view.getBigInt64(at + 24, true));
-    return {
+    const { frame_s, onset_s, classes } = this.#model, frames = (offset) => Number(view.getBigInt64(at + offset, true));
+    const event = {
       keyword: classes[view.getInt32(at, true)],
-      time_s: this.#seconds(frame * frame_s),
+      time_s: this.#seconds(frames(16) * frame_s),
       score: view.getUint32(at + 4, true) * SCORE_UNIT,
-      start_s: this.#seconds(Math.max(0, low * frame_s - onset_s)),
+      start_s: this.#seconds(Math.max(0, frames(24) * frame_s - onset_s)),
       index: view.getUint32(at + 8, true),
     };
+    if (!this.verifies) return event;
+    return { ...event, verifier_score: view.getUint32(at + 32, true) * VERIFIER_UNIT, confirmed_s: this.#seconds(frames(40) * frame_s) };
   }
 
   #readSums() {

@@ -1,17 +1,17 @@
 /** The spotter in the audio thread: listens to its input, and posts what it hears.
  *
- * processorOptions: {model, wasm}, the bytes of a model file and of kws.wasm; {observe: true} posts
- * every frame and the level beside the events. Its context has to run at the model's rate. Messages to it:
- * {thresholds}, {finish: true}.
+ * processorOptions: {model, wasm}, the bytes of a model file and of kws.wasm; {verify: false} leaves the
+ * model's verifier out; {observe: true} posts every frame, the level and the count of triggers beside the events.
+ * Its context has to run at the model's rate. Messages to it: {thresholds}, {finish: true}.
  */
 import { KeywordSpotter } from "./index.js";
 
 const SAMPLES = 320; // that are heard at once
 
 class Listener extends AudioWorkletProcessor {
-  constructor({ processorOptions: { model, wasm, observe = false } }) {
+  constructor({ processorOptions: { model, wasm, verify, observe = false } }) {
     super();
-    this.spotter = new KeywordSpotter(model, wasm);
+    this.spotter = new KeywordSpotter(model, wasm, { verify });
     const rate = this.spotter.model.rate_hz;
     if (sampleRate !== rate) throw new Error(`need an AudioContext of ${rate} Hz, got one of ${sampleRate} Hz`);
     this.observe = observe;
@@ -21,7 +21,8 @@ class Listener extends AudioWorkletProcessor {
       if (data.thresholds) this.spotter.setThresholds(data.thresholds);
       if (data.finish) {
         this.hear();
-        this.port.postMessage({ frames: [], events: this.spotter.finish(), peak: 0, energy: 0, clipped: 0, count: 0, finished: true });
+        const events = this.spotter.finish(), { triggers } = this.spotter;
+        this.port.postMessage({ frames: [], events, triggers, peak: 0, energy: 0, clipped: 0, count: 0, finished: true });
       }
     };
   }
@@ -52,7 +53,8 @@ class Listener extends AudioWorkletProcessor {
       energy += sample * sample;
       clipped += size >= 0.999;
     }
-    this.port.postMessage({ frames, events: frames.flatMap((frame) => frame.events), peak, energy, clipped, count: samples.length });
+    const events = frames.flatMap((frame) => frame.events), { triggers } = this.spotter;
+    this.port.postMessage({ frames, events, triggers, peak, energy, clipped, count: samples.length });
   }
 }
 

@@ -51,13 +51,13 @@ async function listen(source, text, connect) {
     const node = audio.node = new AudioWorkletNode(context, "kws-stream", options);
     node.onprocessorerror = () => { stop(); say("The spotter has stopped because of an error in it.", true); };
     node.port.postMessage({ thresholds: spotter.thresholds });
-    gathered = { frames: [], events: [], recent: [], levels: [], peak: 0, energy: 0, samples: 0, clipped: 0, last: null, heard: 0, power: null };
+    gathered = { frames: [], events: [], recent: [], levels: [], peak: 0, energy: 0, samples: 0, clipped: 0, last: null, heard: 0, power: null, triggers: 0, told: "" };
     node.port.onmessage = ({ data }) => gather(data);
     await connect(context, node);
     clear();
     $(source).setAttribute("aria-pressed", "true");
     say(text);
-    audio.timer = setInterval(moments, MOMENT_MS);
+    audio.timer = setInterval(() => moments(text), MOMENT_MS);
   } catch (error) {
     stop();
     say(`This cannot be listened to: ${error.message}`, true);
@@ -93,11 +93,14 @@ function gather(data) {
   const second = Math.round(1 / spotter.model.frame_s);
   g.recent = [...g.recent, ...data.frames.map((frame) => frame.sums)].slice(-second - 1);
   g.heard += data.frames.length;
+  g.triggers = data.triggers;
 }
 
 // As the server's messages (kws_stream/integrations/web/session.py).
-function moments() {
+function moments(text) {
   const g = gathered, model = spotter.model, frame = g.frames.at(-1);
+  const told = `${text} The verifier has confirmed ${g.events.length} of ${g.triggers} triggers of the network.`;
+  if (model.verifier && told !== g.told) say(g.told = told);
   if (!frame) return;
   const rms = Math.sqrt(g.energy / Math.max(1, g.samples));
   g.levels = [...g.levels, rms].slice(-(FLOOR_S * 1000) / MOMENT_MS);
