@@ -68,7 +68,7 @@ def build(folder: Path) -> dict[str, Path]:
     (folder / "kws_fuzz_blob.h").write_text(_blob(pack), "ascii")
     firmware = [source / name for name in files if name.endswith(".c")]
     engine = [SHARED / f"kws_{stage}.c" for stage in ("front_end", "network", "detector")]
-    engine += sorted(ENGINE.glob("*.c"))
+    engine += [path for path in sorted(ENGINE.glob("*.c")) if path.name != "kws_cascade.c"]
     needs: dict[str, list[str | Path]] = {
         **{name: [f"-I{source}", *firmware] for name in TARGETS},
         "engine": ["-DKWS_RUNTIME", f"-I{folder}", f"-I{SHARED}", f"-I{ENGINE}", *engine],

@@ -117,24 +117,38 @@ class FilterbankState(NamedTuple):
 class _Room:
     """Arrays for a frame of some streams, and views of them: to make them costs as much as to fill.
 
-    borders (streams, blocks + 1, channels): the modes between the blocks; starts (2, streams,
-    blocks, channels): their parts before each block. added (streams·blocks, 2·channels): what the
-    samples of each block add to them, and one half. products (2, streams, blocks, channels): sums
-    of half blocks, by their weights; weighted (3, ...): these, and what rounds their sum. inputs
-    (streams, blocks, INPUTS): the sample before a block, its own, and 1.
+    inputs (streams·blocks, INPUTS): the sample before a block, its own, and 1. borders (streams,
+    blocks + 1, channels): the modes between the blocks. added (streams·blocks, 2·channels): what the
+    samples of each block add to them, and one half. The others are as matrix products come, with the
+    blocks last, so that each operation finds its numbers in a row: starts (2, 1, channels, streams,
+    blocks): the parts of the modes before each block; turned (2, BLOCK, ...): their shares in its
+    outputs; outputs (BLOCK, ...); products (2, ...): sums of half blocks, by their weights; weighted
+    (3, ...): these, and what rounds their sum.
     """
 
     def __init__(self, pole: Modes, blocks: int, streams: int) -> None:
         self._made_of = pole, blocks, streams
         self.streams = streams
         channels = len(pole)
-        self.inputs: Array = np.ones((streams, blocks, INPUTS))
+        inputs = np.ones((streams, blocks, INPUTS))
+        self.samples: Array = inputs[..., :-1]
+        self.inputs: Array = inputs.reshape(-1, INPUTS)
+        self.across = self.inputs.T
         self.borders: Modes = np.empty((streams, blocks + 1, channels), np.complex128)
-        before = self.borders[:, :-1]
-        self.starts: tuple[Array, Array] = before.real, before.imag
+        self.first, self.last = self.borders[:, 0], self.borders[:, -1]
         added_modes: Modes = np.empty((streams, blocks, channels), np.complex128)
         self.added: Array = added_modes.view(np.float64).reshape(-1, 2 * channels)
-        self.weighted: Integers = np.empty((3, streams, blocks, channels), np.int64)
+        parts = self.borders[:, :-1].view(np.float64).reshape(streams, blocks, channels, 2)
+        self.parts: Array = parts.transpose(3, 2, 0, 1)[:, None]
+        shape = channels, streams, blocks
+        self.starts: Array = np.empty((2, 1, *shape))
+        self.turned: Array = np.empty((2, BLOCK, *shape))
+        self.shares = self.turned.reshape(2, BLOCK, -1)
+        self.outputs: Array = np.empty((BLOCK * channels, streams * blocks))
+        self.by_sample = self.outputs.reshape(BLOCK, -1)
+        self.halves: Array = np.empty((2, channels * streams * blocks))
+        self.of_halves = self.halves.reshape(2, *shape)
+        self.weighted: Integers = np.empty((3, *shape), np.int64)
         self.weighted[2] = HALF_WEIGHT
         self.products: Integers = self.weighted[:2]
         borders, added = self.borders.swapaxes(0, 1), added_modes.swapaxes(0, 1)
@@ -175,17 +189,18 @@ class Filterbank:
         for n in range(BLOCK):
             outputs[n, 1 : 2 + n] = fixed.taps[:, n::-1].T
         outputs[:, -1] = 0.5
-        self._outputs = outputs / np.exp2(fixed.tap_shift)
+        outputs /= np.exp2(fixed.tap_shift)
+        self._outputs: Array = outputs.transpose(0, 2, 1).reshape(-1, INPUTS)
         # -> what they add to the modes, real and imaginary part in turns
         into = np.zeros((INPUTS, channels, 2))
         into[1:-1] = (fixed.into / np.exp2(fixed.into_shift)[:, None]).transpose(2, 1, 0)
         self._into = into.reshape(INPUTS, -1)
-        turn = np.moveaxis(fixed.turn, 1, 2) / 2.0**TAP_BITS  # (2, BLOCK, channels)
-        self._turn = np.repeat(turn[:, :, None, None], self._blocks, axis=3)
+        turn = fixed.turn.transpose(0, 2, 1) / 2.0**TAP_BITS  # (2, BLOCK, channels)
+        self._turn = np.repeat(turn[..., None, None], self._blocks, axis=4)
         self._halves = np.repeat(np.eye(2), HALF, axis=1)
         self._gain = np.full(channels, fixed.lowpass_gain, np.int64)
         weights = fixed.weights.reshape(-1, 2).T  # (2, blocks)
-        self._weights = np.repeat(weights[:, None, :, None], channels, axis=3)
+        self._weights = np.repeat(weights[:, None, None, :], channels, axis=1)
         pole = fixed.pole / 2.0**POLE_BITS
         self._room = _Room(pole[0] + 1j * pole[1], self._blocks, 1)
 
@@ -204,38 +219,41 @@ class Filterbank:
 
     def step_codes(self, codes: Array, state: FilterbankState) -> FilterbankState:
         """As `step`, of samples that are 16-bit integers in float64."""
-        frames = codes.reshape(-1, codes.shape[-1])
+        frames = np.ascontiguousarray(codes).reshape(-1, codes.shape[-1])
         streams, blocks, channels = len(frames), self._blocks, self.channels
         if streams != self._room.streams:
             self._room = self._room.of(streams)
         room = self._room
-        room.inputs[..., 0] = frames[:, :-1:BLOCK]
-        room.inputs[..., 1:-1] = frames[:, 1:].reshape(streams, blocks, BLOCK)
-        inputs = room.inputs.reshape(-1, INPUTS)
-        added = inputs.dot(self._into, room.added)
-        np.floor(added, out=added)
+        # each block with the sample before it, which is the last of the block before
+        step = frames.itemsize
+        strides = frames.strides[0], BLOCK * step, step
+        room.samples[:] = np.ndarray((streams, blocks, 1 + BLOCK), frames.dtype, frames, 0, strides)
+        added = room.inputs.dot(self._into, room.added)
+        np.floor(added, added)
         added += ROUND  # rounds what a step gives
-        room.borders[:, 0] = state.modes.reshape(streams, channels)
+        room.first[:] = state.modes.reshape(streams, channels)
         room.run_modes()
-        # (BLOCK, streams, blocks, channels): each operation finds its numbers in a row
-        outputs = np.matmul(inputs, self._outputs).reshape(BLOCK, streams, blocks, channels)
-        for start, turn in zip(room.starts, self._turn, strict=True):
-            turned = start.copy() * turn
-            outputs += np.floor(turned, out=turned)
+        self._outputs.dot(room.across, room.outputs)
+        starts, turned, outputs = room.starts, room.turned, room.by_sample
+        starts[:] = room.parts
+        np.multiply(starts, self._turn, turned)
+        np.floor(turned, turned)
+        for share in room.shares:
+            outputs += share
         if self.fixed.half_wave:
             np.maximum(outputs, 0, out=outputs)
         else:
-            np.abs(outputs, out=outputs)
-        np.floor(outputs, out=outputs)
-        halves = self._halves.dot(outputs.reshape(BLOCK, -1))
+            np.abs(outputs, outputs)
+        np.floor(outputs, outputs)
+        self._halves.dot(outputs, room.halves)
         products = room.products
-        products[:] = halves.reshape(products.shape)
+        products[:] = room.of_halves
         products *= self._weights
         mean = np.add.reduce(room.weighted, axis=0)
         mean >>= WEIGHT_SHIFT
-        change = np.add.reduce(mean, axis=1).reshape(state.codes.shape)
+        change = np.add.reduce(mean, axis=2).T.reshape(state.codes.shape)
         change -= state.codes
         change *= self._gain
         change += state.smooth
-        last = room.borders[:, -1].reshape(state.codes.shape).copy()
+        last = room.last.reshape(state.codes.shape).copy()
         return FilterbankState(last, change, change >> GAIN_SHIFT, self._unit)
