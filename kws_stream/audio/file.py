@@ -255,12 +255,13 @@ def read_whole(
     channel: int | None = None,
     on_note: Callable[[str], None] | None = None,
     *,
+    mono_too: bool = False,
     to_hz: int = SAMPLE_RATE_HZ,
     limit: int | None = None,
 ) -> NDArray[np.float32]:
     """Samples of a recording, float32, all or the first `limit`; the rest as of `FileSource`."""
     blocks, count = [np.zeros(0, np.float32)], 0
-    with FileSource(path, channel, on_note, to_hz=to_hz) as source:
+    with FileSource(path, channel, on_note, mono_too=mono_too, to_hz=to_hz) as source:
         for block in source.blocks():
             blocks.append(np.asarray(block, np.float32))
             count += len(block)

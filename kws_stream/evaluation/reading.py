@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.audio import FileSource
+from kws_stream.audio import read_whole
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
 from kws_stream.evaluation.folders import Skipped, recordings_below
@@ -34,7 +34,7 @@ def read_clip(clip: Clip, on_note: Callable[[str], None] | None = None) -> Pcm:
         audio = _second(clip.path, clip.offset_s, clip.channel)
     else:
         mono_too = clip.word == SILENCE
-        audio = _read(clip.path, CLIP_SAMPLES, clip.channel, on_note, mono_too)
+        audio = read_whole(clip.path, clip.channel, on_note, mono_too=mono_too, limit=CLIP_SAMPLES)
     samples[: len(audio)] = audio
     if clip.noise is None:
         return samples
@@ -53,7 +53,7 @@ def noise_seconds(folder: Path, skipped: Skipped | None = None) -> list[Noise]:
     """
     seconds = []
     for path in recordings_below(folder, skipped) if folder.is_dir() else []:
-        samples = _read(path)
+        samples = read_whole(path)
         for at in range(max(1, len(samples) // CLIP_SAMPLES)):
             part = samples[at * CLIP_SAMPLES : (at + 1) * CLIP_SAMPLES]
             if _mean_square(part) > QUIET:
@@ -86,24 +86,6 @@ def _second(path: Path, offset_s: float, channel: int | None) -> Pcm:
     return _recording(path, channel)[start : start + CLIP_SAMPLES]
 
 
-def _read(
-    path: Path,
-    limit: int | None = None,
-    channel: int | None = None,
-    on_note: Callable[[str], None] | None = None,
-    mono_too: bool = False,
-) -> Pcm:
-    """The first `limit` samples of a file, or all of it; the rest as of `FileSource`."""
-    parts, count = [np.zeros(0, np.float32)], 0
-    with FileSource(path, channel, on_note, mono_too=mono_too) as source:
-        for block in source.blocks():
-            parts.append(np.asarray(block, np.float32))
-            count += len(block)
-            if limit is not None and count >= limit:
-                break
-    return np.concatenate(parts)[:limit]
-
-
 @lru_cache(maxsize=8)  # the data set has six recordings, of 6 MB each
 def _recording(path: Path, channel: int | None) -> Pcm:
-    return _read(path, channel=channel, mono_too=True)
+    return read_whole(path, channel, mono_too=True)
