@@ -47,7 +47,7 @@ COMMON = (
 
 # Areas, modules, and the test files that are theirs, the quickest first.
 POWER = ["tests/test_power.py", "tests/test_power_report.py"]
-CHIP = ["tests/test_chip.py"]
+CHIP = ["tests/test_chip.py", "tests/test_fabricate.py"]
 FEATURES = ["tests/test_golden.py", "tests/test_features.py", "-k", "not librosa and not subnormal"]
 FIRMWARE = ["tests/test_bitstream.py", "-k", "not 35 and not large"]
 DETAIL = ["tests/test_power_detail.py", "-k", "not figure"]
@@ -61,7 +61,7 @@ AREAS: dict[str, dict[str, list[str]]] = {
         "kws_stream/bmru/trace.py": [*CHIP, "tests/test_network.py"],
         "kws_stream/bmru/chip.py": CHIP,
         "kws_stream/bmru/chip_settings.py": CHIP,
-        "kws_stream/bmru/fabricate.py": CHIP,
+        "kws_stream/bmru/fabricate.py": ["tests/test_fabricate.py", "tests/test_chip.py"],
     },
     "network": {"kws_stream/network.py": ["tests/test_network.py"]},
     "detector": {"kws_stream/detector.py": ["tests/test_detector.py", "tests/test_golden.py"]},

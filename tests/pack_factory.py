@@ -45,6 +45,20 @@ def random_network(
     return Network.from_arrays(layer(n_features, width), blocks, layer(width, classes), grid)
 
 
+def one_cell(
+    weight: float = 1.0, beta1: float = 0.2, delta: float = 0.1, alpha: float = 0.4
+) -> Network:
+    """x -> one cell -> one logit: the candidate is weight·x."""
+    block = {
+        "candidate": ([[weight]], [0.0]),
+        "beta1": beta1,
+        "delta": delta,
+        "alpha": alpha,
+        "post": ([[1.0]], [0.0]),
+    }
+    return Network.from_arrays(([[1.0]], [0.0]), [block], ([[1.0]], [0.0]))
+
+
 def manifest_fields(**fields: Any) -> dict[str, Any]:
     """Everything of a manifest that `packs.save` does not fill in; `fields` replace or add some."""
     return {
