@@ -5,11 +5,13 @@ the terminal as a traceback. So whole recordings are encoded in memory; `Writing
 """
 
 import io
+from pathlib import Path
 from typing import IO, Any
 
 from numpy.typing import NDArray
 
 from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.files import write
 
 
 def encoded(sound: NDArray[Any], kind: str) -> bytes:
@@ -22,6 +24,12 @@ def encoded(sound: NDArray[Any], kind: str) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, sound, SAMPLE_RATE_HZ, subtype="PCM_16", format=kind)
     return file.getvalue()
+
+
+def write_flac(path: Path, sound: NDArray[Any]) -> None:
+    """Write mono samples as `encoded` takes them as FLAC, and the folders above; all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, encoded(sound, "FLAC"))
 
 
 class Writing:

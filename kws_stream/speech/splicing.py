@@ -17,12 +17,11 @@ import soxr
 from numpy.typing import NDArray
 
 from kws_stream.audio import read_whole
-from kws_stream.audio.encoding import encoded
+from kws_stream.audio.encoding import write_flac
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, MissingExtraError, ParameterError
 from kws_stream.evaluation.folders import by_known_word, words_below
 from kws_stream.evaluation.speech_commands import WORDS, split_of
-from kws_stream.files import replacing
 from kws_stream.speech.acoustics import recorded
 from kws_stream.speech.synthesis import at_level
 
@@ -208,9 +207,7 @@ def write_spliced(
         for index in range(count):
             speaker, clip = spliced_clip(word, index, recordings, seed)
             path = folder / word / f"{speaker}_nohash_s{index}.flac"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as file:
-                file.write(encoded(clip, "FLAC"))
+            write_flac(path, clip)
             yield path
 
 

@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.audio.encoding import encoded
+from kws_stream.audio.encoding import write_flac
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import AudioError, ParameterError
-from kws_stream.files import replacing
 from kws_stream.speech import kokoro
 from kws_stream.speech.acoustics import recorded
 from kws_stream.speech.tools import run_tool
@@ -241,9 +240,7 @@ def write_clips(
         word, index = task
         voice, clip = random_clip(word, index, seed, kokoro_folder)
         path = folder / word / f"{voice.label}_nohash_{index}.flac"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
-            file.write(encoded(clip, "FLAC"))
+        write_flac(path, clip)
         return path
 
     tasks: Iterable[tuple[str, int]] = product(words, range(count))

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 
 from kws_stream.audio import read_whole
-from kws_stream.audio.encoding import encoded
+from kws_stream.audio.encoding import write_flac
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.sources import audio_below
 from kws_stream.evaluation.word_times import find_word
-from kws_stream.files import replacing, write
+from kws_stream.files import write
 from kws_stream.settings import Count, Positive, Share, checked
 from kws_stream.speech import kokoro as kokoro_files
 from kws_stream.speech.acoustics import KINDS, Samples, noise, recorded
@@ -348,12 +348,8 @@ _Stage = Callable[[Path, bool], Iterator[_Task]]
 
 
 def _write_missing(path: Path, make: Callable[[], Samples]) -> None:
-    if path.exists() and path.stat().st_size:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sound = make()
-    with replacing(path) as file:
-        file.write(encoded(sound, "FLAC"))
+    if not (path.exists() and path.stat().st_size):
+        write_flac(path, make())
 
 
 def _last(sound: Samples, count: int) -> Samples:
