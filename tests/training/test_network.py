@@ -1,6 +1,7 @@
 """The network that is trained computes what the written one and the chip compute."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,20 @@ from kws_stream.network import Network  # noqa: E402
 from kws_stream.packs.pruning import pruned  # noqa: E402
 from kws_stream.training.loop import centre_candidates, new_network  # noqa: E402
 from kws_stream.training.model import Mismatch, PartOfChip  # noqa: E402
+from kws_stream.training.recipe import Recipe  # noqa: E402
 from kws_stream.training.scan import cells  # noqa: E402
 from tests.recipe_factory import small_recipe  # noqa: E402
+
+
+def small_network(recipe: Recipe, frames: int = 40) -> tuple[Any, np.ndarray, torch.Tensor]:
+    """A network in float64 with centred candidates, features (frames, 48) and them as a batch."""
+    torch.manual_seed(3)
+    module = new_network(recipe).double()
+    step, _, high = recipe.features.input_grid
+    features = np.random.default_rng(0).integers(0, round(high / step) + 1, (frames, 48)) * step
+    batch = torch.from_numpy(features)[:, None]
+    centre_candidates(module, batch)
+    return module, features, batch
 
 
 def surrogate_step(x: torch.Tensor, slope: float) -> torch.Tensor:
@@ -86,13 +99,8 @@ def test_cells_have_the_gradient_of_the_loop(eps: float, slope: float, compiled:
 @pytest.mark.parametrize("scale", [1.0, 0.25])
 def test_written_network_equals_the_trained_one_in_every_bit(scale: float) -> None:
     recipe = small_recipe()
-    torch.manual_seed(3)
-    module = new_network(recipe).double()
-    step, _, high = recipe.features.input_grid
-    rng = np.random.default_rng(0)
-    features = rng.integers(0, round(high / step) + 1, (40, 48)) * step
-    centre_candidates(module, torch.from_numpy(features)[:, None])
-    logits = module(torch.from_numpy(features)[:, None])[:, 0].detach().numpy()
+    module, features, batch = small_network(recipe)
+    logits = module(batch)[:, 0].detach().numpy()
     network = Network(module.parameters_on_grid(recipe.features.input_grid, scale))
     assert network.exactness.exact, network.exactness.reason
     trace = network.run(features)
@@ -103,12 +111,7 @@ def test_written_network_equals_the_trained_one_in_every_bit(scale: float) -> No
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_the_chip_in_training_is_the_typical_chip(share: float) -> None:
     recipe = small_recipe(current_scale=0.5)
-    torch.manual_seed(3)
-    module = new_network(recipe).double()
-    step, _, high = recipe.features.input_grid
-    features = np.random.default_rng(0).integers(0, round(high / step) + 1, (40, 48)) * step
-    batch = torch.from_numpy(features)[:, None]
-    centre_candidates(module, batch)
+    module, features, batch = small_network(recipe)
     for block in module.typed_blocks:
         block.alpha.data[:2] = -1.0  # idle cells, which are not on the chip
     unit_na = 0.7
@@ -128,19 +131,12 @@ def test_the_chip_in_training_is_the_typical_chip(share: float) -> None:
 @pytest.mark.parametrize("lowest_beta1", [0.25, -2.0])
 def test_the_power_in_the_loss_is_the_power_of_the_written_network(lowest_beta1: float) -> None:
     recipe = small_recipe(current_scale=0.25)
-    torch.manual_seed(3)
-    module = new_network(recipe).double()
-    grid = recipe.features.input_grid
-    features = (
-        np.random.default_rng(0).integers(0, round(grid[2] / grid[0]) + 1, (40, 48)) * grid[0]
-    )
-    batch = torch.from_numpy(features)[:, None]
-    centre_candidates(module, batch)
+    module, features, batch = small_network(recipe)
     for block in module.typed_blocks:
         block.beta1.data = torch.linspace(lowest_beta1, 0.75, recipe.cells).double()
     module.classifier.bias.data = torch.linspace(-2, 1, len(recipe.classes)).double()
     _, core_nw, classifier_nw, _ = module.with_power(batch, current_scale=recipe.current_scale)
-    network = Network(module.parameters_on_grid(grid, recipe.current_scale))
+    network = Network(module.parameters_on_grid(recipe.features.input_grid, recipe.current_scale))
     expected = power.estimate(network, network.run(features))
     assert core_nw.item() == pytest.approx(expected.core_nw, rel=1e-9)
     assert classifier_nw.item() == pytest.approx(expected.classifier_nw, rel=1e-9)
@@ -152,14 +148,7 @@ def test_the_margin_in_the_loss_is_what_noise_does_to_the_written_network(
 ) -> None:
     """The expected state error against the mean of 300 noisy chips, in nA."""
     recipe = small_recipe(current_scale=0.25, blocks=1)
-    torch.manual_seed(3)
-    module = new_network(recipe).double()
-    grid = recipe.features.input_grid
-    features = (
-        np.random.default_rng(0).integers(0, round(grid[2] / grid[0]) + 1, (60, 48)) * grid[0]
-    )
-    batch = torch.from_numpy(features)[:, None]
-    centre_candidates(module, batch)
+    module, features, batch = small_network(recipe, frames=60)
     (block,) = module.typed_blocks
     block.beta1.data = torch.linspace(lowest_beta1, 0.75, recipe.cells).double()
     block.delta.data = torch.linspace(0, 0.4, recipe.cells).double()
@@ -167,7 +156,7 @@ def test_the_margin_in_the_loss_is_what_noise_does_to_the_written_network(
     noise_na = 0.03
     scale = recipe.current_scale
     expected = module.with_power(batch, current_scale=scale, noise_na=noise_na).state_error
-    network = Network(pruned(module.parameters_on_grid(grid, scale)))
+    network = Network(pruned(module.parameters_on_grid(recipe.features.input_grid, scale)))
     assert network.parameters.blocks[0].cells == recipe.cells - 2
     settings = ChipSettings(candidate_noise_na=noise_na)
     noisy = ChipBatch(network.parameters, settings, 0, range(300)).run(features).states[0]
