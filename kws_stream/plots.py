@@ -61,13 +61,23 @@ def figure_file(path: Path, width: float, height: float) -> Iterator["Figure"]:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
         yield figure
-        kind = path.suffix.lower().removeprefix(".")
-        undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-        try:
-            with replacing(path) as file:
-                figure.savefig(file, format=kind, dpi=150, metadata=undated.get(kind))
-        except OSError as error:
-            reason = error.strerror or error
-            raise DataError(f"{path}: cannot write the figure: {reason}") from error
+        save(figure, path)
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write as PNG, SVG or PDF, by the suffix and without a date, or nothing.
+
+    Raises DataError for another suffix, and where the file cannot be written.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise DataError(f"{path}: need a figure's name that ends in .png, .svg or .pdf")
+    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    undated["png"] = {"Software": None}  # no version of Matplotlib either
+    try:
+        with replacing(path) as file:
+            figure.savefig(file, format=kind, metadata=undated.get(kind))
+    except OSError as error:
+        raise DataError(f"{path}: cannot write the figure: {error.strerror or error}") from error

@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kws_stream.errors import DataError, MissingExtraError
-from kws_stream.files import replacing
+from kws_stream.plots import check_matplotlib
 from kws_stream.studies.accumulation import Accumulation
 from kws_stream.studies.calibration import Calibration
 from kws_stream.studies.conditions import Conditions
@@ -29,32 +27,15 @@ GREY = "#777777"
 
 def new_figure(panels: int = 1, width_in: float = 7.0) -> tuple["Figure", list["Axes"]]:
     """A figure with panels side by side; MissingExtraError without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            f"need matplotlib for a figure, got: {error}; pip install 'kws-stream[report]'"
-        ) from error
+    check_matplotlib()
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width_in, 3.6), layout="constrained", dpi=110)
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
         one.grid(True, alpha=0.25)
     return figure, axes
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Write as PNG, SVG or PDF, by the suffix; DataError where that cannot be done."""
-    kinds = sorted(figure.canvas.get_supported_filetypes())
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in kinds:
-        raise DataError(f"{path}: need a figure's name that ends in .png, .svg or .pdf")
-    metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}}.get(kind, {})
-    try:
-        with replacing(path) as file:
-            figure.savefig(file, format=kind, metadata=metadata)
-    except OSError as error:
-        raise DataError(f"{path}: cannot write the figure: {error.strerror or error}") from error
 
 
 def montecarlo_figure(study: MonteCarlo) -> "Figure":

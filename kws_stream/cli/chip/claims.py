@@ -20,9 +20,9 @@ BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 def check_figures(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
     """Refuse before the work what cannot be drawn after it: a folder, or a missing matplotlib."""
     if folder is not None:
-        from kws_stream.studies.figures import new_figure
+        from kws_stream.plots import check_matplotlib
 
-        new_figure()
+        check_matplotlib()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -118,7 +118,8 @@ def claims(
 
 def draw(rows: "list[Claim]", folder: Path) -> None:
     """Write a figure for each study of each claim."""
-    from kws_stream.studies.figures import figure_of, save
+    from kws_stream.plots import save
+    from kws_stream.studies.figures import figure_of
 
     for row in rows:
         for name, study in row.studies.items():

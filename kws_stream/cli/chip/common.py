@@ -154,7 +154,7 @@ class Study:
     ) -> None:
         """Write what was asked for; print the table, or the JSON in its place."""
         if self.figure is not None and draw is not None:
-            from kws_stream.studies.figures import save
+            from kws_stream.plots import save
 
             save(draw(), self.figure)
         if self.json_file is not None:
