@@ -15,18 +15,12 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from fuzz.text import TRIGGER
 from tests.clip_folders import clip_name, write
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 OLD = b"what was there before"
-TRIGGER = {
-    "format": 1,
-    "event": {"keyword": "yes", "time_s": 0.8, "score": 0.75, "start_s": 0.5, "index": 0},
-    "label": None,
-    "words": None,
-    "audio_start_s": 0.0,
-}
 
 State = dict[str, bytes]
 
@@ -138,7 +132,7 @@ def prepare(case: Case, folder: Path) -> None:
         place.mkdir()
         name = "trigger-20260101T000000000000-yes"
         (place / f"{name}.json").write_text(json.dumps(TRIGGER), "utf-8")
-        soundfile.write(place / f"{name}.wav", np.zeros(16_000), 16_000)
+        soundfile.write(place / f"{name}.wav", np.zeros(32_000), 16_000)
 
 
 def state(folder: Path) -> State:
