@@ -317,17 +317,6 @@ def test_detection_from_a_pipe_loads_no_heavy_package() -> None:
     assert done.stdout.split() == ["[]"], done.stderr
 
 
-def test_help_loads_neither_numpy_nor_asyncio() -> None:
-    code = (
-        "import sys\n"
-        "from kws_stream.cli import main\n"
-        "main(['--help'], standalone_mode=False)\n"
-        "print(sys.modules.keys() & {'numpy', 'asyncio'})"
-    )
-    done = run(code)
-    assert done.stdout.splitlines()[-1] == "set()", done.stderr
-
-
 def test_the_binding_declares_what_the_header_does() -> None:
     text = binding.declarations(binding.HEADERS[0].read_text("ascii"))
     assert "kws_engine_process(" in text
