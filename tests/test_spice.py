@@ -13,6 +13,7 @@ from kws_stream.cli import main
 from kws_stream.errors import MissingExtraError, ParameterError
 from kws_stream.network import Network
 from kws_stream.spice import figures as spice_figure
+from kws_stream.spice import studies
 from kws_stream.spice.circuit import UNITS, Circuit
 from kws_stream.spice.differences import crossings, differences
 from kws_stream.spice.network import build
@@ -94,6 +95,24 @@ def test_mismatch_is_drawn_where_the_models_have_statistics_and_nowhere_else():
         PROCESSES["sky130"].head(Path("there"), mismatch=True)
     with pytest.raises(ParameterError, match="got 'ihp'"):
         spice.find(process="ihp")
+
+
+def test_a_weight_of_zero_needs_no_mirror_and_counts_as_none(monkeypatch):
+    class Ran(Exception):
+        pass
+
+    class Simulated:
+        def run(self, *_):
+            raise Ran
+
+    net = small_network()  # 11 weights behind the pre-projection, and one of zero
+    trace = net.run(FEATURES)
+    monkeypatch.setattr(studies, "MAX_MIRRORS", 33)
+    with pytest.raises(Ran):
+        spice.network(Simulated(), net, trace, 0.02)
+    monkeypatch.setattr(studies, "MAX_MIRRORS", 32)
+    with pytest.raises(ParameterError, match="at most 32 mirrors, got about 33"):
+        spice.network(Simulated(), net, trace, 0.02)
 
 
 def test_what_is_negative_is_drawn_from_a_wire_by_a_mirror():

@@ -123,7 +123,7 @@ def network(simulator: Simulator, net: Network, trace: Trace, frame_s: float) ->
     parameters = net.parameters
     if not parameters.blocks or not trace.frames:
         raise ParameterError("network: need one block and one frame at least; give more sound")
-    mirrors = 3 * sum(layer.weight.size for layer in parameters.layers[1:])
+    mirrors = 3 * sum(np.count_nonzero(layer.weight) for layer in parameters.layers[1:])
     if mirrors > MAX_MIRRORS:
         raise ParameterError(
             f"network: need one of at most {MAX_MIRRORS} mirrors, got about {mirrors}, which would "
