@@ -40,7 +40,7 @@ WHITE_NA = (0.01, 0.023, 0.1)
 SMALL_SHARE = 1e-6  # of white noise, beside SHARE
 MISMATCH_PERCENT = 10.0
 SETTLED_S = 1e-3  # as slow as candidate nodes may be: a tenth of a frame
-SPICE_FRAMES, SPICE_CLIPS = 50, 4  # a second of `yes-4`; half of the clips have the word
+SPICE_S, SPICE_CLIPS = 1.0, 4  # of each clip; half of them have the word, the others another
 RESAMPLES = 1000  # of the bootstrap
 
 
@@ -72,6 +72,11 @@ class Trial:
     draws: int
     seed: int
     workers: Workers
+
+    def command(self, study: str, clips: int | None = None) -> str:
+        """The `kws-stream chip` command that repeats a study on as many clips as `MODELS` hear."""
+        asked = f"--clips {clips or len(self.heard[MODELS[0]][1])}"
+        return f"kws-stream chip {study} {asked}" + (f" --seed {self.seed}" if self.seed else "")
 
 
 def one_to_one(trial: Trial) -> Claim:
@@ -106,7 +111,7 @@ def suppression(trial: Trial) -> Claim:
         rows += [(name, f"{row.level:g} nA", row.factor, row.interval) for row in study.overall]
     return _factors(
         f"States are at least {CLAIM:g} times nearer to the ideal ones than candidates",
-        "kws-stream chip noise -m MODEL --source circuit",
+        trial.command("noise -m MODEL --source circuit"),
         rows,
         drawn,
     )
@@ -123,9 +128,10 @@ def white_noise(trial: Trial) -> Claim:
         drawn[f"noise-{name}"] = study
         for row in study.overall:
             rows.append((name, f"{1000 * row.level:g} pA", row.factor, row.interval))
+    levels = " ".join(f"--level {level:g}" for level in WHITE_NA)
     return _factors(
         f"Discrete states stop noise: the same {CLAIM:g}, of white noise on every candidate",
-        "kws-stream chip noise -m MODEL --source noise",
+        trial.command(f"noise -m MODEL --source noise {levels} --draws {trial.draws}"),
         rows,
         drawn,
     )
@@ -175,7 +181,7 @@ def accumulates(trial: Trial) -> Claim:
     return Claim(
         "Noise does not accumulate in discrete states: state errors by block, beside networks of "
         "equal size with continuous states",
-        "kws-stream chip accumulation --share SHARE",
+        trial.command(f"accumulation --share {SHARE:g}") + f", and --share {SMALL_SHARE:g}",
         "; ".join(gave),
         "one draw",
         "shown" if better and none else "shown in part" if better or none else "contradicted",
@@ -185,7 +191,11 @@ def accumulates(trial: Trial) -> Claim:
 
 def scales(trial: Trial) -> Claim:
     """In part where counting gives the exponents 1 and 2 and trained networks do not."""
-    study = scaling([trial.heard[name] for name in (*MODELS, *SCALED)])
+    few = len(trial.heard[SCALED[0]][1])
+    names = (*MODELS, *SCALED)
+    study = scaling(
+        [(pack, heard.first(few)) for pack, heard in map(trial.heard.__getitem__, names)]
+    )
     gave, intervals, kept = [], [], {}
     for part, wanted in (("cells", 1.0), ("feedforward", 2.0)):
         for kind in ("counted", "trained"):
@@ -199,7 +209,7 @@ def scales(trial: Trial) -> Claim:
     verdict = "shown" if all(kept.values()) else "shown in part" if counted else "contradicted"
     return Claim(
         "Power of cells grows linearly, of the feedforward part quadratically with d",
-        "kws-stream chip scaling",
+        trial.command("scaling -m " + " --also ".join(names), few),
         ", ".join(gave),
         ", ".join(intervals),
         verdict,
@@ -261,7 +271,7 @@ def clockless(trial: Trial) -> Claim:
         gave.append(f"{name} exact {100 * study.exact:.1f} %, " + ", ".join(rows))
     return Claim(
         "The circuit settles without a clock: accuracy by time constant of the candidate nodes",
-        "kws-stream chip settling -m MODEL",
+        trial.command("settling -m MODEL"),
         "; ".join(gave),
         "one chip",
         "shown" if all(kept) else "shown in part" if any(kept) else "contradicted",
@@ -287,7 +297,7 @@ def fidelity(trial: Trial) -> Claim:
         lows.append(low)
     return Claim(
         "The circuit does what the software says: state bits of the typical published circuit",
-        "kws-stream chip noise -m MODEL --source circuit --level 1",
+        trial.command("noise -m MODEL --source circuit --level 1"),
         ", ".join(gave),
         ", ".join(intervals),
         _fidelity(min(lows)),
@@ -304,7 +314,7 @@ def _fidelity(low: float) -> str:
 def transistors(trial: Trial) -> Claim:
     """The same with transistors of an open process; not run without ngspice and its models."""
     claim = "The same, of a whole yes-4 in transistors of GF180MCU, a second of each clip"
-    command = "kws-stream spice network -m yes-4"
+    command = f"kws-stream spice network -m yes-4 --start 0 --seconds {SPICE_S:g} CLIP"
     try:
         simulator = spice.find()
     except MissingExtraError as error:
@@ -312,19 +322,23 @@ def transistors(trial: Trial) -> Claim:
     pack, heard = trial.heard["yes-4"]
     word = heard.labels == pack.classes.index("yes")
     each = SPICE_CLIPS // 2
-    clips = [*np.flatnonzero(word)[:each], *np.flatnonzero(~word)[:each]]
-    agree, bits = [], 0
+    noise = np.array([name.startswith("_") for name in heard.names] or [False] * len(heard))
+    clips = [*np.flatnonzero(word)[:each], *np.flatnonzero(~word & ~noise)[:each]]
+    agree, bits, told = [], 0, []
+    frames = round(SPICE_S / heard.frame_s)
     for clip in clips:
-        trace = pack.network.run(heard.frames_of(int(clip))[:SPICE_FRAMES])
+        trace = pack.network.run(heard.frames_of(int(clip))[:frames])
         found = spice.network(simulator, pack.network, trace, heard.frame_s).agreement
         agree.append(found.bits_equal)
         bits += found.cells * found.frames
+        name = heard.names[clip] if heard.names else f"clip {clip + 1}"
+        told.append(f"{name} {100 * found.bits_equal:.1f} %")
     low, high = _interval(np.array(agree), trial.seed)
     return Claim(
         claim,
         command,
-        f"{100 * np.mean(agree):.2f} % of {bits} state bits of {len(clips)} clips "
-        f"(the worst {100 * min(agree):.2f} %)",
+        f"{100 * np.mean(agree):.2f} % of {bits} state bits of {len(clips)} clips: "
+        + ", ".join(told),
         f"{100 * low:.2f} to {100 * high:.2f}",
         _fidelity(low),
     )
@@ -352,7 +366,8 @@ def robust(trial: Trial) -> Claim:
     possible = any(high >= GOOD for _, high in ends)
     return Claim(
         "Mismatch costs little accuracy, without calibration",
-        "kws-stream chip montecarlo -m MODEL",
+        trial.command(f"montecarlo -m MODEL --chips {trial.chips}")
+        + f", and --mismatch {MISMATCH_PERCENT:g}",
         "; ".join(gave),
         ", ".join(intervals),
         "shown" if shown else "shown in part" if possible else "contradicted",
@@ -390,6 +405,7 @@ def as_dict(found: list[Claim], trial: Trial) -> dict[str, Any]:
     _, heard = trial.heard[MODELS[0]]
     return {
         "study": "claims",
+        "models": {name: pack.manifest["version"] for name, (pack, _) in trial.heard.items()},
         "data": heard.source,
         "clips": len(heard),
         "clips_of_twelve_words": len(trial.heard[SCALED[0]][1]),

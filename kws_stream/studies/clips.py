@@ -41,6 +41,7 @@ class Utterances:
     frame_s: float
     source: str
     notes: tuple[str, ...] = ()  # what the data set lacks, and what of it was left out
+    names: tuple[str, ...] = ()  # WORD/FILE of each clip, no suffix; none of packaged ones
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -51,7 +52,12 @@ class Utterances:
 
     def first(self, clips: int) -> "Utterances":
         """The same with the first clips alone."""
-        return replace(self, features=self.features[:clips], labels=self.labels[:clips])
+        return replace(
+            self,
+            features=self.features[:clips],
+            labels=self.labels[:clips],
+            names=self.names[:clips],
+        )
 
     def frames_of(self, clip: int) -> FloatArray:
         """Features (T, n_features) of a clip as float64."""
@@ -97,6 +103,7 @@ def load_utterances(
         rows = [_of_samples(settings, clip) for clip in samples]
         labels, source = _labels(pack, words), "packaged synthetic clips"
         notes: tuple[str, ...] = ()
+        names: tuple[str, ...] = ()
     else:
         selection = select(data, _task(pack), split, seed)
         every = _labels(pack, [clip.word for clip in selection.clips])
@@ -109,6 +116,7 @@ def load_utterances(
         where = "the official test set" if whole else f"split {selection.split}"
         labels, source = every[chosen], f"{os.fspath(data)}, {where}"
         notes = selection.notes
+        names = tuple(f"{clip.path.parent.name}/{clip.path.stem}" for clip in wanted)
     stacked = np.stack(rows)
     frames = stacked.shape[1]
     return Utterances(
@@ -119,6 +127,7 @@ def load_utterances(
         frame_s=features.build(settings).frame_s,
         source=source,
         notes=notes,
+        names=names,
     )
 
 

@@ -148,8 +148,9 @@ def table(rows: "list[Claim]", figures: dict[str, Any]) -> str:
 
 def markdown(rows: "list[Claim]", figures: dict[str, Any]) -> str:
     """A table with a row a claim."""
+    models = ", ".join(f"`{name}` {version}" for name, version in figures["models"].items())
     lines = [
-        f"Of {_about(figures)}:",
+        f"Of {_about(figures)}; {models}:",
         "",
         "| claim | command | gave | 95 % interval | verdict |",
         "|---|---|---|---|---|",
