@@ -112,7 +112,10 @@ def logit_codes(logits: Array) -> list[list[int]]:
     """
     rows: list[list[float]] = logits.tolist()  # a few numbers: quicker than calls of NumPy
     return [
-        [math.floor(max(-LARGEST, min(value, LARGEST)) * LOGIT_SCALE) for value in row]
+        [
+            math.floor((v if -LARGEST < v < LARGEST else math.copysign(LARGEST, v)) * LOGIT_SCALE)
+            for v in row
+        ]
         for row in rows
     ]
 

@@ -118,12 +118,14 @@ class _Room:
     """Arrays for a frame of some streams, and views of them: to make them costs as much as to fill.
 
     inputs (streams·blocks, INPUTS): the sample before a block, its own, and 1. borders (streams,
-    blocks + 1, channels): the modes between the blocks. added (streams·blocks, 2·channels): what the
-    samples of each block add to them, and one half. The others are as matrix products come, with the
-    blocks last, so that each operation finds its numbers in a row: starts (2, 1, channels, streams,
-    blocks): the parts of the modes before each block; turned (2, BLOCK, ...): their shares in its
-    outputs; outputs (BLOCK, ...); products (2, ...): sums of half blocks, by their weights; weighted
-    (3, ...): these, and what rounds their sum.
+    blocks + 1, channels): the modes between the blocks. added (streams·blocks, 2·channels): what
+    the samples of each block add to them, and one half.
+
+    The others are as a product of matrices comes, with the blocks last, so that each operation
+    finds its numbers in a row. starts (2, 1, channels, streams, blocks): the parts of the modes
+    before each block; turned (2, BLOCK, ...): their shares in its outputs; outputs (BLOCK, ...);
+    whole: these in 32 bits; halves (2, ...): their sums over half blocks; products: the same in 64
+    bits, by their weights; weighted (3, ...): these, and what rounds their sum.
     """
 
     def __init__(self, pole: Modes, blocks: int, streams: int) -> None:
@@ -146,8 +148,10 @@ class _Room:
         self.shares = self.turned.reshape(2, BLOCK, -1)
         self.outputs: Array = np.empty((BLOCK * channels, streams * blocks))
         self.by_sample = self.outputs.reshape(BLOCK, -1)
-        self.halves: Array = np.empty((2, channels * streams * blocks))
-        self.of_halves = self.halves.reshape(2, *shape)
+        self.whole: NDArray[np.int32] = np.empty(self.by_sample.shape, np.int32)
+        self.in_halves = self.whole.reshape(2, HALF, -1)
+        halves: NDArray[np.int32] = np.empty((2, *shape), np.int32)
+        self.halves, self.sums = halves, halves.reshape(2, -1)
         self.weighted: Integers = np.empty((3, *shape), np.int64)
         self.weighted[2] = HALF_WEIGHT
         self.products: Integers = self.weighted[:2]
@@ -197,7 +201,6 @@ class Filterbank:
         self._into = into.reshape(INPUTS, -1)
         turn = fixed.turn.transpose(0, 2, 1) / 2.0**TAP_BITS  # (2, BLOCK, channels)
         self._turn = np.repeat(turn[..., None, None], self._blocks, axis=4)
-        self._halves = np.repeat(np.eye(2), HALF, axis=1)
         self._gain = np.full(channels, fixed.lowpass_gain, np.int64)
         weights = fixed.weights.reshape(-1, 2).T  # (2, blocks)
         self._weights = np.repeat(weights[:, None, None, :], channels, axis=1)
@@ -244,10 +247,10 @@ class Filterbank:
             np.maximum(outputs, 0, out=outputs)
         else:
             np.abs(outputs, outputs)
-        np.floor(outputs, outputs)
-        self._halves.dot(outputs, room.halves)
+        room.whole[:] = outputs  # rounded down: none is negative
+        np.add.reduce(room.in_halves, 1, np.int32, room.sums)
         products = room.products
-        products[:] = room.of_halves
+        products[:] = room.halves
         products *= self._weights
         mean = np.add.reduce(room.weighted, axis=0)
         mean >>= WEIGHT_SHIFT

@@ -84,7 +84,7 @@ class IntegerConditioning:
         codes = level >> GAIN_SHIFT
         ratio = envelope << RATIO_SHIFT
         ratio //= codes + self._floor
-        np.minimum(ratio, CUT, ratio)
+        np.minimum(ratio, CUT, out=ratio)
         ratio += self._offset
         # below 2^52, where the root of a float64 is never rounded up to a whole number
         root = ratio * ROOT_SHIFT
@@ -100,6 +100,6 @@ class IntegerConditioning:
         values[1:] = slow_codes
         values += self._half_step
         values >>= self._step_shift
-        np.minimum(values, self._most, values)
+        np.minimum(values, self._most, out=values)
         np.multiply(values.reshape(-1), self._step, out)
         return IntegerLevels(level, codes, slow, slow_codes)

@@ -75,10 +75,10 @@ class Activity:
                 f"trace: need {self._columns} wires (inputs, candidates, states), got {widths}; "
                 "give the trace of this network"
             )
-        wires = (trace.logits[:, :0], *wires)  # a network without blocks has frames, too
-        if trace.frames == 1:
+        if trace.frames == 1 and wires:
             self._append(np.concatenate(wires, axis=1))
             return
+        wires = (trace.logits[:, :0], *wires)  # a network without blocks has frames, too
         for start in range(0, trace.frames, GROUP_FRAMES):
             self._append(np.concatenate([a[start : start + GROUP_FRAMES] for a in wires], axis=1))
 
