@@ -22,22 +22,58 @@ COMPILER = next((name for name in ("gcc", "clang") if shutil.which(name)), "")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # what the processor is said to have, in place of __builtin_cpu_supports
-CLAIMS = {"all": None, "AVX2 alone": "(name)[3] == '2'", "none": "0"}
+FORMS = {
+    "all": (),
+    "AVX2 alone": ("-D__builtin_cpu_supports(name)=((name)[3] == '2')",),
+    "128 bits": ("-D__builtin_cpu_supports(name)=0",),
+    "plain": ("-DKWS_PLAIN",),
+}
+SOURCES = [
+    *(ROOT / f"firmware_sim/c/kws_{stage}.c" for stage in ("front_end", "network", "detector")),
+    *(ROOT / f"kws_stream/engine/c/kws_{part}.c" for part in ("engine", "simd")),
+]
+INCLUDED = ["-DKWS_RUNTIME", f"-I{ROOT / 'firmware_sim/c'}", f"-I{ROOT / 'kws_stream/engine/c'}"]
+ARM = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
+
+# Hears a file of samples with the blob of another, 700 samples a call; writes the features.
+PROGRAM = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "kws_engine.h"
+
+static _Alignas(64) char blob[1 << 22], memory[1 << 22];
+static int32_t features[1 << 16];
+
+int main(int argc, char **argv)
+{
+    FILE *model = fopen(argv[1], "rb"), *sound = fopen(argv[2], "rb");
+    const size_t size = fread(blob, 1, sizeof blob, model), each = (size_t)atoi(argv[3]);
+    int16_t pcm[1 + 700];
+    kws_engine_event events[64];
+    size_t n, frames, found;
+    if (argc != 4 || kws_engine_bytes(blob, size) > sizeof memory)
+        return 1;
+    kws_engine_init(memory, blob);
+    while ((n = fread(pcm + 1, sizeof *pcm, 700, sound)) > 0) {
+        const kws_engine_rows rows = {features, NULL, NULL, NULL};
+        if (kws_engine_process(memory, pcm + 1, n, &rows, 99, &frames, events, 64, &found) != n)
+            return 2;
+        fwrite(features, sizeof *features, frames * each, stdout);
+    }
+    return 0;
+}
+"""
 
 
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ctypes.CDLL]:
     folder = tmp_path_factory.mktemp("engines")
-    engine, firmware = ROOT / "kws_stream/engine/c", ROOT / "firmware_sim/c"
-    sources = [firmware / f"kws_{stage}.c" for stage in ("front_end", "network", "detector")]
-    sources += [engine / f"kws_{part}.c" for part in ("engine", "simd")]
     made = {}
-    for number, (name, claim) in enumerate(CLAIMS.items()):
+    for number, (name, define) in enumerate(FORMS.items()):
         target = folder / f"engine{number}.so"
-        define = [] if claim is None else [f"-D__builtin_cpu_supports(name)=({claim})"]
-        command = [COMPILER, "-O2", "-fno-math-errno", "-shared", "-fPIC", "-DKWS_RUNTIME"]
-        command += [*define, "-I", firmware, "-I", engine, "-o", target, *sources]
-        subprocess.run(command, check=True)
+        command = [COMPILER, "-O2", "-fno-math-errno", "-shared", "-fPIC", *INCLUDED]
+        subprocess.run([*command, *define, "-o", target, *SOURCES], check=True)
         made[name] = ctypes.CDLL(str(target))
     return made
 
@@ -73,14 +109,16 @@ def heard(
     return out[:done]
 
 
-@pytest.mark.skipif(not (COMPILER and X86), reason="needs gcc or clang on x86-64")
-@pytest.mark.parametrize(
-    "changes", [{}, {"half_wave": True, "hops_per_frame": 2}, {"channels": 60, "hops_per_frame": 8}]
-)
-def test_features_are_the_same_in_every_set_of_instructions(
-    changes: dict[str, object], libraries: dict[str, ctypes.CDLL], tmp_path: Path
-) -> None:
-    pack = packs.load(build_pack(tmp_path / "pack", graphs=False, feature_settings=changes))
+CHANGES: list[dict[str, object]] = [
+    {},
+    {"half_wave": True, "hops_per_frame": 2},
+    {"channels": 60, "hops_per_frame": 8},
+]
+
+
+def case(changes: dict[str, object], folder: Path) -> tuple[bytes, int, np.ndarray, np.ndarray]:
+    """A blob, its features a frame, samples and the features that they have in NumPy."""
+    pack = packs.load(build_pack(folder / "pack", graphs=False, feature_settings=changes))
     settings = FeatureSettings.from_dict(pack.features)
     detector = Detector(
         DetectorSettings(), pack.classes, pack.keywords, FrontEnd(settings).frame_s
@@ -93,9 +131,33 @@ def test_features_are_the_same_in_every_set_of_instructions(
     rng = np.random.default_rng(5)
     loud = rng.integers(-32768, 32768, 8_000)
     pcm = np.concatenate([loud, np.full(500, -32768), rng.integers(-9, 9, 8_000)]).astype(np.int16)
-    cuts = np.cumsum(rng.integers(0, 700, 40))
     expected = FrontEnd(settings).process_codes(pcm) / settings.step
+    return blob, pack.network.parameters.n_features, pcm, expected
+
+
+@pytest.mark.skipif(not (COMPILER and X86), reason="needs gcc or clang on x86-64")
+@pytest.mark.parametrize("changes", CHANGES)
+def test_features_are_the_same_in_every_set_of_instructions(
+    changes: dict[str, object], libraries: dict[str, ctypes.CDLL], tmp_path: Path
+) -> None:
+    blob, features, pcm, expected = case(changes, tmp_path)
+    cuts = np.cumsum(np.random.default_rng(6).integers(0, 700, 40))
     for name, library in libraries.items():
         for places in ([], [int(cut) for cut in cuts if cut < len(pcm)]):
-            got = heard(library, blob, pcm, places, pack.network.parameters.n_features)
+            got = heard(library, blob, pcm, places, features)
             assert np.array_equal(got, expected), name
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ARM)), reason="needs aarch64's gcc and qemu-user")
+@pytest.mark.parametrize("changes", CHANGES)
+def test_features_are_the_same_on_64_bit_arm(changes: dict[str, object], tmp_path: Path) -> None:
+    blob, features, pcm, expected = case(changes, tmp_path)
+    (tmp_path / "main.c").write_text(PROGRAM, "ascii")
+    (tmp_path / "blob").write_bytes(blob)
+    pcm.tofile(tmp_path / "sound")
+    program = tmp_path / "program"
+    command = [ARM[0], "-O2", "-static", "-Wall", "-Werror", *INCLUDED, "-o", program]
+    subprocess.run([*command, tmp_path / "main.c", *SOURCES, "-lm"], check=True)
+    words = [ARM[1], program, tmp_path / "blob", tmp_path / "sound", str(features)]
+    out = subprocess.run(words, capture_output=True, check=True).stdout
+    assert np.array_equal(np.frombuffer(out, np.int32).reshape(-1, features), expected)

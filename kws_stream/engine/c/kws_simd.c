@@ -1,10 +1,18 @@
 /* The filterbank with vector instructions where the processor has them: the same integers as
- * kws_filter of firmware_sim/c/kws_front_end.c, eight outputs at once. */
+ * kws_filter of firmware_sim/c/kws_front_end.c, four or eight outputs at once. */
 #include "kws_engine_model.h"
 
 #include <string.h>
 
-#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+/* KWS_PLAIN: without any, for comparison */
+#if !defined(KWS_PLAIN) && \
+    (defined(__SSE2__) || (defined(__aarch64__) && defined(__ARM_NEON)) || defined(__wasm_simd128__))
+#include "kws_narrow.h"
+#else
+#define filter_narrow kws_filter
+#endif
+
+#if !defined(KWS_PLAIN) && (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
 
 #include <immintrin.h>
 
@@ -45,7 +53,7 @@ void kws_filter_best(kws_front_end *front_end, const int16_t *x, unsigned blocks
     else if (__builtin_cpu_supports("avx2"))
         filter_avx2(front_end, x, blocks, weights);
     else
-        kws_filter(front_end, x, blocks, weights);
+        filter_narrow(front_end, x, blocks, weights);
 }
 
 #else
@@ -53,7 +61,7 @@ void kws_filter_best(kws_front_end *front_end, const int16_t *x, unsigned blocks
 void kws_filter_best(kws_front_end *front_end, const int16_t *x, unsigned blocks,
                      const uint32_t *weights)
 {
-    kws_filter(front_end, x, blocks, weights);
+    filter_narrow(front_end, x, blocks, weights);
 }
 
 #endif
