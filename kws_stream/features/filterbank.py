@@ -248,7 +248,7 @@ class Filterbank:
         else:
             np.abs(outputs, outputs)
         room.whole[:] = outputs  # rounded down: none is negative
-        np.add.reduce(room.in_halves, 1, np.int32, room.sums)
+        np.add.reduce(room.in_halves, axis=1, dtype=np.int32, out=room.sums)
         products = room.products
         products[:] = room.halves
         products *= self._weights
