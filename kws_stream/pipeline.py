@@ -28,7 +28,7 @@ from kws_stream.parameters import BoolArray
 from kws_stream.power import PowerEstimate
 from kws_stream.power.activity import GROUP_FRAMES
 from kws_stream.verifier import McuVerifier, load_verifier
-from kws_stream.verifier.cascade import wait_frames
+from kws_stream.verifier.cascade import Cascade, wait_frames
 
 __all__ = ["KeywordSpotter", "Observation", "Source", "blocks_of"]
 
@@ -39,6 +39,11 @@ Array = NDArray[np.float64]
 PIECE_SAMPLES = 32_000
 
 NO_FRAMES = np.zeros((0, 0))
+NO_SAMPLES = np.zeros(0, np.int16)
+
+# The engine in C keeps the features of the last 128 frames. A verifier that hears them takes them
+# where it has to judge, and at the latest when there are so many; a piece has half of them at most.
+MOST_UNHEARD = 64
 
 Source = AudioSource | str | Path | Iterable[ArrayLike] | None
 """What can be listened to: a source, the path of a file, blocks of pcm; None: the microphone."""
@@ -139,6 +144,7 @@ class KeywordSpotter:
                 f"speech, got one for {self.rate_hz} Hz; use it without its verifier"
             )
         self._cascade = None if self.verifier is None else self.verifier.cascade()
+        self._taken = 0  # frames whose features the verifier has, or will never get
         self.triggers = 0
 
     def reset(self, *, keep_power: bool = False) -> None:
@@ -149,6 +155,7 @@ class KeywordSpotter:
         self._stages.reset(keep_power=keep_power)
         if self._cascade is not None:
             self._cascade.reset(keep_counts=keep_power)
+        self._taken = 0
         self.triggers = 0
 
     @property
@@ -181,10 +188,35 @@ class KeywordSpotter:
             if triggers:
                 self.triggers += len(triggers)
             return triggers
-        if isinstance(self.verifier, McuVerifier):  # it hears the features
-            frames, triggers = self._stages.hear(samples)
-            return self._verified(samples, triggers, frames)
-        return self._verified(samples, self._stages.process(samples))
+        if not isinstance(self.verifier, McuVerifier):
+            return self._verified(samples, self._stages.process(samples))
+        if isinstance(self._stages, CompiledStages):
+            return self._process_lazily(self._stages, self._cascade, samples)
+        frames, triggers = self._stages.hear(samples)
+        return self._verified(samples, triggers, frames)
+
+    def _process_lazily(
+        self, stages: CompiledStages, cascade: Cascade, samples: NDArray[np.int16]
+    ) -> list[WakeEvent]:
+        """Of a verifier that hears features: nearly always nothing is to be judged."""
+        most = MOST_UNHEARD // 2 * self._frame_samples
+        if len(samples) > most:
+            pieces = (samples[at : at + most] for at in range(0, len(samples), most))
+            return [
+                event for piece in pieces for event in self._process_lazily(stages, cascade, piece)
+            ]
+        triggers = stages.process(samples)
+        unheard = stages.frames - self._taken
+        if triggers or cascade.waiting or unheard > MOST_UNHEARD:
+            return self._verified(samples, triggers, stages.recent_features(unheard))
+        return []
+
+    def _catch_up(self) -> None:
+        """The verifier takes the features that it has not taken yet; it has nothing to judge."""
+        if self._cascade is None or not isinstance(self.verifier, McuVerifier):
+            return
+        if isinstance(self._stages, CompiledStages) and self.frames > self._taken:
+            self._verified(NO_SAMPLES, [], self._stages.recent_features(self.frames - self._taken))
 
     def trace(self, pcm: ArrayLike) -> list[Trace]:
         """As `process`, but gives what every wire did, in consecutive pieces.
@@ -192,17 +224,24 @@ class KeywordSpotter:
         A verifier does not hear these samples: it belongs to streams that ask for events.
         """
         samples = to_int16(pcm)
+        self._catch_up()
         pieces = range(0, len(samples), PIECE_SAMPLES)
         traces = [self._stages.trace(samples[at : at + PIECE_SAMPLES]) for at in pieces]
+        self._taken = self.frames
         return [trace for trace in traces if trace is not None]
 
     def logits(self, pcm: ArrayLike) -> tuple[Array, PowerEstimate]:
         """As `process`, but gives the logits (t, K) and the power of these frames alone."""
-        return self._stages.logits(to_int16(pcm), self.frame_s)
+        samples = to_int16(pcm)
+        self._catch_up()
+        found = self._stages.logits(samples, self.frame_s)
+        self._taken = self.frames
+        return found
 
     def observe(self, pcm: ArrayLike) -> list[Observation]:
         """As `process`, but gives all that can be seen on the way, in consecutive pieces."""
         samples = to_int16(pcm)
+        self._catch_up()
         seen = []
         for at in range(0, len(samples), PIECE_SAMPLES):
             piece = samples[at : at + PIECE_SAMPLES]
@@ -222,7 +261,8 @@ class KeywordSpotter:
         self.triggers += len(triggers)
         if self._cascade is None:
             return triggers
-        heard = self.frames * self._frame_samples
+        self._taken = self.frames
+        heard = self._taken * self._frame_samples
         return self._cascade.process(samples, frames, triggers, heard)
 
     def nothing_seen(self, events: list[WakeEvent]) -> Observation:
@@ -254,6 +294,7 @@ class KeywordSpotter:
         assert seen is not None, "the silence is longer than a frame"
         self.triggers += len(seen.events)
         if self._cascade is not None:
+            self._catch_up()
             cascade = self._cascade.twin()
             heard = stages.frames * self._frame_samples
             events = cascade.process(silence, seen.features, seen.events, heard)

@@ -18,6 +18,7 @@ from firmware_sim import toolchain
 from firmware_sim.model import FirmwareModel
 from kws_stream import KeywordSpotter, packs
 from kws_stream.cli import main
+from kws_stream.constants import RECORDING
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import FirmwareError, InputError, PackError, ParameterError
 from kws_stream.evaluation import evaluate_streams, streams_of
@@ -205,6 +206,23 @@ def test_watchers_get_the_same_events(pack: packs.Pack, pcm: np.ndarray) -> None
     ]
     assert seen + spotter.finish() == wanted
     assert spotter.finish() == spotter.finish()
+
+
+@pytest.mark.parametrize("size", [160, 777, 40_000])
+def test_the_verifier_hears_the_same_features_whenever_it_takes_them(size: int) -> None:
+    """Long stretches without a trigger, of which it takes nothing until it has to."""
+    pcm, _ = soundfile.read(RECORDING, dtype="int16")
+    spotter = KeywordSpotter("yes-16")
+    seen = [e for o in spotter.observe(pcm) for e in o.events] + spotter.finish()
+    assert 0 < len(seen) < spotter.triggers
+    spotter.reset()
+    events: list[WakeEvent] = []
+    for turn, at in enumerate(range(0, len(pcm), size)):
+        if turn % 100 == 99:  # in between somebody watches
+            events += [e for o in spotter.observe(pcm[at : at + size]) for e in o.events]
+        else:
+            events += spotter.process(pcm[at : at + size])
+    assert events + spotter.finish() == seen
 
 
 def test_an_evaluation_counts_what_the_spotter_tells(

@@ -349,8 +349,17 @@ class CompiledStages:
         return activity.estimate_sums(np.concatenate(currents), frames, frame_s=frame_s)
 
     def recent_power(self, frames: int, frame_s: float) -> PowerEstimate:
-        parameters = self._network.parameters
-        features = np.empty((128, parameters.n_features), np.int32)
+        features, bits = self._recent(frames)
+        trace = self._network.trace_of(features, self._split(bits))
+        return estimate(self._network, trace, frame_s=frame_s)
+
+    def recent_features(self, frames: int) -> Array:
+        """The features (frames, n) of the last of them, 128 at most."""
+        return self._recent(frames)[0]
+
+    def _recent(self, frames: int) -> tuple[Array, NDArray[np.uint8]]:
+        """Features and bits of the last frames."""
+        features = np.empty((128, self._network.parameters.n_features), np.int32)
         bits = np.empty((128, self._cells[-1]), np.uint8)
         count = self._lib.kws_engine_recent(
             self._at,
@@ -358,11 +367,7 @@ class CompiledStages:
             self._ffi.cast("uint8_t *", bits.ctypes.data),
         )
         last = slice(max(0, count - frames), count)
-        trace = self._network.trace_of(
-            np.multiply(features[last], self._settings.step, dtype=np.float64),
-            self._split(bits[last]),
-        )
-        return estimate(self._network, trace, frame_s=frame_s)
+        return np.multiply(features[last], self._settings.step, dtype=np.float64), bits[last]
 
     def _integers(self) -> IntegerNetwork:
         integers = _integers(self._network)

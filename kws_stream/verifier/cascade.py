@@ -96,6 +96,11 @@ class Cascade:
         self._waiting: list[_Waiting] = []
         self._events = 0
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a trigger waits for more sound."""
+        return bool(self._waiting)
+
     def process(
         self,
         samples: NDArray[np.int16],
