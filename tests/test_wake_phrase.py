@@ -305,6 +305,7 @@ def test_one_command_trains_a_pack_for_any_words(
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY)
     recording(Path("data/running_speech/talk.wav"), seconds=9)
+    recording(Path("data/running_speech/talk-0.wav"), seconds=2)  # of no training
     words = ["tiny.toml", "--wake-phrase", "Hey computer", "--data", "data", "--output", "pack"]
     words += ["--verifier", "none"]
     code, said = run(*words, "--threads", "1")
@@ -323,6 +324,8 @@ def test_one_command_trains_a_pack_for_any_words(
     for metric in manifest["metrics"].values():
         assert metric["command"].startswith(("kws-stream tune", "kws-stream evaluate-stream"))
     assert 0 < manifest["detector"]["threshold"] < 1
+    command = manifest["metrics"]["people_false_accepts_per_hour"]["command"]
+    assert command.endswith(" runs/hey-computer/speech/held_out/people")
     first = Path("pack/network.npz").read_bytes()
     code, said = run(*words, "--threads", "1", "--resume", "--target-fa-per-hour", "60")
     assert code == 0, said

@@ -32,6 +32,7 @@ from kws_stream.training.corpus import (
 )
 from kws_stream.training.extra import set_up
 from kws_stream.training.packing import SOURCES, write_pack
+from kws_stream.training.people import write_people
 from kws_stream.training.recipe import WAKE_PHRASE, Recipe
 from kws_stream.training.reporter import IMPORT_S, SILENT, Reporter
 from kws_stream.training.runs import run_training
@@ -140,9 +141,7 @@ def train_phrase(
     with progress("choosing the threshold, heard", "s") as heard:
         return finish(
             *(training.network, recipe, corpus, speech.folder, out, sources, jobs),
-            heard,
-            goal,
-            taught,
+            *(heard, goal, taught, data),
         )
 
 
@@ -315,11 +314,13 @@ def finish(
     progress: Callable[[float], None] = lambda seconds: None,
     target: float = TARGET_PER_HOUR,
     verifier: "Taught | None" = None,
+    real_speech: Path | None = None,
 ) -> dict[str, Any]:
     """Write the pack with the threshold that held-out streams ask for; returns its metrics.
 
     progress: hears of the seconds of stream heard. target: false accepts per hour. verifier: the
-    second stage, with which the network's threshold is for `TRIGGERS_PER_HOUR`.
+    second stage, with which the network's threshold is for `TRIGGERS_PER_HOUR`. real_speech: the
+    folder `--data`; false accepts in the running speech that no training heard are counted.
     """
     keyword = recipe.classes[0]
     write_pack(network, recipe, corpus, out, data)
@@ -340,18 +341,26 @@ def finish(
             write_pack(network, recipe, corpus, out, data, replace(verifier, fields=fields))
         if verifier is not None:
             counts = evaluation.evaluate_streams(streams, out, progress, workers).point
+        folder, real = write_people(real_speech, speech / "held_out"), None
+        if folder is not None:
+            people = evaluation.streams_of([folder])
+            real = evaluation.evaluate_streams(people, out, progress, workers)
         misses = evaluation.word_clips(speech / "held_out" / "misses", [keyword])
         noise = evaluation.background_in([speech / "held_out" / "noise"])
         made = evaluation.synthesise(misses, noise, None, SNR_DB, 0, "near misses")
         near = evaluation.evaluate_streams(made, out, workers=workers)
     metrics = _metrics(counts, near.point.false_accepts / len(misses), speech, out, target)
+    if real is not None:
+        command = f"kws-stream evaluate-stream -m {_quoted(out)} {shlex.quote(str(folder))}"
+        per_hour = round(real.point.false_accepts / real.point.hours, 4)
+        metrics["people_false_accepts_per_hour"] = {"value": per_hour, "command": command}
     packs.save_metrics(out, metrics)
     return metrics
 
 
 def _metrics(counts: Counts, near: float, speech: Path, out: Path, target: float) -> dict[str, Any]:
     """Each figure with the command that gives it, from where the speech was made."""
-    held_out, pack = shlex.quote(f"{speech}/held_out"), shlex.quote(packs.load(out).name)
+    held_out, pack = shlex.quote(f"{speech}/held_out"), _quoted(out)
     noise = f"--background {held_out}/noise --snr {SNR_DB:g}"
     tune = f"kws-stream tune {pack} {held_out}/running --positives {held_out}/clips {noise}"
     if target != TARGET_PER_HOUR:
@@ -365,6 +374,10 @@ def _metrics(counts: Counts, near: float, speech: Path, out: Path, target: float
     metrics = {k: {"value": round(v, 4), "command": command} for k, (v, command) in values.items()}
     metrics["synthetic_false_reject_rate"]["words"] = counts.words
     return metrics
+
+
+def _quoted(out: Path) -> str:
+    return shlex.quote(packs.load(out).name)
 
 
 def data_sources(
