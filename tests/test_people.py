@@ -7,7 +7,8 @@ import soundfile
 
 from kws_stream.training.people import FOLDER, write_people
 
-TRAINED, LEFT = ("talk.wav", "talk-1.wav"), ("talk-0.wav", "deep/talk-3.wav")  # by their names
+TRAINED = ("talk.wav", "talk-1.wav", "talk-2.wav")  # by their names
+LEFT = ("talk-0.wav", "deep/talk-3.wav")
 
 
 def talk(folder: Path, names: tuple[str, ...]) -> None:
