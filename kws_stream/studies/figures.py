@@ -38,6 +38,19 @@ def new_figure(panels: int = 1, width_in: float = 7.0) -> tuple["Figure", list["
     return figure, axes
 
 
+def _log(axes: "Axes", which: str = "both") -> None:
+    """Logarithmic axes with plain numbers at 1, 2 and 5 times each power of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for name in ("x", "y") if which == "both" else (which,):
+        axes.set(**{f"{name}scale": "log"})
+        axis = getattr(axes, f"{name}axis")
+        low, high = getattr(axes, f"get_{name}lim")()
+        axis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
 def montecarlo_figure(study: MonteCarlo) -> "Figure":
     """Histogram of the accuracies, and the yield at every accuracy."""
     figure, (left, right) = new_figure(2, 8.5)
@@ -101,7 +114,8 @@ def noise_figure(study: NoiseStudy) -> "Figure":
     ends = 10 ** np.array([math.floor(math.log10(max(span[0], 0.3))), math.log10(span[1])])
     left.plot(ends, ends, ":", color=GREY, label="equal")
     left.plot(ends, ends / CLAIM, "--", color=GREY, label=f"{CLAIM:g} times less")
-    left.set(xscale="log", yscale="log", xlabel="candidate error, pA", ylabel="state error, pA")
+    left.set(xlabel="candidate error, pA", ylabel="state error, pA")
+    _log(left)
     left.legend(frameon=False, fontsize=8)
     right.axhline(CLAIM, ls="--", color=GREY)
     right.axhline(1, ls=":", color=GREY)
@@ -110,7 +124,8 @@ def noise_figure(study: NoiseStudy) -> "Figure":
         "noise": "noise on the candidates, rms, nA",
         "mismatch": "mismatch, 3 sigma, %",
     }
-    right.set(xscale="log", yscale="log", xlabel=what[study.head["source"]])
+    right.set(xlabel=what[study.head["source"]])
+    _log(right)
     right.set_ylabel("candidate error / state error")
     figure.suptitle(
         f"{study.head['model']}: errors against the exact network, {study.head['clips']} clips",
@@ -245,7 +260,9 @@ def settling_figure(study: Settling) -> "Figure":
     right.plot(times_ms, [100 * row.late for row in study.rows], "o-", color=COLOURS[1])
     right.set_ylabel("switches late by a frame or more, %")
     for axes in (left, right):
-        axes.set(xscale="log", xlabel="time constant of the candidate nodes, ms")
+        axes.set(xlabel="time constant of the candidate nodes, ms")
+        _log(axes, "x")
+    left.set_ylim(top=min(100.0, left.get_ylim()[1]))
     figure.suptitle(f"{study.head['model']} (dotted: exact network)", size=10)
     return figure
 
@@ -265,6 +282,11 @@ def accumulation_figure(study: Accumulation) -> "Figure":
     for axes in (left, right):
         axes.set_ylim(bottom=0)
     left.legend()
+    figure.suptitle(
+        f"white noise of {100 * study.head['share']:g} % of what drives the states, "
+        f"{study.head['clips']} clips",
+        size=10,
+    )
     return figure
 
 

@@ -29,6 +29,7 @@ from kws_stream.studies.claims import (
     robust,
 )
 from kws_stream.studies.clips import Utterances, load_utterances
+from kws_stream.studies.figures import figure_of
 from kws_stream.studies.montecarlo import MonteCarlo
 from kws_stream.studies.scaling import Exponent
 from kws_stream.studies.settling import Settled
@@ -153,6 +154,21 @@ def test_settled_nodes_are_exact_and_slow_ones_switch_late(
     assert 0 < slow.late <= 1
     with pytest.raises(ParameterError, match="settling_s"):
         studies.settling(pack, few, ChipSettings(), [-1.0])
+
+
+def test_axes_of_figures_have_plain_numbers_and_no_accuracy_above_all(
+    pack: Pack, utterances: Utterances
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra report")
+    few = utterances.first(8)
+    slow = studies.settling(pack, few, ChipSettings(), [1e-4, 1e-3])
+    all_right = studies.Settling(slow.head, 1.0, slow.rows)
+    accuracy, late = figure_of(all_right).axes
+    assert accuracy.get_ylim()[1] <= 100
+    units = studies.noise(pack, few, ChipSettings.typical(), "circuit", (1.0, 2.0, 4.0))
+    for axis in (late.xaxis, *(panel.xaxis for panel in figure_of(units).axes)):
+        assert axis.get_major_formatter()(0.2, None) == "0.2"
+        assert not any(axis.get_minor_formatter().format_ticks([2.0, 3.0, 4.0]))
 
 
 @pytest.mark.parametrize(
