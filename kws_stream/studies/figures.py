@@ -172,6 +172,8 @@ def pvt_figure(study: Conditions) -> "Figure":
     supplies = study.values("supply_v")
     figure, panels = new_figure(len(supplies), max(4.0, 2.9 * len(supplies)))
     temperatures = study.values("temperature_c")
+    for axes in panels[1:]:
+        axes.sharey(panels[0])  # before lines are drawn, so that all of them count for the limits
     for axes, supply in zip(panels, supplies, strict=True):
         for index, corner in enumerate(study.values("corner")):
             row = [
@@ -184,7 +186,6 @@ def pvt_figure(study: Conditions) -> "Figure":
             axes.plot(temperatures, means, "-", color=colour, lw=width, label=corner)
         axes.axhline(100 * study.exact, color=GREY, ls=":")
         axes.set(title=f"{supply:g} V", xlabel="temperature, C")
-        axes.sharey(panels[0])
     panels[0].set_ylabel(f"{study.head['headline'].replace('_', ' ')}, %")
     panels[0].legend(frameon=False, fontsize=8)
     figure.suptitle(f"{study.head['model']} (dotted: exact network)", size=10)
