@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "events": BASE,
     "engine": BASE | STAGES | {"network", "firmware_sim"},
     "export": CORE | {"engine", "evaluation", "firmware_sim", "pipeline", "verifier"},
-    "verifier": BASE | {"audio", "detector", "features", "packs"},
+    "verifier": BASE | {"audio", "detector", "engine", "features", "firmware_sim", "packs"},
     "pipeline": CORE | {"events", "engine", "verifier"},
     "live": CORE | {"events", "engine", "pipeline", "verifier"},
     "evaluation": CORE | {"pipeline", "workers", "verifier"},

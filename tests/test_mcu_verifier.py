@@ -1,6 +1,7 @@
 """The verifier of a microcontroller: one network, the same scores and events in Python and in C."""
 
 import dataclasses
+import pickle
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from firmware_sim import toolchain
 from firmware_sim.model import FirmwareModel
-from kws_stream import KeywordSpotter, packs
+from kws_stream import KeywordSpotter, engine, packs
 from kws_stream.cli import main
 from kws_stream.constants import RECORDING
 from kws_stream.detector import WakeEvent
@@ -91,6 +92,23 @@ def test_scores_are_those_of_the_equations(seed: int, frames: int, layers: int) 
     network = random_network(rng, frames, channels=3, layers=layers)
     for window in windows_of(network, rng, 4):
         assert network.scores(window) == oracle.scores(network, window.tolist())
+
+
+@pytest.mark.skipif(engine.library is None, reason="needs the engine in C")
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32), frames=st.integers(4, 40), layers=st.integers(0, 4))
+def test_scores_of_the_engine_are_those_of_the_network(seed: int, frames: int, layers: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = random_network(rng, frames, channels=3, layers=layers)
+    names = tuple(f"word {index}" for index in range(network.scores_of))
+    verifier = McuVerifier(network, 0.5, names, 320, 64.0)
+    windows = windows_of(network, rng, 4)
+    wanted = [network.scores(window) for window in windows]
+    assert [verifier.scores(window) for window in windows] == wanted
+    copy = pickle.loads(pickle.dumps(verifier))  # whose numbers lie where memory has room
+    assert [copy.scores(window) for window in windows] == wanted
+    backwards = np.ascontiguousarray(windows[:, ::-1])[:, ::-1]  # the same numbers, another way
+    assert [verifier.scores(window) for window in backwards] == wanted
 
 
 @needs_compiler

@@ -12,7 +12,7 @@ from kws_stream.errors import ParameterError
 
 __all__ = ["kind", "library"]
 
-VERSION = 5  # of c/kws_engine.h
+VERSION = 6  # of c/kws_engine.h
 
 
 def _find() -> Any:

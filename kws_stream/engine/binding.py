@@ -8,7 +8,8 @@ import re
 import sys
 from pathlib import Path
 
-HEADERS = [Path(__file__).parent / "c" / name for name in ("kws_engine.h", "kws_chip.h")]
+PARTS = ("engine", "chip", "cascade")
+HEADERS = [Path(__file__).parent / "c" / f"kws_{part}.h" for part in PARTS]
 
 
 def declarations(header: str) -> str:

@@ -21,7 +21,10 @@ HEAD = 32
 VERIFIER_MAGIC = 0x3156574B
 VERIFIER_HEAD = 16
 MOST_WINDOW = 2**15 - 1  # frames, of the detector's counters
+ALIGNMENT = 64  # of blobs and of the memory that the engine works in
 ROW = 32  # rows of weights are as long as a multiple of this
+
+Blob = NDArray[np.uint8]
 
 _BAND = np.dtype(
     [
@@ -65,6 +68,21 @@ def band_table(bank: FixedBank) -> NDArray[np.void]:
     table["tap_shift"] = bank.tap_shift
     table["into_shift"] = bank.into_shift
     return table
+
+
+def room(size: int) -> Blob:
+    """Zeros from an aligned address on."""
+    whole = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % ALIGNMENT
+    return whole[start : start + size]
+
+
+def aligned(numbers: bytes | Blob) -> Blob:
+    """A copy that nobody changes."""
+    copy = room(len(numbers))
+    copy[:] = np.frombuffer(numbers, np.uint8)
+    copy.flags.writeable = False
+    return copy
 
 
 class _Writer:

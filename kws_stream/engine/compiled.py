@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from firmware_sim.integers import IntegerNetwork, integer_network
 from kws_stream import engine
 from kws_stream.detector import LOGIT_BITS, SCORE_BITS, Detector, WakeEvent, score_codes
-from kws_stream.engine.blob import DetectorFrames, check_room, model_blob
+from kws_stream.engine.blob import (
+    ALIGNMENT,
+    Blob,
+    DetectorFrames,
+    aligned,
+    check_room,
+    model_blob,
+    room,
+)
 from kws_stream.engine.stages import Observation
 from kws_stream.errors import ParameterError
 from kws_stream.features import FeatureSettings, fixed_front_end
@@ -23,9 +31,6 @@ from kws_stream.power import Activity, PowerEstimate, estimate
 Array = NDArray[np.float64]
 
 MOST_EVENTS = 16  # that one call gives; the next call goes on behind them
-ALIGNMENT = 64
-
-Blob = NDArray[np.uint8]
 
 _networks: WeakKeyDictionary[NetworkParameters, IntegerNetwork | None] = WeakKeyDictionary()
 # what streams of one model share: many clients of a server then fit a processor's cache
@@ -67,25 +72,10 @@ def compiled_stages(
     blob = of_network.get((settings, frames))
     if blob is None:
         made = model_blob(*fixed_front_end(settings), integers, frames)
-        blob = of_network[settings, frames] = _aligned(made)
+        blob = of_network[settings, frames] = aligned(made)
     if not engine.library.lib.kws_engine_bytes(engine.library.ffi.from_buffer(blob), len(blob)):
         return None  # an extension of another version, left over from an earlier installation
     return CompiledStages(blob, settings, network, detector)
-
-
-def _room(size: int) -> Blob:
-    """Zeros from an aligned address on."""
-    whole = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -whole.ctypes.data % ALIGNMENT
-    return whole[start : start + size]
-
-
-def _aligned(numbers: bytes | Blob) -> Blob:
-    """A copy that nobody changes."""
-    copy = _room(len(numbers))
-    copy[:] = np.frombuffer(numbers, np.uint8)
-    copy.flags.writeable = False
-    return copy
 
 
 class CompiledStages:
@@ -125,7 +115,7 @@ class CompiledStages:
                 "spotter: need a copy from an engine of this version and system, got another's; "
                 "make a new spotter"
             )
-        self._memory = _room(size)
+        self._memory = room(size)
         self._at = ffi.cast("void *", self._memory.ctypes.data)
         if image is None:
             lib.kws_engine_init(self._at, blob)
@@ -147,7 +137,7 @@ class CompiledStages:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
         if self._blob.ctypes.data % ALIGNMENT or self._blob.flags.writeable:
-            self._blob = _aligned(self._blob)  # from another process
+            self._blob = aligned(self._blob)  # from another process
         self._begin(self._memory)
 
     def twin(self) -> "CompiledStages":

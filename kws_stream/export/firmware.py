@@ -39,21 +39,13 @@ def firmware_model(pack: "Pack") -> "FirmwareModel":
 
 def verifier_design(pack: "Pack") -> "VerifierDesign | None":
     """Of a pack whose verifier is one for microcontrollers; PackError for a broken one."""
-    from firmware_sim.model import ConvolutionDesign, VerifierDesign
     from kws_stream.verifier import McuVerifier, load_verifier
 
     if pack.verifier is None or pack.verifier.kind != "mcu":
         return None
     verifier = load_verifier(pack)
     assert isinstance(verifier, McuVerifier)
-    network = verifier.network
-    layers = [
-        ConvolutionDesign(each.weight, each.bias, each.shift, each.stride)
-        for each in network.layers
-    ]
-    return VerifierDesign(
-        tuple(layers), network.frames, network.looks, verifier.threshold, verifier.keywords
-    )
+    return verifier.design
 
 
 def _front_end(pack: "Pack") -> "FrontEndDesign | None":

@@ -5,12 +5,17 @@ of the last 1.5 s. So the microcontroller has no front end of its own and sleeps
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_sim.model import ConvolutionDesign, VerifierDesign
+from kws_stream import engine
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
+from kws_stream.engine.blob import Blob
+from kws_stream.engine.verifier import blob_of, scores_in_c
 from kws_stream.errors import InputError, PackError, ParameterError
 from kws_stream.features import FeatureSettings
 from kws_stream.packs import Pack
@@ -18,6 +23,7 @@ from kws_stream.verifier.cascade import KEPT_S, WAIT_S, Cascade
 from kws_stream.verifier.network import (
     SCORE_BITS,
     TOP,
+    Codes,
     VerifierNetwork,
     parse_network,
 )
@@ -91,7 +97,7 @@ class FeatureTrack:
                 raise InputError(
                     f"verifier: need a frame that was heard lately, got {step} of {self._ends}"
                 )
-            self._scores[step] = network.scores(self._codes[end - network.frames : end])
+            self._scores[step] = self._verifier.scores(self._codes[end - network.frames : end])
         row = self._verifier.keywords.index(keyword)
         return self._scores[step][row] / (1 << SCORE_BITS)
 
@@ -118,6 +124,27 @@ class McuVerifier:
     def multiplications(self) -> int:
         """Of a decision at most: every look of a trigger."""
         return self.network.multiplications
+
+    def scores(self, window: Codes) -> list[int]:
+        """What `network.scores` gives, in C where the engine is."""
+        if engine.library is None:
+            return self.network.scores(window)
+        return scores_in_c(self._blob, len(self.keywords), window)
+
+    @cached_property
+    def _blob(self) -> Blob:
+        return blob_of(self.design)
+
+    @property
+    def design(self) -> VerifierDesign:
+        """As the digital side sees it."""
+        layers = [
+            ConvolutionDesign(each.weight, each.bias, each.shift, each.stride)
+            for each in self.network.layers
+        ]
+        return VerifierDesign(
+            tuple(layers), self.network.frames, self.network.looks, self.threshold, self.keywords
+        )
 
     def track(self, seconds: float = KEPT_S) -> FeatureTrack:
         return FeatureTrack(self, seconds)

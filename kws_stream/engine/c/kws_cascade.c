@@ -102,6 +102,14 @@ void kws_cascade_reset(void *memory)
     kws_verifier_reset(&self->verifier);
 }
 
+void kws_cascade_scores(void *memory, const uint8_t *window, int32_t *scores)
+{
+    cascade *self = memory;
+    kws_verifier_now = &self->model;
+    memcpy(self->model.ordered, window, self->model.codes);
+    kws_verifier_scores(self->model.ordered, scores);
+}
+
 /* One more event if there is room and one that was confirmed. */
 static int confirm(cascade *self, kws_cascade_event *found)
 {

@@ -36,4 +36,7 @@ size_t kws_cascade_process(void *memory, void *engine, const int16_t *pcm, size_
                            uint32_t *triggers, kws_cascade_event *events, size_t most_events,
                            size_t *n_events);
 
+/* One score a keyword, units of 2^-16, of a window of 8-bit features (frames, channels). */
+void kws_cascade_scores(void *memory, const uint8_t *window, int32_t *scores);
+
 #endif

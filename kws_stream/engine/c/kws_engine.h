@@ -17,7 +17,7 @@
 
 /* Counts up with every change of what is declared here or in kws_chip.h, or of the blob:
  * kws_stream/engine/__init__.py asks for it, so that it takes no extension of another version. */
-enum { KWS_ENGINE_VERSION = 5 };
+enum { KWS_ENGINE_VERSION = 6 };
 
 typedef struct {
     int32_t keyword;   /* index of the class */
