@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from kws_stream.cli.options import with_options
 from kws_stream.cli.output import complain, print_json, say
 from kws_stream.errors import ParameterError
 
@@ -80,10 +81,7 @@ def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="End that sentence S seconds after the event.",
         ),
     ]
-    wrapped: Callable[..., Any] = gather
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped
+    return with_options(gather, options)
 
 
 def json_text(variables: dict[str, str], text: str) -> None:

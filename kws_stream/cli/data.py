@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from kws_stream.cli.group import Group
+from kws_stream.cli.options import threads_option
 from kws_stream.cli.progress import progress
 
 
@@ -114,9 +115,7 @@ def _fetch_kokoro(output: Path, packages: Path | None) -> None:
     required=True,
     help="Folder that holds the folder speech_commands.",
 )
-@click.option(
-    "--threads", type=click.IntRange(1), help="Number of processor cores to use. Default: all."
-)
+@threads_option
 def fit_pictures(recipe: Path, pictures: Path, folder: Path, threads: int | None) -> None:
     """Fit the map from pictures to a recipe's envelopes.
 

@@ -15,6 +15,7 @@ from kws_stream.cli.options import (
     load_pack,
     model_option,
     no_verify_option,
+    with_options,
     workers_options,
 )
 from kws_stream.cli.output import counted, print_json, say, tell_channels
@@ -52,9 +53,7 @@ def synthesis_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Seed that draws clips, pauses and background.",
         ),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @click.command("evaluate-stream")

@@ -22,6 +22,15 @@ Threshold = tuple[str | None, float]
 """A keyword, or None for all, and its threshold."""
 
 
+def with_options(
+    command: Callable[..., Any], options: Sequence[Callable[..., Any]]
+) -> Callable[..., Any]:
+    """A command with these options, in this order in its help."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def model_option(default: str, text: str = "Model:") -> Callable[..., Any]:
     return click.option(
         *("-m", "--model"),
@@ -159,6 +168,11 @@ def parse_seconds(context: click.Context, option: click.Parameter, seconds: floa
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise click.BadParameter(f"need seconds above 0, got {seconds}.")
     return seconds
+
+
+threads_option = click.option(
+    "--threads", type=click.IntRange(1), help="Number of processor cores to use. Default: all."
+)
 
 
 def workers_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,13 @@ from kws_stream.cli.files import write_file
 from kws_stream.cli.options import check_workers, workers_options
 from kws_stream.cli.output import complain, say
 from kws_stream.cli.progress import progress
-from kws_stream.cli.train import FOLDER, pictures_option, teacher_option
+from kws_stream.cli.train import (
+    FOLDER,
+    data_option,
+    pictures_option,
+    synthetic_option,
+    teacher_option,
+)
 
 if TYPE_CHECKING:
     from kws_stream.search.space import Space
@@ -29,12 +35,8 @@ FILE = click.Path(path_type=Path)
     required=True,
     help="TOML file of the settings to search, with their ranges.",
 )
-@click.option(
-    "--data", type=FOLDER, required=True, help="Folder that holds the folder speech_commands."
-)
-@click.option(
-    "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
-)
+@data_option
+@synthetic_option
 @pictures_option
 @teacher_option
 @click.option("--trials", type=click.IntRange(1), required=True, help="Number of trainings in all.")

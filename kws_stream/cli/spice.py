@@ -1,5 +1,6 @@
 """`kws-stream spice`: cells and networks as transistors in ngspice, against the emulator."""
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from kws_stream.cli.options import (
     make_spotter,
     model_option,
     plot_option,
+    with_options,
 )
 from kws_stream.cli.output import complain, print_json, say
 from kws_stream.cli.power_report import subject_of
@@ -224,7 +226,30 @@ def noise(models: Path | None, as_json: bool) -> None:
     say("\n".join(lines))
 
 
-def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def _on_sound(command: "Callable[..., Comparison]") -> Callable[..., None]:
+    """The options of a simulation on a piece of sound; what the command returns is shown."""
+
+    @functools.wraps(command)  # with the options that it has already
+    def simulate(
+        audio: str | None,
+        model: str,
+        channel: int | None,
+        seconds: float,
+        start: float | None,
+        process: str,
+        mismatch: bool,
+        seed: int,
+        models: Path | None,
+        as_json: bool,
+        figure: Path | None,
+        **own: Any,
+    ) -> None:
+        simulator = _simulator(models, seed if mismatch else None, process)
+        excerpt, title = _heard(audio, channel, model, seconds, start)
+        with progress("simulating transistors"):
+            compared = command(simulator, excerpt, **own)
+        _show(compared, excerpt, title, as_json, figure)
+
     options = [
         click.argument("audio", required=False, type=click.Path()),
         model_option("yes-4"),
@@ -250,30 +275,15 @@ def _sound_options(command: Callable[..., Any]) -> Callable[..., Any]:
         json_option("Print a JSON object."),
         plot_option("Also draw the waveforms to this file (extra: report)."),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(simulate, options)
 
 
 @spice.command()
-@_sound_options
+@_on_sound
 @click.option(
     "--cells", type=click.IntRange(1, 64), default=8, show_default=True, help="Number of cells."
 )
-def layer(
-    audio: str | None,
-    model: str,
-    channel: int | None,
-    seconds: float,
-    start: float | None,
-    process: str,
-    mismatch: bool,
-    seed: int,
-    models: Path | None,
-    as_json: bool,
-    figure: Path | None,
-    cells: int,
-) -> None:
+def layer(simulator: "Simulator", excerpt: "Excerpt", cells: int) -> "Comparison":
     """Simulate a network's first cells on a piece of sound.
 
     The cells get the candidates of the emulator. AUDIO is a sound file, by default the packaged
@@ -281,28 +291,12 @@ def layer(
     """
     from kws_stream.spice import layer as simulate
 
-    simulator = _simulator(models, seed if mismatch else None, process)
-    excerpt, title = _heard(audio, channel, model, seconds, start)
-    with progress("simulating transistors"):
-        compared = simulate(simulator, excerpt.net, excerpt.trace, excerpt.frame_s, cells)
-    _show(compared, excerpt, title, as_json, figure)
+    return simulate(simulator, excerpt.net, excerpt.trace, excerpt.frame_s, cells)
 
 
 @spice.command()
-@_sound_options
-def network(
-    audio: str | None,
-    model: str,
-    channel: int | None,
-    seconds: float,
-    start: float | None,
-    process: str,
-    mismatch: bool,
-    seed: int,
-    models: Path | None,
-    as_json: bool,
-    figure: Path | None,
-) -> None:
+@_on_sound
+def network(simulator: "Simulator", excerpt: "Excerpt") -> "Comparison":
     """Simulate a whole network on a piece of sound.
 
     The circuit has mirrors, rectifiers, cells, skip paths and the classifier. AUDIO is a sound
@@ -310,11 +304,7 @@ def network(
     """
     from kws_stream.spice import network as simulate
 
-    simulator = _simulator(models, seed if mismatch else None, process)
-    excerpt, title = _heard(audio, channel, model, seconds, start)
-    with progress("simulating transistors"):
-        compared = simulate(simulator, excerpt.net, excerpt.trace, excerpt.frame_s)
-    _show(compared, excerpt, title, as_json, figure)
+    return simulate(simulator, excerpt.net, excerpt.trace, excerpt.frame_s)
 
 
 def _heard(

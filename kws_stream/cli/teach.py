@@ -5,19 +5,16 @@ from pathlib import Path
 import click
 
 from kws_stream import training
+from kws_stream.cli.options import threads_option
 from kws_stream.cli.output import complain, say
 from kws_stream.cli.progress import TERMINAL
-from kws_stream.cli.train import FOLDER, pictures_option
+from kws_stream.cli.train import FOLDER, data_option, pictures_option, synthetic_option
 
 
 @click.command()
 @click.argument("recipe", metavar="CONFIG.toml", type=click.Path(path_type=Path))
-@click.option(
-    "--data", type=FOLDER, required=True, help="Folder that holds the folder speech_commands."
-)
-@click.option(
-    "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
-)
+@data_option
+@synthetic_option
 @pictures_option
 @click.option(
     *("-o", "--output", "out"),
@@ -26,9 +23,7 @@ from kws_stream.cli.train import FOLDER, pictures_option
     help="Write the new teacher to this folder.",
 )
 @click.option("--steps", type=click.IntRange(1), default=6000, show_default=True)
-@click.option(
-    "--threads", type=click.IntRange(1), help="Number of processor cores to use. Default: all."
-)
+@threads_option
 def teach(
     recipe: Path,
     data: Path,

@@ -6,14 +6,19 @@ from typing import Any
 import click
 
 from kws_stream import training
-from kws_stream.cli.options import fa_target_option
+from kws_stream.cli.options import fa_target_option, threads_option
 from kws_stream.cli.output import complain, say
 from kws_stream.cli.progress import TERMINAL
 from kws_stream.errors import TaskError
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
-
+data_option = click.option(
+    "--data", type=FOLDER, required=True, help="Folder that holds the folder speech_commands."
+)
+synthetic_option = click.option(
+    "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
+)
 pictures_option = click.option(
     "--pictures",
     type=click.Path(path_type=Path),
@@ -64,9 +69,7 @@ teacher_option = click.option(
     help="Second stage of a wake phrase, for a computer (host) or a microcontroller (mcu). "
     "Default: host, if its extra phrase is installed.",
 )
-@click.option(
-    "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
-)
+@synthetic_option
 @pictures_option
 @click.option(
     *("-o", "--output", "out"), type=FOLDER, help="Write the new model pack to this folder."
@@ -74,9 +77,7 @@ teacher_option = click.option(
 @click.option(
     "--run", type=FOLDER, help="Write log and checkpoint to this folder. Default: runs/NAME."
 )
-@click.option(
-    "--threads", type=click.IntRange(1), help="Number of processor cores to use. Default: all."
-)
+@threads_option
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),

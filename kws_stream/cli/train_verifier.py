@@ -5,19 +5,16 @@ from pathlib import Path
 import click
 
 from kws_stream import training
+from kws_stream.cli.options import threads_option
 from kws_stream.cli.output import complain, say
 from kws_stream.cli.progress import TERMINAL
-from kws_stream.cli.train import FOLDER, pictures_option
+from kws_stream.cli.train import FOLDER, data_option, pictures_option, synthetic_option
 
 
 @click.command("train-verifier")
 @click.argument("model", metavar="PACK")
-@click.option(
-    "--data", type=FOLDER, required=True, help="Folder that holds the folder speech_commands."
-)
-@click.option(
-    "--synthetic", type=FOLDER, help="Folder of clips made by scripts/synthesise_words.py."
-)
+@data_option
+@synthetic_option
 @pictures_option
 @click.option(
     *("-o", "--output", "out"),
@@ -27,9 +24,7 @@ from kws_stream.cli.train import FOLDER, pictures_option
 )
 @click.option("--steps", type=click.IntRange(10), default=4000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--threads", type=click.IntRange(1), help="Number of processor cores to use. Default: all."
-)
+@threads_option
 def train_verifier(
     model: str,
     data: Path,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kws_stream.cli.options import with_options
 from kws_stream.cli.output import complain, print_event
 from kws_stream.constants import RECORDING
 
@@ -52,10 +53,7 @@ def web_options(command: Callable[..., Any]) -> Callable[..., Any]:
         page = WebSettings(host or "127.0.0.1", port, names, tls_cert, tls_key)
         return command(*args, web=page if web else None, **settings)
 
-    wrapped: Callable[..., Any] = gather
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+    return with_options(gather, _OPTIONS)
 
 
 _OPTIONS = [

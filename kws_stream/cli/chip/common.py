@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kws_stream.cli.files import write_json
-from kws_stream.cli.options import json_file_options, model_option, plot_option
+from kws_stream.cli.options import json_file_options, model_option, plot_option, with_options
 from kws_stream.cli.output import print_json, say
 from kws_stream.cli.progress import progress
 
@@ -89,10 +89,7 @@ def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
         json_file_options,
         plot_option("Draw a figure to this file (extra: report)."),
     ]
-    decorated: Callable[..., Any] = settings_options(with_study)
-    for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
+    return with_options(settings_options(with_study), options)
 
 
 @dataclass(frozen=True)
