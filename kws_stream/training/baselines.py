@@ -20,6 +20,7 @@ from kws_stream.files import replacing
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
 from kws_stream.training.loss import sequence_loss
+from kws_stream.training.one_cycle import OneCycle
 from kws_stream.training.recipe import Recipe
 
 FIRST_RADIUS = (0.6, 0.99)  # |lambda| of an untrained LRU: memory of 2 to 100 frames
@@ -156,20 +157,11 @@ def train_baseline(
     torch.manual_seed(recipe.seed)
     network = new_baseline(kind, recipe)
     batches = Batches(corpus, recipe)
-    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, learning_rate, total_steps=steps + 1, pct_start=0.15, cycle_momentum=False
-    )
+    descent = OneCycle(network, learning_rate, steps, decay=1e-3, momentum=False)
     for step in range(1, steps + 1):
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         features, labels, _ = batches.draw(generator)
-        loss = sequence_loss(network(features), labels, recipe)
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        progress(step, loss.item())
+        progress(step, descent.step(sequence_loss(network(features), labels, recipe)))
     return network
 
 

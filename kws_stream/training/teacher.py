@@ -18,6 +18,7 @@ from kws_stream.errors import DataError
 from kws_stream.files import write
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
+from kws_stream.training.one_cycle import OneCycle
 from kws_stream.training.recipe import Recipe
 
 WIDTHS = (48, 72, 96, 144)
@@ -89,10 +90,7 @@ def train_teacher(
     torch.manual_seed(recipe.seed)
     teacher = new_teacher(recipe, recipe.classes)
     batches = Batches(corpus, recipe)
-    optimiser = torch.optim.AdamW(teacher.parameters(), LEARNING_RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=steps + 1, pct_start=0.15
-    )
+    descent = OneCycle(teacher, LEARNING_RATE, steps, decay=0.01, longest=None)
     for step in range(1, steps + 1):
         # other batches than those that the recipe's own network will hear
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 - step)
@@ -101,11 +99,7 @@ def train_teacher(
         loss = functional.cross_entropy(
             logits.flatten(0, 1), labels.t().flatten(), label_smoothing=recipe.label_smoothing
         )
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        optimiser.step()
-        schedule.step()
-        progress(step, loss.item())
+        progress(step, descent.step(loss))
     return teacher.eval()
 
 

@@ -20,6 +20,7 @@ from kws_stream.errors import DataError, ParameterError
 from kws_stream.training.augment import condition
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
+from kws_stream.training.one_cycle import OneCycle
 from kws_stream.training.recipe import CLASSES, Recipe
 from kws_stream.training.validation import ValidationClips, validation_clips
 from kws_stream.training.verifying import Taught
@@ -265,10 +266,7 @@ def train_network(
         if phase:
             trainee.fold()
         rate = settings.fine_rate if phase else settings.learning_rate
-        optimiser = torch.optim.AdamW(trainee.parameters(), rate, weight_decay=settings.decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, rate, total_steps=last - first + 1, pct_start=0.1
-        )
+        descent = OneCycle(trainee, rate, last - first, decay=settings.decay, rise=0.1)
         for step in range(first, last):
             generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
             features, labels, _ = batches.draw(generator)
@@ -277,13 +275,7 @@ def train_network(
             said, counts = targets(
                 place[labels], ends * recipe.features.frame_s, recipe.clip_s, len(rows)
             )
-            loss = verifier_loss(logits, said, counts)
-            optimiser.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            progress(step + 1, loss.item())
+            progress(step + 1, descent.step(verifier_loss(logits, said, counts)))
     return trainee.eval()
 
 
