@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kws_stream import packs
@@ -91,6 +91,8 @@ def test_a_wrong_recipe_is_refused_with_its_setting(text: str, says: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", sorted(f.name for f in fields(Recipe)))
+@settings(derandomize=True, deadline=None)
+@example(value=["\n"])
 @given(value=st.one_of(st.none(), st.text(), st.booleans(), st.floats(), st.integers(), SEVERAL))
 def test_any_value_of_any_setting_is_taken_or_refused_in_a_sentence(
     name: str, value: object

@@ -160,7 +160,7 @@ class Recipe:
             unknown = sorted(set(given) - set(known))
             if unknown:
                 raise ParameterError(
-                    f"recipe {setting}: know {', '.join(known)}, got {unknown[0]}"
+                    f"recipe {setting}: know {', '.join(known)}, got {unknown[0]!r:.80}"
                     f"{did_you_mean(unknown[0], known)}"
                 )
         if self.task == WAKE_PHRASE:
