@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from kws_stream.audio import read_whole
-from kws_stream.audio.encoding import encoded
+from kws_stream.audio.encoding import write_flac
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.speech_commands import split_of
-from kws_stream.files import replacing
 from kws_stream.training.corpus import audio_files
 
 FOLDER = "people"  # in the folder of what is held out
@@ -33,9 +32,7 @@ def write_people(data: Path | None, held_out: Path) -> Path | None:
     kept = [path for path in found if split_of(path.name) != "training"]
     if len(kept) in (0, len(found)):  # where all are of other splits, training hears all
         return None
-    folder.mkdir(parents=True)
     pause = round(PAUSE_S * SAMPLE_RATE_HZ)
     for index, path in enumerate(kept):
-        with replacing(folder / f"{index:05d}.flac") as file:
-            file.write(encoded(np.pad(read_whole(path), (0, pause)), "FLAC"))
+        write_flac(folder / f"{index:05d}.flac", np.pad(read_whole(path), (0, pause)))
     return folder
