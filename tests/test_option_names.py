@@ -42,6 +42,17 @@ def test_options_mean_the_same_in_every_command(name: str) -> None:
     assert not old & options.keys()  # the streams of evaluate-stream are no product of the model
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_every_option_has_a_help_text(name: str) -> None:
+    command = COMMANDS[name]
+    assert (command.help or "").strip()
+    for one in command.params:
+        if isinstance(one, click.Option):
+            text = (one.help or "").strip()
+            assert text, one.opts
+            assert not text.startswith(("Default:", "Repeatable.")), one.opts  # says what it is
+
+
 @pytest.mark.parametrize(
     ("command", "old", "today"),
     [

@@ -324,6 +324,13 @@ def test_listen_keeps_triggers_only_when_asked_and_people_label_them(
     assert [line["label"] for line in lines][:2] == ["no", "yes"]
     assert run("triggers", "label", folder, "1", "clear").exit_code == 0
     assert read_triggers(folder)[0].label is None
+    for term, label in (("false-accept", "no"), ("true-accept", "yes")):
+        assert run("triggers", "label", folder, "1", term).stdout.endswith(f": {label}\n")
+        record = read_triggers(folder)[0]
+        assert record.values["label"] == record.label == label  # stored as documented
+        assert [word["word"] for word in record.values["words"]] == (
+            [record.values["event"]["keyword"]] if label == "yes" else []
+        )
     assert run("triggers", "label", folder, "99", "yes").exit_code == 1
     assert run("triggers", "label", folder, "1").exit_code == 2
 
@@ -341,6 +348,19 @@ def test_play_and_the_questions_of_label(pack, pcm, tmp_path, monkeypatch):
     assert result.exit_code == 0
     labels = [record.label for record in read_triggers(tmp_path)]
     assert labels[:4] == ["yes", None, "no", None]
+    result = run("triggers", "label", tmp_path, input="false-accept\nmaybe\ntrue-accept\nquit\n")
+    assert result.exit_code == 0
+    labels = [record.label for record in read_triggers(tmp_path)]
+    assert labels[:4] == ["yes", "no", "no", "yes"]
+
+
+def test_the_help_of_label_and_evaluate_has_the_terms_of_the_field():
+    for words, terms in (
+        (["triggers", "label"], ["true-accept", "false-accept"]),
+        (["evaluate"], ["continuous (carried)", "reset (fresh)"]),
+    ):
+        text = " ".join(run(*words, "--help").stdout.split())
+        assert [term for term in terms if term not in text] == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell of another kind")

@@ -29,9 +29,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", metavar="DIR")
-@click.option("--task", type=click.Choice(["yes", "v2-12", "v2-35"]), required=True)
 @click.option(
-    "--split", type=click.Choice(["validation", "testing"]), default="validation", show_default=True
+    "--task",
+    type=click.Choice(["yes", "v2-12", "v2-35"]),
+    required=True,
+    help='What to tell apart: "yes" from other words, the 12 classes of Speech Commands, or the '
+    "35 words of its version 2.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["validation", "testing"]),
+    default="validation",
+    show_default=True,
+    help="Score the speakers of this split of the data set.",
 )
 @click.option(
     "--half",
@@ -80,7 +90,12 @@ if TYPE_CHECKING:
 )
 @power_option("Also hear every clip once more, and print the power report.")
 @power_plot_option
-@click.option("--carry", is_flag=True, help="Reset nothing between clips.")
+@click.option(
+    "--carry",
+    is_flag=True,
+    help="Reset nothing between clips, which gives the continuous (carried) accuracy. Default: "
+    "reset the model before each clip, which gives the reset (fresh) accuracy.",
+)
 @click.option(
     "--seed",
     type=click.IntRange(0),

@@ -174,7 +174,14 @@ def _effective(values: Iterable[float]) -> str:
 
 @spice.command()
 @seed_option
-@click.option("--draws", type=click.IntRange(2), default=200, show_default=True, metavar="N")
+@click.option(
+    "--draws",
+    type=click.IntRange(2),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Number of chips to draw.",
+)
 @models_option
 @json_option("Print a JSON list.")
 def mirror(seed: int, draws: int, models: Path | None, as_json: bool) -> None:

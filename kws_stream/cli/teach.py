@@ -22,7 +22,13 @@ from kws_stream.cli.train import FOLDER, data_option, pictures_option, synthetic
     required=True,
     help="Write the new teacher to this folder.",
 )
-@click.option("--steps", type=click.IntRange(1), default=6000, show_default=True)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=6000,
+    show_default=True,
+    help="Number of training steps.",
+)
 @threads_option
 def teach(
     recipe: Path,

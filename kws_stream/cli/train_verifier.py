@@ -22,8 +22,20 @@ from kws_stream.cli.train import FOLDER, data_option, pictures_option, synthetic
     required=True,
     help="Write the new model pack to this folder.",
 )
-@click.option("--steps", type=click.IntRange(10), default=4000, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--steps",
+    type=click.IntRange(10),
+    default=4000,
+    show_default=True,
+    help="Number of training steps.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed that draws the first weights and the training examples.",
+)
 @threads_option
 def train_verifier(
     model: str,

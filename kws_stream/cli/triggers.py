@@ -14,6 +14,8 @@ from kws_stream.errors import DataError, DeviceError
 if TYPE_CHECKING:
     from kws_stream.live import TriggerRecord
 
+ANSWERS = ("yes", "no", "true-accept", "false-accept")
+
 
 @click.group(cls=Group)
 def triggers() -> None:
@@ -68,13 +70,13 @@ def play(folder: str, name: str) -> None:
 @triggers.command()
 @click.argument("folder")
 @click.argument("name", required=False)
-@click.argument("answer", type=click.Choice(["yes", "no", "clear"]), required=False)
+@click.argument("answer", type=click.Choice([*ANSWERS, "clear"]), required=False)
 def label(folder: str, name: str | None, answer: str | None) -> None:
     """Label a trigger: was its word spoken?
 
-    The label is yes, no, or clear, which removes it. NAME is the trigger's name, or its number in
-    the list. Without NAME, each trigger without a label is played, and the command asks for its
-    label.
+    The label is yes (or true-accept), no (or false-accept), or clear, which removes it. NAME is
+    the trigger's name, or its number in the list. Without NAME, each trigger without a label is
+    played, and the command asks for its label.
     """
     if name is None:
         _ask_for_all(folder)
@@ -83,7 +85,7 @@ def label(folder: str, name: str | None, answer: str | None) -> None:
         raise click.UsageError("need yes, no or clear after NAME.")
     record = _find(folder, name)
     record.set_label(None if answer == "clear" else answer)
-    say(f"{record.name}: {answer}")
+    say(f"{record.name}: {record.label or answer}")
 
 
 @triggers.command()
@@ -139,7 +141,7 @@ def _ask_for_all(folder: str) -> None:
             complain(str(error))
         answer = click.prompt(
             printable(f"Was it {event['keyword']!r}? (yes, no, skip, quit)"),
-            type=click.Choice(["yes", "no", "skip", "quit"]),
+            type=click.Choice([*ANSWERS, "skip", "quit"]),
             show_choices=False,
         )
         if answer == "quit":

@@ -39,6 +39,9 @@ BEFORE_S = 1.0
 AFTER_S = 1.0
 MOST_RECORDS = 200
 LABELS = ("yes", "no")
+TERMS = {"true-accept": "yes", "false-accept": "no"}
+"""Terms of the field that `TriggerRecord.set_label` takes for what a record holds."""
+
 _WAITING = 16  # records that a slow disk may hold back
 _MOST_JSON_BYTES = 2**24
 _RECORDS = "trigger-*.json"
@@ -73,8 +76,11 @@ class TriggerRecord:
     def set_label(self, label: str | None) -> None:
         """Write a label into the JSON file, all of it or nothing.
 
-        And what it says of the words in the audio, as `tune` and `evaluate-stream` read it.
+        label: one of `LABELS`, a term of `TERMS` for one of them, or None. What it says of the
+        words in the audio is written too, as `tune` and `evaluate-stream` read it.
         """
+        if label is not None:
+            label = TERMS.get(label, label)
         self.values["label"] = label
         self.values["words"] = None if label is None else []
         if label == "yes":

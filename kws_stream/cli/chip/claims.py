@@ -43,7 +43,13 @@ def check_figures(_: click.Context, __: click.Parameter, folder: Path | None) ->
     show_default=True,
     help="Number of clips for models of one word. Models of twelve classes hear at most 60.",
 )
-@click.option("--chips", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--chips",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Number of virtual chips to draw in the claim about mismatch.",
+)
 @click.option(
     "--draws",
     type=click.IntRange(1),
@@ -51,7 +57,13 @@ def check_figures(_: click.Context, __: click.Parameter, folder: Path | None) ->
     show_default=True,
     help="Draws of white noise for each clip.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed that draws clips, chips and noise.",
+)
 @click.option(
     "--jobs", type=click.IntRange(1), help="Number of processes. Default: one for each processor."
 )

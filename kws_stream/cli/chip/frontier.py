@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     metavar="MODEL",
     help="Show this model beside -m, such as one that was trained with a margin. Repeatable.",
 )
-@click.option("--chips", type=click.IntRange(1), default=50, show_default=True)
+@click.option(
+    "--chips",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Number of virtual chips to draw for each model and divisor.",
+)
 @click.option(
     *("-o", "--output", "save"),
     type=click.Path(),

@@ -18,20 +18,25 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Start from the ideal chip, not from the typical one with its fits and leakage.",
 )
-@click.option("--corner", "corners", multiple=True, help="Repeatable. Default: all five.")
+@click.option(
+    "--corner",
+    "corners",
+    multiple=True,
+    help="Process corner: tt, ff, ss, fs or sf. Repeatable. Default: all five.",
+)
 @click.option(
     *("--supply", "supplies"),
     type=float,
     multiple=True,
     metavar="V",
-    help="Repeatable. Default: 1.62, 1.8 and 1.98.",
+    help="Supply voltage. Repeatable. Default: 1.62, 1.8 and 1.98.",
 )
 @click.option(
     *("--temperature", "temperatures"),
     type=float,
     multiple=True,
     metavar="C",
-    help="Repeatable. Default: -20, 27 and 85.",
+    help="Temperature in degrees Celsius. Repeatable. Default: -20, 27 and 85.",
 )
 @click.option(
     "--chips",
