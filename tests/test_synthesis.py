@@ -1,6 +1,7 @@
 """Synthetic training speech: repeatable, audible, one second, and honest about missing tools."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,32 @@ def test_the_same_seed_gives_the_same_clips_whatever_the_jobs(tmp_path: Path) ->
     assert len(set(names[0])) == 6
     for path in names[0]:
         assert (runs[0] / path).read_bytes() == (runs[1] / path).read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the tool is played by a shell script")
+@pytest.mark.parametrize(
+    ("version", "option", "given"),
+    [("1.51", "-z  No final pause", False), ("1.52.0", "-D  Deterministic random mode", True)],
+)
+def test_espeak_breathes_the_same_each_time(
+    version: str, option: str, given: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "word.wav", np.sin(np.arange(4000)) / 2, 22_050)
+    tool = tmp_path / "espeak-ng"
+    tool.write_text(
+        f"""#!/bin/sh
+[ "$1" = --help ] && printf 'espeak-ng {version}\\n{option}\\n' && exit
+echo "$@" >> "{tmp_path}/said"
+while [ "$1" != -w ]; do shift; done
+cp "{tmp_path}/word.wav" "$2"
+"""
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    synthesis._same_breath.cache_clear()
+    synthesis.speak("yes", synthesis.Voice("espeak-ng", "en-us+f3"))
+    synthesis._same_breath.cache_clear()
+    assert ("-D" in (tmp_path / "said").read_text().split()) == given
 
 
 @needs_tools

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -137,9 +138,8 @@ def _run_voice(spoken: str, voice: Voice, manner: Manner) -> tuple[Samples, int]
         if voice.tool == "espeak-ng":
             rate = round(np.clip(160 / stretch, 80, 400))  # 160 words a minute is one clear word
             tone = round(np.clip(50 * pitch, 0, 99))
-            run_tool(
-                ["espeak-ng", "-v", voice.name, "-s", f"{rate}", "-p", f"{tone}", "-w", wav, spoken]
-            )
+            options = [*_same_breath(), "-v", voice.name, "-s", f"{rate}", "-p", f"{tone}"]
+            run_tool(["espeak-ng", *options, "-w", wav, spoken])
         elif voice.tool == "flite":
             mean_hz = FLITE_VOICES.get(voice.name, 120.0) * pitch
             options = ["--setf", f"duration_stretch={stretch:.3f}"]
@@ -149,6 +149,18 @@ def _run_voice(spoken: str, voice: Voice, manner: Manner) -> tuple[Samples, int]
             raise ParameterError(f"need a voice of espeak-ng or flite, got tool {voice.tool!r}")
         samples, rate_hz = soundfile.read(wav, dtype="float32")
     return samples, rate_hz
+
+
+@cache
+def _same_breath() -> list[str]:
+    """The option that makes espeak-ng say a word the same way each time, where it has one.
+
+    From 1.52 on, some variants have a breath that is drawn anew in each run unless -D is given
+    (findings/espeak-ng-breathes-otherwise-each-time.sh). 1.51 breathes the same each time, and ends
+    without a sound when it is given -D.
+    """
+    options = run_tool(["espeak-ng", "--help"], needs_success=False)
+    return ["-D"] if re.search(r"^-D\b", options, re.MULTILINE) else []
 
 
 def with_tract(samples: Samples, tract: float) -> Samples:
