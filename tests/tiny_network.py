@@ -48,6 +48,13 @@ def random_network(
     return VerifierNetwork((*made, Convolution(weight, bias, shift, 1)), frames, looks)
 
 
+def windows_of(network: VerifierNetwork, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Random ones, and the extremes."""
+    windows = rng.integers(0, 256, (count, network.frames, network.channels)).astype(np.uint8)
+    windows[0], windows[1] = 0, 255
+    return windows
+
+
 def mcu_pack(
     directory: Path, threshold: float = 0.5, network: VerifierNetwork | None = None, **fields: Any
 ) -> Path:

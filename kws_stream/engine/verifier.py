@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from firmware_sim.model import VerifierDesign
 from kws_stream import engine
-from kws_stream.engine.blob import ALIGNMENT, Blob, aligned, room, verifier_blob
+from kws_stream.engine.blob import Blob, aligned, room, verifier_blob
 
 
 def blob_of(design: VerifierDesign) -> Blob:
@@ -19,11 +19,10 @@ def blob_of(design: VerifierDesign) -> Blob:
 def scores_in_c(blob: Blob, keywords: int, window: NDArray[np.uint8]) -> list[int]:
     """One score a keyword, in units of 2^-16, of a window (frames, channels) of the verifier.
 
-    It works in memory of its own, so that threads may share a blob.
+    blob: what `blob_of` gave in this process, where C needs it to lie. Each call has memory of its
+    own to work in, so that threads may share a blob.
     """
     ffi, lib = engine.library.ffi, engine.library.lib
-    if blob.ctypes.data % ALIGNMENT:  # from another process
-        blob = aligned(blob)
     numbers = ffi.from_buffer(blob)
     memory = room(lib.kws_cascade_bytes(numbers, len(blob)))
     scores: NDArray[np.int32] = np.empty(keywords, np.int32)

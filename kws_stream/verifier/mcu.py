@@ -135,6 +135,10 @@ class McuVerifier:
     def _blob(self) -> Blob:
         return blob_of(self.design)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without the blob: a copy of it would lie where C must not read it."""
+        return {name: value for name, value in self.__dict__.items() if name != "_blob"}
+
     @property
     def design(self) -> VerifierDesign:
         """As the digital side sees it."""

@@ -33,6 +33,7 @@ MOST_MULTIPLICATIONS = 3_000_000  # of a decision
 MOST_LAYERS = 32
 MOST_FRAMES = 1000
 MOST_SHIFT = 30
+MOST_KEYWORDS = 256  # which score is a class's is a byte in C
 _PARTS = ("weight", "bias", "shift", "stride")
 _WHAT = "verifier network"
 
@@ -148,6 +149,8 @@ class VerifierNetwork:
             _need(before >= 1, "layers of as many taps as there are frames", layer.taps)
         last = self.layers[-1]
         _need(before == 1 and not last.depthwise, "one frame of scores in the end", before)
+        need = f"scores of {MOST_KEYWORDS} keywords at most"
+        _need(self.scores_of <= MOST_KEYWORDS, need, self.scores_of)
         _need(
             self.multiplications <= MOST_MULTIPLICATIONS,
             f"at most {MOST_MULTIPLICATIONS} multiplications a decision",
