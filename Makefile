@@ -78,7 +78,7 @@ oldest: .venv/.supply  ## Run all tests with the oldest versions of everything t
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 pyproject.toml --extra test -o build/oldest.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/oldest
 	$(BIN)/uv pip install --quiet --python build/oldest/bin/python --requirement build/oldest.txt
-	$(BIN)/uv pip install --quiet --python build/oldest/bin/python --no-deps .
+	$(BIN)/uv pip install --quiet --python build/oldest/bin/python --no-deps --editable .
 	build/oldest/bin/python -m pytest tests
 
 clean:  ## Remove the environment and everything built

@@ -33,8 +33,10 @@ def _commands(folder: Path, wanted: Sequence[str]) -> dict[str, list[str | Path]
     commands: dict[str, list[str | Path]] = {}
     if reason := native.missing():
         print(f"{', '.join(native.TARGETS)}: left out: {reason}")
-    elif not wanted or set(wanted) & set(native.TARGETS):
-        commands |= {name: [path] for name, path in native.build(folder / "native").items()}
+    else:
+        names = [name for name in native.TARGETS if name in wanted or not wanted]
+        programs = native.build(folder / "native", names) if names else {}
+        commands |= {name: [path] for name, path in programs.items()}
     if importlib.util.find_spec("atheris") is None:
         print("targets in Python: left out: need atheris (pip install 'kws-stream[fuzz]')")
     else:

@@ -1,6 +1,7 @@
 """A small model that fires at once and often, so that an input of a few frames goes everywhere."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -21,10 +22,9 @@ DETECTOR = {
 
 
 def small_pack(folder: Path) -> Path:
-    """A pack in a new folder: four channels, and a verifier for microcontrollers."""
-    plain = packs.load(
-        build_pack(folder.with_name(f"{folder.name}-plain"), False, feature_settings=FEATURES)
-    )
+    """A pack in a folder, over what is there: four channels, a verifier for microcontrollers."""
+    with TemporaryDirectory() as name:
+        plain = packs.load(build_pack(Path(name) / "plain", False, feature_settings=FEATURES))
     network = random_network(np.random.default_rng(2), 8, channels=4, looks=(0, 2, 5), layers=2)
     verifier = {"kind": "mcu", "threshold": 0.4, "needs": {}}
     manifest = {**plain.manifest, "name": folder.name, "verifier": verifier, "detector": DETECTOR}

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,22 @@ from firmware_sim.integers import integer_network
 from fuzz.model import small_pack
 from kws_stream import packs
 from kws_stream.constants import RECORDING
-from kws_stream.engine.blob import DetectorFrames, model_blob
+from kws_stream.engine.blob import DetectorFrames, model_blob, verifier_blob
 from kws_stream.export.firmware import firmware_model
 from kws_stream.features import FeatureSettings, fixed_front_end
 from kws_stream.packs import Pack
+from kws_stream.verifier import McuVerifier, VerifierNetwork, parse_network
+from tests.tiny_network import random_network
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 ENGINE = ROOT / "kws_stream" / "engine" / "c"
 SHARED = ROOT / "firmware_sim" / "c"
-TARGETS = ("firmware", "network", "chip", "engine")
+TARGETS = ("firmware", "network", "chip", "engine", "cascade")
 FLAGS = ("-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror")
 SANITIZERS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
 STEERING = 16  # bytes before the sound of an input, as in c/fuzz.h
+DESIGN = 32  # and before these, as in c/cascade.c
 
 
 def missing() -> str:
@@ -40,24 +44,50 @@ def missing() -> str:
     )
 
 
-def _blob(pack: Pack) -> str:
-    """kws_fuzz_blob.h: the model for the engine."""
-    network = integer_network(pack.network.parameters)
-    frames = DetectorFrames(len(pack.classes), 4, 2, 5)
-    data = model_blob(*fixed_front_end(FeatureSettings.from_dict(pack.features)), network, frames)
-    numbers = ",".join(map(str, data))
+def _array(name: str, data: bytes) -> str:
+    return f"static _Alignas(64) const unsigned char {name}[] = {{{','.join(map(str, data))}}};"
+
+
+def _model(pack: Pack, window: int, warmup: int, refractory: int) -> str:
+    """The model for the engine, in C; three numbers of frames."""
+    parameters = pack.network.parameters
+    settings = FeatureSettings.from_dict(pack.features)
+    frames = DetectorFrames(len(pack.classes), window, warmup, refractory)
+    data = model_blob(*fixed_front_end(settings), integer_network(parameters), frames)
     sizes = {
         "CLASSES": len(pack.classes),
-        "FEATURES": pack.network.parameters.n_features,
-        "CELLS": sum(block.cells for block in pack.network.parameters.blocks),
+        "FEATURES": parameters.n_features,
+        "CHANNELS": settings.channels,
+        "CELLS": sum(block.cells for block in parameters.blocks),
     }
     lines = [f"#define KWS_FUZZ_{name} {size}" for name, size in sizes.items()]
-    lines.append(f"static _Alignas(64) const unsigned char kws_fuzz_blob[] = {{{numbers}}};")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, _array("kws_fuzz_blob", data), ""])
 
 
-def build(folder: Path) -> dict[str, Path]:
-    """The programs of all targets, in a folder; raises CalledProcessError."""
+def _verifiers(pack: Pack) -> str:
+    """Verifiers of the model, in C: the pack's and others."""
+    assert pack.verifier is not None
+    channels, rng = FeatureSettings.from_dict(pack.features).channels, np.random.default_rng(3)
+    networks: list[VerifierNetwork] = [parse_network(pack.verifier.head)]
+    for layers in range(4):
+        networks.append(random_network(rng, 8 + 9 * layers, channels=channels, layers=layers))
+    names, lines = list[str](), list[str]()
+    for number, network in enumerate(networks):
+        keywords = pack.classes[: network.scores_of]
+        design = McuVerifier(network, 0.5, keywords, 1, 1.0).design
+        names.append(f"kws_fuzz_verifier_{number}")
+        lines.append(
+            _array(
+                names[-1], verifier_blob(design, pack.classes, pack.network.parameters.n_features)
+            )
+        )
+    rows = ",".join(f"{{{name}, sizeof {name}}}" for name in names)
+    lines.append("static const struct { const unsigned char *bytes; size_t size; }")
+    return "\n".join([*lines, f"kws_fuzz_verifiers[] = {{{rows}}};", ""])
+
+
+def build(folder: Path, wanted: Sequence[str] = TARGETS) -> dict[str, Path]:
+    """The programs of these targets, in a folder; raises CalledProcessError."""
     source = folder / "sources"
     source.mkdir(parents=True, exist_ok=True)
     pack = packs.load(small_pack(folder / "pack"))
@@ -65,16 +95,27 @@ def build(folder: Path) -> dict[str, Path]:
     del files["example.c"]
     for name, text in files.items():
         (source / name).write_text(text, "ascii")
-    (folder / "kws_fuzz_blob.h").write_text(_blob(pack), "ascii")
+    (folder / "kws_fuzz_blob.h").write_text(_model(pack, 4, 2, 5), "ascii")
+    eager = _model(pack, 1, 0, 1)  # triggers at any frame
+    (folder / "kws_fuzz_cascade.h").write_text(eager + _verifiers(pack), "ascii")
     firmware = [source / name for name in files if name.endswith(".c")]
-    engine = [SHARED / f"kws_{stage}.c" for stage in ("front_end", "network", "detector")]
-    engine += [path for path in sorted(ENGINE.glob("*.c")) if path.name != "kws_cascade.c"]
+    stages = ("front_end", "network", "detector", "verifier")
+    engine = [*(SHARED / f"kws_{stage}.c" for stage in stages), *sorted(ENGINE.glob("*.c"))]
+    defined = [
+        "-include",
+        "fences.h",
+        "-DKWS_RUNTIME",
+        "-DKWS_VERIFIER",
+        f"-I{folder}",
+        f"-I{SHARED}",
+        f"-I{ENGINE}",
+    ]
     needs: dict[str, list[str | Path]] = {
         **{name: [f"-I{source}", *firmware] for name in TARGETS},
-        "engine": ["-DKWS_RUNTIME", f"-I{folder}", f"-I{SHARED}", f"-I{ENGINE}", *engine],
+        **{name: [*defined, *engine] for name in ("engine", "cascade")},
     }
     programs = {}
-    for name in TARGETS:
+    for name in wanted:
         programs[name] = folder / name
         words = ["clang", *FLAGS, *SANITIZERS, f"-I{HERE / 'c'}", HERE / "c" / f"{name}.c"]
         subprocess.run([*words, *needs[name], "-o", programs[name]], check=True)
@@ -93,4 +134,11 @@ def seeds(name: str) -> list[bytes]:
         return [each + rng.integers(0, 256, 4000, np.uint8).tobytes() for each in steering]
     loud = np.where(rng.random(800) < 0.5, -32768, 32767).astype(np.int16)
     sounds = [pcm[:8000], pcm[:321], loud, np.zeros(1, np.int16)]
+    if name == "cascade":  # those of Python too, of which there are five, then made ones
+        designs = [bytes([each]) + rng.bytes(DESIGN - 1) for each in range(10)]
+        sounds = [pcm[:4000], loud]
+        return [
+            design + steering[number % 3] + sounds[number % 2].tobytes()
+            for number, design in enumerate(designs)
+        ]
     return [each + sound.tobytes() for each in steering for sound in sounds]

@@ -17,6 +17,7 @@ from kws_stream.graphs import check_graph
 from kws_stream.network import Network
 from kws_stream.packs.arrays import network_bytes, parse_network
 from kws_stream.packs.manifest import parse_manifest
+from kws_stream.verifier import McuVerifier
 from kws_stream.verifier import head as heads
 from kws_stream.verifier import network as verifiers
 from tests.tiny_verifier import tiny_head
@@ -28,6 +29,7 @@ GRID = PACK.manifest["grid"]
 NETWORK = network_bytes(PARAMETERS)
 SHAPES = [PARAMETERS.pre.weight.shape, PARAMETERS.pre.bias.shape]
 HEAD = heads.head_bytes(tiny_head(seeds=1))
+MOST_WAIT = 50  # frames to the last look: more than half a second is refused with the pack
 VERIFIER = (PACK.path / PACK.manifest["verifier"]["head"]).read_bytes()
 
 
@@ -90,7 +92,8 @@ def pack_graph(data: bytes) -> None:
 
 
 def pack_verifier(data: bytes) -> None:
-    """The arrays of either kind of verifier are refused or score within their range."""
+    """The arrays of either kind of verifier are refused or score within their range; those of a
+    microcontroller as much in C."""
     if not data:
         return
     for archive in (data, _replaced(HEAD, data)):
@@ -106,9 +109,12 @@ def pack_verifier(data: bytes) -> None:
             network = verifiers.parse_network(archive)
         except ParameterError:
             continue
-        if network.multiplications < 10**6:
+        if network.multiplications < 10**6 and network.looks[-1] <= MOST_WAIT:
             window = np.full((network.frames, network.channels), 255, np.uint8)
-            assert all(0 <= score <= 1 << 16 for score in network.scores(window))
+            scores = network.scores(window)
+            assert all(0 <= score <= 1 << 16 for score in scores)
+            names = tuple(map(str, range(network.scores_of)))
+            assert McuVerifier(network, 0.5, names, 320, 64.0).scores(window) == scores
 
 
 def manifest_seeds() -> list[bytes]:

@@ -15,7 +15,9 @@ pytest.importorskip("onnx", reason="needs the extra: pip install 'kws-stream[onn
 
 from fuzz import native
 from fuzz.__main__ import KEPT
+from fuzz.model import small_pack
 from fuzz.python import TARGETS
+from kws_stream import packs
 
 ROOT = Path(__file__).parents[1]
 MUTATIONS = 60
@@ -63,6 +65,12 @@ def test_a_target_sees_a_broken_promise(
     monkeypatch.setattr(places.get(name, "fuzz.pack_files.check_graph"), broken)
     with pytest.raises(KeyError):
         TARGETS[name].run(data)
+
+
+def test_the_small_model_is_made_anew_where_one_was_left(tmp_path: Path) -> None:
+    first = packs.load(small_pack(tmp_path / "pack"))
+    assert packs.load(small_pack(tmp_path / "pack")).manifest == first.manifest
+    assert [path.name for path in tmp_path.iterdir()] == ["pack"]
 
 
 def test_every_kept_input_belongs_to_a_target() -> None:

@@ -8,6 +8,7 @@
 enum { MOST_EVENTS = 1 << 12 };
 
 static size_t bytes;
+int fences;
 
 static void *room(void)
 {
@@ -56,6 +57,7 @@ static size_t heard(const fuzz_sound *sound, int at_once, kws_engine_event *even
         count += found;
         if (!at_once && number % 7 == 0) {
             void *copy = room();
+            ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
             memcpy(copy, memory, bytes);
             free(memory);
             kws_engine_adopt(copy, kws_fuzz_blob);
@@ -83,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bytes = kws_engine_bytes(kws_fuzz_blob, sizeof kws_fuzz_blob);
     NEED(bytes != 0);
     NEED(kws_engine_bytes(kws_fuzz_blob, sizeof kws_fuzz_blob - 64) == 0);
+    fences = 1;
     if (!fuzz_read(data, size, &sound))
         return 0;
     const size_t count = heard(&sound, 1, whole, scores[0]);

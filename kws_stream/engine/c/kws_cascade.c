@@ -20,14 +20,7 @@ typedef struct {
     int32_t *features; /* of the last frame */
 } cascade;
 
-/* The next part of the memory and of the blob; each is filled up to 64 bytes. */
-static void *take(char **at, size_t count, size_t size)
-{
-    void *taken = *at;
-    *at += (count * size + 63) / 64 * 64;
-    return taken;
-}
-
+/* The next part of the blob; each is filled up to 64 bytes. */
 static const void *numbers(const char **at, size_t count, size_t size)
 {
     const void *found = *at;
@@ -39,16 +32,16 @@ static const void *numbers(const char **at, size_t count, size_t size)
 static size_t lay_out(cascade *self, char *memory, const int64_t *head)
 {
     char *at = memory;
-    take(&at, 1, sizeof *self);
-    self->layers = take(&at, (size_t)head[HEAD_LAYERS], sizeof *self->layers);
-    self->model.sum = take(&at, (size_t)head[HEAD_WIDEST], 4);
-    self->model.scores = take(&at, (size_t)head[HEAD_KEYWORDS], 4);
-    self->model.room = take(&at, (size_t)head[HEAD_ROOM], 1);
-    self->model.ordered = take(&at, (size_t)head[HEAD_ROOM], 1);
-    self->verifier.codes = take(&at, (size_t)(head[HEAD_FRAMES] * head[HEAD_CHANNELS]), 1);
+    kws_take(&at, 1, sizeof *self);
+    self->layers = kws_take(&at, (size_t)head[HEAD_LAYERS], sizeof *self->layers);
+    self->model.sum = kws_take(&at, (size_t)head[HEAD_WIDEST], 4);
+    self->model.scores = kws_take(&at, (size_t)head[HEAD_KEYWORDS], 4);
+    self->model.room = kws_take(&at, (size_t)head[HEAD_ROOM], 1);
+    self->model.ordered = kws_take(&at, (size_t)head[HEAD_ROOM], 1);
+    self->verifier.codes = kws_take(&at, (size_t)(head[HEAD_FRAMES] * head[HEAD_CHANNELS]), 1);
     self->verifier.triggers =
-        take(&at, (size_t)head[HEAD_WAIT] + 1, sizeof *self->verifier.triggers);
-    self->features = take(&at, (size_t)head[HEAD_FEATURES], 4);
+        kws_take(&at, (size_t)head[HEAD_WAIT] + 1, sizeof *self->verifier.triggers);
+    self->features = kws_take(&at, (size_t)head[HEAD_FEATURES], 4);
     return (size_t)(at - memory);
 }
 

@@ -23,17 +23,6 @@ typedef struct {
 /* ---- laying things out ---- */
 
 typedef struct {
-    char *at;
-} arena;
-
-static void *take(arena *memory, size_t count, size_t size)
-{
-    void *taken = memory->at;
-    memory->at += (count * size + 63) / 64 * 64;
-    return taken;
-}
-
-typedef struct {
     const char *at;
 } reader;
 
@@ -71,7 +60,7 @@ enum {
 /* Fills the engine, if it is not NULL, from the blob; returns the bytes that it takes. */
 static size_t lay_out(char *memory, const void *blob, engine **made)
 {
-    arena room = {memory};
+    char *room = memory;
     reader from = {blob};
     const int64_t *head = numbers(&from, HEAD_COUNT, 8);
     const size_t features = (size_t)head[HEAD_FEATURES], width = (size_t)head[HEAD_WIDTH];
@@ -79,40 +68,40 @@ static size_t lay_out(char *memory, const void *blob, engine **made)
     const size_t classes = (size_t)head[HEAD_CLASSES], channels = (size_t)head[HEAD_CHANNELS];
     const size_t slow = (size_t)head[HEAD_SLOW_COPIES], window = (size_t)head[HEAD_WINDOW];
     const size_t widest = (size_t)head[HEAD_WIDEST];
-    engine local, *self = take(&room, 1, sizeof *self);
-    kws_block *stages = take(&room, blocks, sizeof *stages);
-    uint32_t *thresholds = take(&room, classes, 4), *rearms = take(&room, classes, 4);
+    engine local, *self = kws_take(&room, 1, sizeof *self);
+    kws_block *stages = kws_take(&room, blocks, sizeof *stages);
+    uint32_t *thresholds = kws_take(&room, classes, 4), *rearms = kws_take(&room, classes, 4);
     if (made == NULL)
         self = &local;
-    self->front_end.envelope = take(&room, channels, 8);
-    self->front_end.level = take(&room, channels, 8);
-    self->front_end.slow = take(&room, channels * slow, 8);
-    self->front_end.modes = take(&room, channels, sizeof(kws_mode));
-    self->detector.recent = take(&room, window * classes, 8);
-    self->detector.sums = take(&room, classes, 8);
-    self->detector.scores = take(&room, classes, 4);
-    self->detector.low = take(&room, classes, 8);
-    self->detector.fired = take(&room, classes, 8);
-    self->features = take(&room, features, 4);
-    self->logits = take(&room, classes, 8);
-    self->network.bits = take(&room, cells, 1);
-    self->network.more.features = take(&room, features, 4);
-    self->network.more.products = take(&room, widest, 8);
-    self->network.more.inputs = take(&room, blocks * width, 8);
-    self->network.more.candidates = take(&room, cells, 8);
-    self->network.more.on = take(&room, cells, 8);
-    self->network.more.above = take(&room, width, 8);
-    self->network.more.below = take(&room, width, 8);
-    self->network.more.x = take(&room, widest, 4);
-    self->network.more.in = take(&room, widest, 4);
-    self->network.more.out = take(&room, widest, 8);
-    self->model.places = take(&room, widest, 4);
-    self->model.values = take(&room, widest, 4);
-    self->model.low = take(&room, widest, 4);
-    self->model.high = take(&room, widest, 4);
-    self->model.sums = take(&room, widest, 8);
-    self->recent_features = take(&room, RECENT * features, 4);
-    self->recent_bits = take(&room, RECENT * cells, 1);
+    self->front_end.envelope = kws_take(&room, channels, 8);
+    self->front_end.level = kws_take(&room, channels, 8);
+    self->front_end.slow = kws_take(&room, channels * slow, 8);
+    self->front_end.modes = kws_take(&room, channels, sizeof(kws_mode));
+    self->detector.recent = kws_take(&room, window * classes, 8);
+    self->detector.sums = kws_take(&room, classes, 8);
+    self->detector.scores = kws_take(&room, classes, 4);
+    self->detector.low = kws_take(&room, classes, 8);
+    self->detector.fired = kws_take(&room, classes, 8);
+    self->features = kws_take(&room, features, 4);
+    self->logits = kws_take(&room, classes, 8);
+    self->network.bits = kws_take(&room, cells, 1);
+    self->network.more.features = kws_take(&room, features, 4);
+    self->network.more.products = kws_take(&room, widest, 8);
+    self->network.more.inputs = kws_take(&room, blocks * width, 8);
+    self->network.more.candidates = kws_take(&room, cells, 8);
+    self->network.more.on = kws_take(&room, cells, 8);
+    self->network.more.above = kws_take(&room, width, 8);
+    self->network.more.below = kws_take(&room, width, 8);
+    self->network.more.x = kws_take(&room, widest, 4);
+    self->network.more.in = kws_take(&room, widest, 4);
+    self->network.more.out = kws_take(&room, widest, 8);
+    self->model.places = kws_take(&room, widest, 4);
+    self->model.values = kws_take(&room, widest, 4);
+    self->model.low = kws_take(&room, widest, 4);
+    self->model.high = kws_take(&room, widest, 4);
+    self->model.sums = kws_take(&room, widest, 8);
+    self->recent_features = kws_take(&room, RECENT * features, 4);
+    self->recent_bits = kws_take(&room, RECENT * cells, 1);
     if (made != NULL) {
         struct kws_runtime *m = &self->model;
         m->features = (uint32_t)features;
@@ -159,7 +148,7 @@ static size_t lay_out(char *memory, const void *blob, engine **made)
         read_layer(&from, &m->classifier);
         *made = self;
     }
-    return (size_t)(room.at - memory);
+    return (size_t)(room - memory);
 }
 
 size_t kws_engine_bytes(const void *blob, size_t size)

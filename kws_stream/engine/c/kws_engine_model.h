@@ -28,6 +28,23 @@ static inline uint32_t kws_root(uint64_t value)
 void kws_filter_best(kws_front_end *front_end, const int16_t *x, unsigned blocks,
                      const uint32_t *weights);
 
+/* What the fuzzing targets define, so that a step beside a piece of memory is seen: it closes the
+ * bytes from `at` on, and pieces are that far apart. */
+#ifndef KWS_FENCE
+#define KWS_FENCE(at, bytes) ((void)0)
+#define KWS_FENCE_BYTES 0
+#endif
+
+/* The next piece of the memory at *at; each is filled up to 64 bytes. */
+static inline void *kws_take(char **at, size_t count, size_t size)
+{
+    char *const taken = *at;
+    const size_t whole = (count * size + 63) / 64 * 64 + KWS_FENCE_BYTES;
+    KWS_FENCE(taken + count * size, whole - count * size);
+    *at += whole;
+    return taken;
+}
+
 struct kws_runtime {
     uint32_t features, width, blocks, cells, classes, channels, slow_copies, frame_samples;
     uint32_t widest;
