@@ -219,24 +219,20 @@ class KeywordSpotter:
             self._verified(NO_SAMPLES, [], self._stages.recent_features(self.frames - self._taken))
 
     def trace(self, pcm: ArrayLike) -> list[Trace]:
-        """As `process`, but gives what every wire did, in consecutive pieces.
-
-        A verifier does not hear these samples: it belongs to streams that ask for events.
-        """
-        samples = to_int16(pcm)
-        self._catch_up()
-        pieces = range(0, len(samples), PIECE_SAMPLES)
-        traces = [self._stages.trace(samples[at : at + PIECE_SAMPLES]) for at in pieces]
-        self._taken = self.frames
-        return [trace for trace in traces if trace is not None]
+        """As `process`, but gives what every wire did, in consecutive pieces, and no events."""
+        return [seen.trace for seen in self.observe(pcm)]
 
     def logits(self, pcm: ArrayLike) -> tuple[Array, PowerEstimate]:
         """As `process`, but gives the logits (t, K) and the power of these frames alone."""
         samples = to_int16(pcm)
-        self._catch_up()
-        found = self._stages.logits(samples, self.frame_s)
-        self._taken = self.frames
-        return found
+        stages = self._stages
+        if self._cascade is not None:  # another computes them, as the verifier hears this one
+            stages = self._stages.twin()
+            self.process(samples)
+        logits, estimate, triggers = stages.logits(samples, self.frame_s)
+        if self._cascade is None:
+            self.triggers += len(triggers)
+        return logits, estimate
 
     def observe(self, pcm: ArrayLike) -> list[Observation]:
         """As `process`, but gives all that can be seen on the way, in consecutive pieces."""

@@ -24,7 +24,7 @@ from kws_stream.engine.blob import (
 from kws_stream.engine.stages import Observation
 from kws_stream.errors import ParameterError
 from kws_stream.features import FeatureSettings, fixed_front_end
-from kws_stream.network import Network, Trace
+from kws_stream.network import Network
 from kws_stream.parameters import BoolArray, NetworkParameters
 from kws_stream.power import Activity, PowerEstimate, estimate
 
@@ -225,11 +225,6 @@ class CompiledStages:
         frames: Array = np.multiply(features[:count], self._settings.step, dtype=np.float64)
         return frames, events
 
-    def trace(self, codes: NDArray[np.int16]) -> Trace | None:
-        """As `process`, but the trace of the frames that are complete; None if none is."""
-        seen = self.observe(codes)
-        return None if seen is None else seen.trace
-
     def observe(self, codes: NDArray[np.int16]) -> Observation | None:
         """As `process`, but all there is to see; None if no frame is complete.
 
@@ -291,19 +286,21 @@ class CompiledStages:
         self._lib.kws_engine_last(self._at, self._ffi.NULL, self._ffi.NULL, pointer)
         return self._split(bits)
 
-    def logits(self, codes: NDArray[np.int16], frame_s: float) -> tuple[Array, PowerEstimate]:
-        """As `process`, but the logits (t, K) of the frames and what the chip spends on them."""
+    def logits(
+        self, codes: NDArray[np.int16], frame_s: float
+    ) -> tuple[Array, PowerEstimate, list[WakeEvent]]:
+        """As `process`, with the logits (t, K) of the frames and what the chip spends on them."""
         parameters = self._network.parameters
         before, heard = self._sums(), self.frames
         most = self._most_frames(codes)
         logits = np.empty((most, parameters.n_classes), np.int64)
         rows = self._ffi.new("kws_engine_rows *")
         rows.logits = self._pointer(logits)
-        self._listen(codes, rows, most)
+        events = self._listen(codes, rows, most)
         sums = [after - earlier for after, earlier in zip(self._sums(), before, strict=True)]
         exponent = self._integers().classifier.exponent
         rows_out = np.ldexp(logits[: self.frames - heard].astype(np.float64), exponent)
-        return rows_out, self._power(sums, self.frames - heard, frame_s)
+        return rows_out, self._power(sums, self.frames - heard, frame_s), events
 
     def power(self, frame_s: float) -> PowerEstimate:
         return self._power(self._sums(), self._heard_for_power(), frame_s)

@@ -63,11 +63,6 @@ class NumpyStages:
         frames = self._front_end.process_codes(codes)
         return frames, self._judge(frames)[1] if len(frames) else []
 
-    def trace(self, codes: NDArray[np.int16]) -> Trace | None:
-        """As `process`, but the trace of the frames that are complete; None if none is."""
-        frames = self._front_end.process_codes(codes)
-        return self._judge(frames)[0] if len(frames) else None
-
     def observe(self, codes: NDArray[np.int16]) -> Observation | None:
         """As `process`, but all there is to see; None if no frame is complete."""
         frames = self._front_end.process_codes(codes)
@@ -77,12 +72,15 @@ class NumpyStages:
         trace, events = self._judge(frames, smoothed)
         return Observation(frames, trace, np.array(smoothed), events)
 
-    def logits(self, codes: NDArray[np.int16], frame_s: float) -> tuple[Array, PowerEstimate]:
-        """As `process`, but the logits (t, K) of the frames and what the chip spends on them."""
-        trace = self.trace(codes)
-        if trace is None:
-            trace = self._network.stream().advance(np.empty((0, self._front_end.n_features)))
-        return trace.logits, estimate(self._network, trace, frame_s=frame_s)
+    def logits(
+        self, codes: NDArray[np.int16], frame_s: float
+    ) -> tuple[Array, PowerEstimate, list[WakeEvent]]:
+        """As `process`, with the logits (t, K) of the frames and what the chip spends on them."""
+        frames = self._front_end.process_codes(codes)
+        trace, events = (
+            self._judge(frames) if len(frames) else (self._network.stream().advance(frames), [])
+        )
+        return trace.logits, estimate(self._network, trace, frame_s=frame_s), events
 
     def _judge(
         self, frames: Array, smoothed: list[list[float]] | None = None
