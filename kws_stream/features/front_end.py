@@ -1,7 +1,7 @@
 """The streaming front end: samples in, frames of features on the chip's input grid out."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
@@ -32,6 +32,8 @@ Array = NDArray[np.float64]
 MOST_SLOW = 16  # slow copies of a channel; a manifest has room for hundreds of thousands
 RATES_HZ = 10, 192_000
 MOST_HOP_SAMPLES = 4096  # of eight hops the engine counts the samples in 16 bits
+LEAST = 1e-6  # of what divides: below lies nothing that a filter can be made of
+MOST_STEPS = 2**31  # of the input grid, as in the integers of the front end
 OF_RATE = ("rate_hz", "hop_samples", "corner_hz")  # in a manifest where they are not of speech
 
 
@@ -57,46 +59,57 @@ class FeatureSettings(ConditioningSettings):
     corner_hz: float = MEL_CORNER_HZ
 
     def __post_init__(self) -> None:
-        of_speech = all(getattr(self, name) == getattr(type(self), name) for name in OF_RATE)
-        low, high = RATES_HZ
-        whole_blocks = self.hop_samples % BLOCK == 0
-        checks = [
-            (low <= self.rate_hz <= high, "rate_hz", f"need {low} to {high} Hz"),
-            (
-                whole_blocks and BLOCK <= self.hop_samples <= MOST_HOP_SAMPLES,
-                "hop_samples",
-                f"need a multiple of {BLOCK} up to {MOST_HOP_SAMPLES}",
-            ),
-            (0 < self.corner_hz <= high, "corner_hz", f"need more than 0, {high} Hz at most"),
-            (self.kind in ("analog", "mel"), "kind", 'need "analog" or "mel"'),
-            (
-                self.kind == "analog" or of_speech,
-                "kind",
-                f'need "analog" where {", ".join(OF_RATE)} are set',
-            ),
-            (1 <= self.channels <= 256, "channels", "need 1 to 256"),
-            (0 < self.low_hz < self.high_hz, "low_hz", "need 0 < low_hz < high_hz"),
-            (
-                self.high_hz < self.rate_hz / 2,
-                "high_hz",
-                f"need less than {self.rate_hz / 2:g} Hz, half of rate_hz",
-            ),
-            (0 < self.selectivity <= 100, "selectivity", "need 0 to 100"),
-            (0 <= self.preemphasis <= 1, "preemphasis", "need 0 to 1"),
-            (0 < self.lowpass_s <= 10, "lowpass_s", "need 0 to 10 s"),
-            (1 <= self.hops_per_frame <= 8, "hops_per_frame", "need 1 to 8"),
-            (0 < self.agc_s <= 1000, "agc_s", "need 0 to 1000 s"),
-            (self.floor > 0, "floor", "need more than 0"),
-            (self.start_level >= 0, "start_level", "need 0 or more"),
-            (self.offset >= 0, "offset", "need 0 or more"),
-            (len(self.slow_s) <= MOST_SLOW, "slow_s", f"need {MOST_SLOW} of them at most"),
-            (all(0 < s <= 1000 for s in self.slow_s), "slow_s", "need 0 to 1000 s each"),
-            (self.step > 0 and np.frexp(self.step)[0] == 0.5, "step", "need a power of two"),
-            (self.high >= self.step and self.high % self.step == 0, "high", "need whole steps"),
-        ]
-        for good, name, need in checks:
+        for good, name, need in self._checks():
             if not good:
                 raise ParameterError(f"features {name}: {need}, got {getattr(self, name)!r:.200}")
+
+    def _checks(self) -> Iterator[tuple[bool, str, str]]:
+        """Whether a setting is good, its name and what it needs; each relies on those before it."""
+        low, high = RATES_HZ
+        yield low <= self.rate_hz <= high, "rate_hz", f"need {low} to {high} Hz"
+        whole_blocks = self.hop_samples % BLOCK == 0
+        yield (
+            whole_blocks and BLOCK <= self.hop_samples <= MOST_HOP_SAMPLES,
+            "hop_samples",
+            f"need a multiple of {BLOCK} up to {MOST_HOP_SAMPLES}",
+        )
+        yield LEAST <= self.corner_hz <= high, "corner_hz", f"need {LEAST:g} to {high} Hz"
+        yield self.kind in ("analog", "mel"), "kind", 'need "analog" or "mel"'
+        of_speech = all(getattr(self, name) == getattr(type(self), name) for name in OF_RATE)
+        yield (
+            self.kind == "analog" or of_speech,
+            "kind",
+            f'need "analog" where {", ".join(OF_RATE)} are set',
+        )
+        yield 1 <= self.channels <= 256, "channels", "need 1 to 256"
+        yield (
+            LEAST <= self.low_hz < self.high_hz / (1 + LEAST),
+            "low_hz",
+            f"need {LEAST:g} Hz or more, and less than high_hz by a millionth of it",
+        )
+        yield (
+            self.high_hz < self.rate_hz / 2,
+            "high_hz",
+            f"need less than {self.rate_hz / 2:g} Hz, half of rate_hz",
+        )
+        yield LEAST <= self.selectivity <= 100, "selectivity", f"need {LEAST:g} to 100"
+        yield 0 <= self.preemphasis <= 1, "preemphasis", "need 0 to 1"
+        yield LEAST <= self.lowpass_s <= 10, "lowpass_s", f"need {LEAST:g} to 10 s"
+        yield 1 <= self.hops_per_frame <= 8, "hops_per_frame", "need 1 to 8"
+        yield 0 < self.agc_s <= 1000, "agc_s", "need 0 to 1000 s"
+        yield self.floor > 0, "floor", "need more than 0"
+        yield self.start_level >= 0, "start_level", "need 0 or more"
+        yield self.offset >= 0, "offset", "need 0 or more"
+        yield len(self.slow_s) <= MOST_SLOW, "slow_s", f"need {MOST_SLOW} of them at most"
+        yield all(0 < s <= 1000 for s in self.slow_s), "slow_s", "need 0 to 1000 s each"
+        power = self.step > 0 and np.frexp(self.step)[0] == 0.5
+        yield bool(power), "step", "need a power of two"
+        steps = self.high / self.step if self.high < MOST_STEPS * self.step else 0.5
+        yield (
+            steps >= 1 and steps % 1 == 0,
+            "high",
+            f"need whole steps of {self.step:g}, less than {MOST_STEPS}",
+        )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "FeatureSettings":
