@@ -174,6 +174,24 @@ def test_each_source_and_keyword_has_its_own_counts(folder: Path) -> None:
         assert sum(getattr(counts, name) for counts in each) == getattr(result.point, name)
 
 
+def test_a_source_shorter_than_a_frame_has_no_rate_and_hides_none(
+    folder: Path, eager: Path, tmp_path: Path
+) -> None:
+    soundfile.write(folder / "click.wav", np.zeros(1), 16_000)
+    files = [str(folder / name) for name in ("click.wav", "part.wav")]
+    words = ["evaluate-stream", *files, "-m", str(eager)]
+    page = tmp_path / "page.html"
+    printed = CliRunner().invoke(main, [*words, "--report", str(page)])
+    assert printed.exit_code == 0, printed.output
+    (row,) = [line for line in printed.stdout.splitlines() if "click.wav" in line]
+    assert row.split()[-4:] == ["0.00", "0", "-", "-"]
+    assert "click.wav" in page.read_text("utf-8")
+    figures = json.loads(CliRunner().invoke(main, [*words, "--json"]).stdout)
+    click, part = figures["sources"]
+    assert click["false_accepts_per_hour"] is click["false_accepts_per_hour_interval"] is None
+    assert part["false_accepts_per_hour"] == figures["false_accepts_per_hour"]
+
+
 def test_silence_gives_no_events_and_a_bounded_rate(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros(36 * 16_000), 16_000)
     figures = evaluate_recordings([tmp_path / "silence.wav"], "yes-4").as_dict()

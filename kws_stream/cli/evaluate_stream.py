@@ -233,8 +233,9 @@ def _verifier_line(triggers_per_hour: float, verifier: "Verified") -> str:
 def counts_row(name: str, counts: "Counts") -> str:
     """A line of 79 columns: name, hours, words, and rates with their intervals."""
     figures = counts.as_dict()
-    low, high = figures["false_accepts_per_hour_interval"]
-    rate = f"{figures['false_accepts_per_hour']:.2f} ({low:.2f} to {high:.2f})"
+    bounds, rate = figures["false_accepts_per_hour_interval"], "-"
+    if bounds is not None:
+        rate = f"{figures['false_accepts_per_hour']:.2f} ({bounds[0]:.2f} to {bounds[1]:.2f})"
     short = name if len(name) < 24 else f"...{name[-20:]}"
     return (
         f"{short:<24}{counts.hours:>6.2f}{counts.words:>8}"

@@ -57,8 +57,10 @@ class Counts:
             "false_accepts": self.false_accepts,
             "false_reject_rate": missed / self.words if self.words else None,
             "false_reject_interval": wilson_interval(missed, self.words) if self.words else None,
-            "false_accepts_per_hour": self.false_accepts / self.hours,
-            "false_accepts_per_hour_interval": poisson_interval(self.false_accepts, self.hours),
+            "false_accepts_per_hour": self.false_accepts / self.hours if self.hours else None,
+            "false_accepts_per_hour_interval": (
+                poisson_interval(self.false_accepts, self.hours) if self.hours else None
+            ),
         }
 
 

@@ -252,7 +252,7 @@ def _notes(tuning: Tuning) -> list[str]:
         notes.append(
             f"the recordings are too short to show {tuning.target:g} per hour: {tuning.hours:.2f} "
             f"h without a false accept would bound the rate by {3 / tuning.hours:.2f} per hour at "
-            f"95 %; the target takes {tuning.hours_to_show_target:.1f} h"
+            f"95 %; the target takes {tuning.hours_to_show_target:.2g} h"
         )
     unspoken = [name for name, c in tuning.recommended.per_keyword.items() if not c.words]
     if unspoken:

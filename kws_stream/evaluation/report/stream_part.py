@@ -166,14 +166,15 @@ def _table(what: str, rows: Mapping[str, Counts]) -> str:
     lines: list[Sequence[object]] = []
     for name, counts in rows.items():
         figures = counts.as_dict()
-        missed = figures["false_reject_interval"]
+        missed, rate = figures["false_reject_interval"], figures["false_accepts_per_hour"]
+        bounds = figures["false_accepts_per_hour_interval"]
         lines.append(
             (
                 *(name, f"{counts.hours:.2f}", counts.words, counts.hits),
                 percent(figures["false_reject_rate"]),
                 between(missed)[6:] if missed else "–",
-                *(counts.false_accepts, number(figures["false_accepts_per_hour"])),
-                " to ".join(map(number, figures["false_accepts_per_hour_interval"])),
+                *(counts.false_accepts, "–" if rate is None else number(rate)),
+                " to ".join(map(number, bounds)) if bounds else "–",
             )
         )
     head = [what, "hours", "spoken", "found", "missed", "95 % interval"]
