@@ -20,14 +20,14 @@ from kws_stream.audio import AudioSource, FileSource, MicrophoneSource, to_int16
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.engine.compiled import CompiledStages, compiled_stages
-from kws_stream.engine.stages import NumpyStages, Observation
+from kws_stream.engine.stages import NO_FRAMES, Frames, NumpyStages, Observation
 from kws_stream.errors import PackError, ParameterError
 from kws_stream.events import EventStream, Listener
 from kws_stream.network import Trace
 from kws_stream.parameters import BoolArray
 from kws_stream.power import PowerEstimate
 from kws_stream.power.activity import GROUP_FRAMES
-from kws_stream.verifier import McuVerifier, load_verifier
+from kws_stream.verifier import HostVerifier, McuVerifier, load_verifier
 from kws_stream.verifier.cascade import Cascade, wait_frames
 
 __all__ = ["KeywordSpotter", "Observation", "Source", "blocks_of"]
@@ -38,7 +38,6 @@ Array = NDArray[np.float64]
 # more memory than a second; where the pieces end changes no bit.
 PIECE_SAMPLES = 32_000
 
-NO_FRAMES = np.zeros((0, 0))
 NO_SAMPLES = np.zeros(0, np.int16)
 
 # The engine in C keeps the features of the last 128 frames. A verifier that hears them takes them
@@ -188,9 +187,9 @@ class KeywordSpotter:
             if triggers:
                 self.triggers += len(triggers)
             return triggers
-        if not isinstance(self.verifier, McuVerifier):
+        if isinstance(self.verifier, HostVerifier) and self.verifier.opinion is None:
             return self._verified(samples, self._stages.process(samples))
-        if isinstance(self._stages, CompiledStages):
+        if isinstance(self.verifier, McuVerifier) and isinstance(self._stages, CompiledStages):
             return self._process_lazily(self._stages, self._cascade, samples)
         frames, triggers = self._stages.hear(samples)
         return self._verified(samples, triggers, frames)
@@ -208,15 +207,19 @@ class KeywordSpotter:
         triggers = stages.process(samples)
         unheard = stages.frames - self._taken
         if triggers or cascade.waiting or unheard > MOST_UNHEARD:
-            return self._verified(samples, triggers, stages.recent_features(unheard))
+            return self._verified(samples, triggers, self._recent(stages, unheard))
         return []
+
+    @staticmethod
+    def _recent(stages: CompiledStages, frames: int) -> Frames:
+        return Frames(stages.recent_features(frames), NO_FRAMES.smoothed)
 
     def _catch_up(self) -> None:
         """The verifier takes the features that it has not taken yet; it has nothing to judge."""
         if self._cascade is None or not isinstance(self.verifier, McuVerifier):
             return
         if isinstance(self._stages, CompiledStages) and self.frames > self._taken:
-            self._verified(NO_SAMPLES, [], self._stages.recent_features(self.frames - self._taken))
+            self._verified(NO_SAMPLES, [], self._recent(self._stages, self.frames - self._taken))
 
     def trace(self, pcm: ArrayLike) -> list[Trace]:
         """As `process`, but gives what every wire did, in consecutive pieces, and no events."""
@@ -245,13 +248,14 @@ class KeywordSpotter:
             if observation is None:
                 events = self._verified(piece, [])
             else:
-                events = self._verified(piece, observation.events, observation.features)
+                frames = Frames(observation.features, observation.smoothed)
+                events = self._verified(piece, observation.events, frames)
                 observation.events = events
                 seen.append(observation)
         return seen
 
     def _verified(
-        self, samples: NDArray[np.int16], triggers: list[WakeEvent], frames: Array = NO_FRAMES
+        self, samples: NDArray[np.int16], triggers: list[WakeEvent], frames: Frames = NO_FRAMES
     ) -> list[WakeEvent]:
         """The events of these samples, of what the network triggered on in them."""
         self.triggers += len(triggers)
@@ -293,25 +297,27 @@ class KeywordSpotter:
             self._catch_up()
             cascade = self._cascade.twin()
             heard = stages.frames * self._frame_samples
-            events = cascade.process(silence, seen.features, seen.events, heard)
-            wait, features = self._wait(stages)
+            frames = Frames(seen.features, seen.smoothed)
+            events = cascade.process(silence, frames, seen.events, heard)
+            wait, frames = self._wait(stages)
             heard = stages.frames * self._frame_samples
-            seen.events = events + cascade.process(wait, features, [], heard)
+            seen.events = events + cascade.process(wait, frames, [], heard)
             self._cascade.decisions, self._cascade.cpu_s = cascade.decisions, cascade.cpu_s
         return seen
 
-    def _wait(self, stages: CompiledStages | NumpyStages) -> tuple[NDArray[np.int16], Array]:
-        """The silence in which a verifier still judges, and its features (t, n)."""
+    def _wait(self, stages: CompiledStages | NumpyStages) -> tuple[NDArray[np.int16], Frames]:
+        """The silence in which a verifier still judges, and its frames."""
         wait = np.zeros(wait_frames(self.frame_s) * self._frame_samples, np.int16)
         return wait, stages.hear(wait)[0]
 
-    def silence_behind(self) -> tuple[NDArray[np.int16], Array]:
-        """All the silence that `finish` hears, for detector and verifier, and its features."""
+    def silence_behind(self) -> tuple[NDArray[np.int16], Frames]:
+        """All the silence that `finish` hears, for detector and verifier, and its frames."""
         stages = self._stages.twin()
         silence = np.zeros(self.finish_samples, np.int16)
-        features, _ = stages.hear(silence)
+        frames, _ = stages.hear(silence)
         wait, later = self._wait(stages)
-        return np.concatenate([silence, wait]), np.concatenate([features, later])
+        both = (np.concatenate(parts) for parts in zip(frames, later, strict=True))
+        return np.concatenate([silence, wait]), Frames(*both)
 
     @property
     def finish_samples(self) -> int:

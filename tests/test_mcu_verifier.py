@@ -20,6 +20,7 @@ from kws_stream import KeywordSpotter, packs
 from kws_stream.cli import main
 from kws_stream.constants import RECORDING
 from kws_stream.detector import WakeEvent
+from kws_stream.engine.stages import Frames
 from kws_stream.errors import FirmwareError, InputError, PackError, ParameterError
 from kws_stream.evaluation import evaluate_streams, streams_of
 from kws_stream.export.comparison_sound import Ways
@@ -234,7 +235,7 @@ def test_a_track_refuses_what_it_has_not_heard_or_forgot(pack: packs.Pack) -> No
     assert isinstance(verifier, McuVerifier)
     track = verifier.track(0.5)
     for _ in range(40):
-        track.add(np.zeros(0, np.int16), np.zeros((20, 48)))
+        track.add(np.zeros(0, np.int16), Frames(np.zeros((20, 48)), np.zeros((20, 2))))
     assert track.score(track.step, "yes") == track.score(track.step - 30, "yes")
     for step in (track.step + 1, 100):
         with pytest.raises(InputError, match="heard lately"):

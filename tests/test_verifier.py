@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kws_stream import KeywordSpotter, packs
 from kws_stream.detector import WakeEvent
+from kws_stream.engine.stages import Frames
 from kws_stream.errors import InputError, MissingExtraError, PackError, ParameterError
 from kws_stream.evaluation import evaluate_streams, streams_of
 from kws_stream.evaluation.verified import Check
@@ -26,6 +27,7 @@ from kws_stream.verifier import (
     steps_of,
 )
 from kws_stream.verifier.embedding import STEP
+from kws_stream.verifier.track import Opinion
 from tests.pack_factory import build_pack, edit_manifest, replace_file
 from tests.tiny_verifier import cascade_pack, tiny_graphs, tiny_head
 
@@ -37,9 +39,10 @@ def _tiny_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kws_stream.verifier.host.find_graphs", tiny_graphs)
 
 
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> packs.Pack:
-    return packs.load(cascade_pack(tmp_path_factory.mktemp("packs") / "tiny", THRESHOLD))
+@pytest.fixture(scope="module", params=[{}, {"network_weight": 0.5}], ids=["head", "both"])
+def pack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> packs.Pack:
+    folder = tmp_path_factory.mktemp("packs") / "tiny"
+    return packs.load(cascade_pack(folder, THRESHOLD, **request.param))
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +102,11 @@ def test_an_event_is_what_the_scores_of_its_own_steps_say(
     assert spotter.verifier is not None
     for trigger in heard(KeywordSpotter(pack, verify=False), pcm, [1000]):
         track = spotter.verifier.track(seconds=20)
-        track.add(np.concatenate([pcm, np.zeros(STEP * 20, np.int16)]))
-        scores = {step: track.score(step) for step in steps_of(trigger)}
+        silence = np.zeros(STEP * 20, np.int16)
+        other = KeywordSpotter(replace(pack, verifier=None))
+        smoothed = [seen.smoothed for seen in other.observe(np.concatenate([pcm, silence]))]
+        track.add(np.concatenate([pcm, silence]), Frames(np.zeros(0), np.concatenate(smoothed)))
+        scores = {step: track.score(step, trigger.keyword) for step in steps_of(trigger)}
         passing = [step for step, score in scores.items() if score >= THRESHOLD]
         assert (trigger.time_s in events) == bool(passing)
         if passing:
@@ -121,6 +127,36 @@ def test_a_score_forgets_what_is_older_than_two_seconds(pcm: np.ndarray) -> None
     late = verifier.track()
     late.add(changed)
     assert one.score(60) != late.score(60)
+
+
+def test_the_networks_highest_score_of_half_a_second_counts_beside_the_heads(
+    pcm: np.ndarray,
+) -> None:
+    plain = HostVerifier(SpeechEmbedding(tiny_graphs()), tiny_head(), 0.5).track()
+    track = replace(_verifier(), opinion=Opinion(0.5, ("none", "word"), 320)).track()
+    scores = np.full((260, 2), 0.25)
+    scores[100, 1] = 0.75  # frame 101 ends with sample 32,320: from step 26 on it counts to step 32
+    pcm = np.resize(pcm, 260 * 320)
+    for at in range(0, 260, 7):
+        track.add(pcm[at * 320 : (at + 7) * 320], Frames(np.zeros(0), scores[at : at + 7]))
+    plain.add(pcm)
+    for step, odds in ((25, 1 / 3), (26, 3), (32, 3), (33, 1 / 3), (60, 1 / 3)):
+        before = plain.score(step) / (1 - plain.score(step))
+        score = track.score(step, "word")
+        after = score / (1 - score)
+        assert after / before == pytest.approx(odds**0.5, rel=1e-9)
+
+
+def test_a_network_that_is_sure_leaves_the_head_a_say(pcm: np.ndarray) -> None:
+    tracks = [replace(_verifier(), opinion=Opinion(1.0, ("word",), 320)).track() for _ in range(2)]
+    pcm = np.resize(pcm, 40 * STEP)
+    for track, score in zip(tracks, (1.0, 1 - 1e-4), strict=True):
+        track.add(pcm, Frames(np.zeros(0), np.full((160, 1), score)))
+    assert 0 < tracks[0].score(40, "word") == tracks[1].score(40, "word") < 1
+
+
+def _verifier() -> HostVerifier:
+    return HostVerifier(SpeechEmbedding(tiny_graphs()), tiny_head(), 0.5)
 
 
 def test_a_track_refuses_what_it_has_not_heard_or_forgot(pcm: np.ndarray) -> None:
@@ -197,10 +233,13 @@ def test_detectors_that_tell_late_get_the_same_judgement(pack: packs.Pack, pcm: 
     spotter = KeywordSpotter(pack)
     assert spotter.verifier is not None
     check = Check(spotter.verifier, 10.0, 2)
-    check.add(pcm, np.zeros((0, 0)))
+    alone = KeywordSpotter(replace(pack, verifier=None))
+    silence = np.zeros(16_000, np.int16)
+    smoothed = [np.concatenate([s.smoothed for s in alone.observe(x)]) for x in (pcm, silence)]
+    check.add(pcm, Frames(np.zeros(0), smoothed[0]))
     check.judge(1, triggers[:5])
     check.judge(1, triggers[5:])
-    check.add(np.zeros(16_000, np.int16), np.zeros((0, 0)))
+    check.add(silence, Frames(np.zeros(0), smoothed[1]))
     assert check.finish() == [[], heard(spotter, pcm, [len(pcm)])]
 
 
@@ -241,6 +280,8 @@ def test_a_copy_of_a_pack_keeps_its_verifier(pack: packs.Pack, tmp_path: Path) -
         ({"needs": {}}, "livekit-wakeword"),
         ({"needs": {"package": "livekit-wakeword"}}, "'needs'"),
         ({"code": "print()"}, "'verifier'"),
+        ({"network_weight": 11}, "'network_weight'"),
+        ({"network_weight": "1"}, "'network_weight'"),
     ],
 )
 def test_a_wrong_verifier_is_refused_in_a_sentence(

@@ -21,7 +21,7 @@ from kws_stream.engine.blob import (
     model_blob,
     room,
 )
-from kws_stream.engine.stages import Observation
+from kws_stream.engine.stages import Frames, Observation
 from kws_stream.errors import ParameterError
 from kws_stream.features import FeatureSettings, fixed_front_end
 from kws_stream.network import Network
@@ -213,17 +213,22 @@ class CompiledStages:
             if getattr(rows, name) != self._ffi.NULL:
                 setattr(rows, name, getattr(rows, name) + frames * size)
 
-    def hear(self, codes: NDArray[np.int16]) -> tuple[Array, list[WakeEvent]]:
-        """As `process`, with the features (t, n) of the frames that are complete."""
+    def hear(self, codes: NDArray[np.int16]) -> tuple[Frames, list[WakeEvent]]:
+        """As `process`, with features and smoothed scores of the frames that are complete."""
+        parameters = self._network.parameters
         heard = self.frames
         most = self._most_frames(codes)
-        features = np.empty((most, self._network.parameters.n_features), np.int32)
+        features = np.empty((most, parameters.n_features), np.int32)
+        scores = np.empty((most, parameters.n_classes), np.uint32)
         rows = self._ffi.new("kws_engine_rows *")
         rows.features = self._ffi.cast("int32_t *", features.ctypes.data)
+        rows.scores = self._ffi.cast("uint32_t *", scores.ctypes.data)
         events = self._listen(codes, rows, most)
         count = self.frames - heard
-        frames: Array = np.multiply(features[:count], self._settings.step, dtype=np.float64)
-        return frames, events
+        return Frames(
+            np.multiply(features[:count], self._settings.step, dtype=np.float64),
+            np.multiply(scores[:count], 2.0**-SCORE_BITS, dtype=np.float64),
+        ), events
 
     def observe(self, codes: NDArray[np.int16]) -> Observation | None:
         """As `process`, but all there is to see; None if no frame is complete.

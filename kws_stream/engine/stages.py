@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,16 @@ from kws_stream.parameters import BoolArray
 from kws_stream.power import Activity, PowerEstimate, estimate
 
 Array = NDArray[np.float64]
+
+
+class Frames(NamedTuple):
+    """What the network heard and made of t frames: features (t, n), smoothed scores (t, K)."""
+
+    features: Array
+    smoothed: Array
+
+
+NO_FRAMES = Frames(np.zeros((0, 0)), np.zeros((0, 0)))
 
 
 @dataclass(eq=False, slots=True)  # not frozen: one is made every frame
@@ -58,10 +69,14 @@ class NumpyStages:
         frames = self._front_end.process_codes(codes)
         return self._judge(frames)[1] if len(frames) else []
 
-    def hear(self, codes: NDArray[np.int16]) -> tuple[Array, list[WakeEvent]]:
-        """As `process`, with the features (t, n) of the frames that are complete."""
+    def hear(self, codes: NDArray[np.int16]) -> tuple[Frames, list[WakeEvent]]:
+        """As `process`, with features and smoothed scores of the frames that are complete."""
         frames = self._front_end.process_codes(codes)
-        return frames, self._judge(frames)[1] if len(frames) else []
+        if not len(frames):
+            return NO_FRAMES, []
+        smoothed: list[list[float]] = []
+        events = self._judge(frames, smoothed)[1]
+        return Frames(frames, np.array(smoothed)), events
 
     def observe(self, codes: NDArray[np.int16]) -> Observation | None:
         """As `process`, but all there is to see; None if no frame is complete."""

@@ -13,6 +13,7 @@ from kws_stream import packs
 from kws_stream.audio import to_int16
 from kws_stream.audio.mix import checked_channel
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
+from kws_stream.engine.stages import NO_FRAMES, Frames
 from kws_stream.errors import DataError
 from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.labels import read_labels
@@ -21,7 +22,7 @@ from kws_stream.evaluation.sources import Recordings, Stream, streams_of
 from kws_stream.evaluation.streams import StreamResult, Word, as_keywords, score_stream
 from kws_stream.evaluation.verified import Check
 from kws_stream.names import known_name
-from kws_stream.pipeline import NO_FRAMES, KeywordSpotter, Observation
+from kws_stream.pipeline import KeywordSpotter, Observation
 from kws_stream.workers import Workers
 
 SWEEP = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.999)
@@ -224,7 +225,7 @@ class StreamHearing:
             frames = spotter.observe(piece.pcm)
             waiting += [seen.smoothed for seen in frames]
             if check is not None:
-                check.add(to_int16(piece.pcm), _features(frames))
+                check.add(to_int16(piece.pcm), _frames(frames))
             if sum(map(len, waiting)) >= JUDGED_FRAMES:
                 judge()
         waiting.append(spotter.observe_end().smoothed)
@@ -250,8 +251,10 @@ class StreamHearing:
         )
 
 
-def _features(frames: Sequence[Observation]) -> np.ndarray:
-    return np.concatenate([seen.features for seen in frames]) if frames else NO_FRAMES
+def _frames(seen: Sequence[Observation]) -> Frames:
+    if not seen:
+        return NO_FRAMES
+    return Frames(*(np.concatenate([getattr(s, n) for s in seen]) for n in Frames._fields))
 
 
 def evaluate_recordings(

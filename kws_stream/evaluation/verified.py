@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.detector import WakeEvent
+from kws_stream.engine.stages import Frames
 from kws_stream.verifier import Verifier, judge
 
 
@@ -25,9 +26,9 @@ class Check:
         self._waiting: list[list[WakeEvent]] = [[] for _ in range(detectors)]
         self._events: list[list[WakeEvent]] = [[] for _ in range(detectors)]
 
-    def add(self, samples: NDArray[np.int16], features: NDArray[np.float64]) -> None:
-        """The next samples (n,), and the frames (t, n_features) that they complete."""
-        self._track.add(samples, features)
+    def add(self, samples: NDArray[np.int16], frames: Frames) -> None:
+        """The next samples (n,), and the frames that they complete."""
+        self._track.add(samples, frames)
 
     def judge(self, detector: int, triggers: Sequence[WakeEvent]) -> None:
         """New triggers of a detector, by its number; those that need more sound wait for it."""

@@ -23,7 +23,7 @@ class VerifierData:
     """The second stage of a pack, as it is stored; docs/packs.md says what it means.
 
     head: the bytes of its arrays. package: what brings its graphs, None for one that needs none;
-    files: SHA-256 of each.
+    files: SHA-256 of each. network_weight: what the network's log odds count beside the head's.
     """
 
     kind: str
@@ -31,6 +31,7 @@ class VerifierData:
     head: bytes
     package: str | None
     files: dict[str, str]
+    network_weight: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +176,7 @@ def _verifier(fields: dict[str, Any] | None, contents: dict[str, bytes]) -> Veri
         head=contents[fields["head"]],
         package=fields["needs"].get("package"),
         files=dict(fields["needs"].get("files", {})),
+        network_weight=float(fields.get("network_weight", 0)),
     )
 
 

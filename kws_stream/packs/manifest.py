@@ -36,6 +36,7 @@ VERIFIER_FIELDS: dict[str, Any] = {
     "head": str,
     "needs": dict,
 }
+MOST_WEIGHT = 10.0  # of the network's log odds in a verifier's score
 _KINDS = {int: "an integer", str: "text", list: "a list", dict: "an object"}
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -145,13 +146,17 @@ def _check_manifest(manifest: dict[str, Any]) -> None:
 
 def _check_verifier(verifier: Any, files: dict[str, Any]) -> None:
     """The second stage that a pack may have."""
-    whole = isinstance(verifier, dict) and set(verifier) == set(VERIFIER_FIELDS)
+    names = set(verifier) - {"network_weight"} if isinstance(verifier, dict) else None
+    whole = names == set(VERIFIER_FIELDS)
     _need(f"an object of {', '.join(VERIFIER_FIELDS)} as 'verifier'", whole, verifier)
     for field, kind in VERIFIER_FIELDS.items():
         _need(f"another 'verifier' {field}", isinstance(verifier[field], kind), verifier[field])
     threshold = verifier["threshold"]
     fine = _is_number(threshold) and 0 <= threshold <= 1
     _need("0 to 1 as the verifier's 'threshold'", fine, threshold)
+    weight = verifier.get("network_weight", 0)
+    fine = _is_number(weight) and 0 <= weight <= MOST_WEIGHT
+    _need(f"0 to {MOST_WEIGHT:g} as the verifier's 'network_weight'", fine, weight)
     _need("the verifier's head in 'files'", verifier["head"] in files, verifier["head"])
     needs = verifier["needs"]
     if not needs:  # as an integer network has it: nothing but what is in the pack

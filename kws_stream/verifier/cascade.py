@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.detector import WakeEvent
+from kws_stream.engine.stages import Frames
 
 WAIT_S = 0.5
 KEPT_S = 3.0  # of sound; blocks of 2 s, and the wait
@@ -37,7 +38,7 @@ class Track(Protocol):
 
     def steps_of(self, trigger: WakeEvent) -> Sequence[int]: ...
 
-    def add(self, pcm: NDArray[np.int16], features: NDArray[np.float64]) -> None: ...
+    def add(self, pcm: NDArray[np.int16], frames: Frames) -> None: ...
 
     def score(self, step: int, keyword: str) -> float: ...
 
@@ -104,17 +105,17 @@ class Cascade:
     def process(
         self,
         samples: NDArray[np.int16],
-        features: NDArray[np.float64],
+        frames: Frames,
         triggers: Sequence[WakeEvent],
         heard: int,
     ) -> list[WakeEvent]:
         """Events that are confirmed by now, in the order of their confirmation.
 
-        samples: the next ones (n,), int16; features: the frames (t, n_features) that they complete.
-        triggers: what the first stage made of them. heard: samples of the stream that it has
-        judged, the end of its last frame.
+        samples: the next ones (n,), int16; frames: those that they complete, as far as the track
+        wants them. triggers: what the first stage made of them. heard: samples of the stream that
+        it has judged, the end of its last frame.
         """
-        self._track.add(samples, features)
+        self._track.add(samples, frames)
         self._waiting += [_Waiting(one, [*self._track.steps_of(one)]) for one in triggers]
         if not self._waiting:
             return []

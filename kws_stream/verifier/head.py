@@ -84,9 +84,13 @@ class Head:
 
     def score(self, embeddings: Floats) -> float:
         """How much embeddings (16, 96), the latest last, sound like the phrase: 0 to 1."""
+        return probability(self.logit(embeddings))
+
+    def logit(self, embeddings: Floats) -> float:
+        """The log odds of that score."""
         x = (embeddings - self.mean) / self.scale
         logits = [self._logit(x, seed) for seed in range(len(self.first))]
-        return 1 / (1 + math.exp(-max(-700.0, math.fsum(logits) / len(logits))))
+        return math.fsum(logits) / len(logits)
 
     def _logit(self, x: Floats, seed: int) -> float:
         for weight, bias in ((self.first, self.first_bias), (self.second, self.second_bias)):
@@ -97,6 +101,11 @@ class Head:
         weight = self.hidden[seed].reshape(x.size, -1)
         hidden = np.maximum(x.reshape(-1) @ weight + self.hidden_bias[seed], 0)
         return float(hidden @ self.last[seed] + self.last_bias[seed])
+
+
+def probability(logit: float) -> float:
+    """Of log odds."""
+    return 1 / (1 + math.exp(-max(-700.0, logit)))
 
 
 def head_bytes(head: Head) -> bytes:

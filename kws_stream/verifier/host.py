@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from kws_stream.errors import MissingExtraError, PackError, ParameterError
+from kws_stream.features import FeatureSettings
 from kws_stream.packs import Pack
 from kws_stream.verifier.cascade import KEPT_S, Cascade
 from kws_stream.verifier.embedding import (
@@ -16,18 +17,22 @@ from kws_stream.verifier.embedding import (
     find_graphs,
 )
 from kws_stream.verifier.head import STEPS, Head, parse_head
-from kws_stream.verifier.track import REACH, WAIT, SoundTrack
+from kws_stream.verifier.track import REACH, WAIT, Opinion, SoundTrack
 
 KIND = "host"
 
 
 @dataclass(frozen=True, eq=False)
 class HostVerifier:
-    """What all streams of one pack share: the graphs, the head and the threshold of its score."""
+    """What all streams of one pack share: the graphs, the head and the threshold of the score.
+
+    opinion: what the network's own score counts in it; None for nothing.
+    """
 
     embedding: SpeechEmbedding
     head: Head
     threshold: float
+    opinion: Opinion | None = None
 
     @property
     def multiplications(self) -> int:
@@ -40,7 +45,7 @@ class HostVerifier:
         )
 
     def track(self, seconds: float = KEPT_S) -> SoundTrack:
-        return SoundTrack(self.embedding, self.head, seconds)
+        return SoundTrack(self.embedding, self.head, seconds, self.opinion)
 
     def cascade(self) -> Cascade:
         return Cascade(self.track(), self.threshold)
@@ -75,7 +80,15 @@ def load_host(pack: Pack) -> HostVerifier:
             f"{pack.name}: need the very graphs that its verifier was trained on, got others in "
             f"the installed {PACKAGE}; install the version of the extra phrase, {ALONE}"
         )
-    return HostVerifier(_embedding(graphs), head, data.threshold)
+    return HostVerifier(_embedding(graphs), head, data.threshold, _opinion(pack))
+
+
+def _opinion(pack: Pack) -> Opinion | None:
+    assert pack.verifier is not None
+    if not pack.verifier.network_weight:
+        return None
+    frame_samples = FeatureSettings.from_dict(pack.features).frame_samples
+    return Opinion(pack.verifier.network_weight, pack.classes, frame_samples)
 
 
 @lru_cache(maxsize=1)

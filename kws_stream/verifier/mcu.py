@@ -15,6 +15,7 @@ from kws_stream import engine
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.engine.blob import Blob
+from kws_stream.engine.stages import Frames
 from kws_stream.engine.verifier import blob_of, scores_in_c
 from kws_stream.errors import InputError, PackError, ParameterError
 from kws_stream.features import FeatureSettings
@@ -74,8 +75,9 @@ class FeatureTrack:
         frame = round(trigger.time_s / self._verifier.frame_s)
         return [frame + look for look in self._verifier.network.looks]
 
-    def add(self, pcm: NDArray[np.int16], features: NDArray[np.float64]) -> None:
-        """The next frames (n, n_features)."""
+    def add(self, pcm: NDArray[np.int16], frames: Frames) -> None:
+        """The next frames, of which it hears the features."""
+        features = frames.features
         if not len(features):
             return
         channels = self._verifier.network.channels
@@ -163,6 +165,11 @@ def load_mcu(pack: Pack) -> McuVerifier:
     Raises PackError for a broken one, and for one that does not fit the pack.
     """
     assert pack.verifier is not None
+    if pack.verifier.network_weight:
+        raise PackError(
+            f"{pack.name}: need a verifier of the kind host where the network's score counts in "
+            f"the verifier's, got one of the kind {KIND}; get an intact copy"
+        )
     try:
         features = FeatureSettings.from_dict(pack.features)
         network = parse_network(pack.verifier.head)

@@ -1,19 +1,25 @@
 """How much a stream sounds like the phrase, at every step of its grid, computed when asked."""
 
 import copy
+import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
+from kws_stream.engine.stages import NO_FRAMES, Frames
 from kws_stream.errors import InputError
 from kws_stream.verifier.embedding import CONTEXT, FRAMES, STEP, WINDOW, SpeechEmbedding
-from kws_stream.verifier.head import STEPS, Head
+from kws_stream.verifier.head import STEPS, Head, probability
 
 Floats = NDArray[np.float32]
 Pcm = NDArray[np.int16]
 WAIT = SAMPLE_RATE_HZ // 2  # samples after a trigger in which it is judged
+
+PEAK = WAIT + STEP  # samples before the end of a step in which the network's highest score counts
+LEAST_SCORE = 1e-4  # of the network, and its distance from 1: its log odds stay within 9.2
 
 REACH = STEPS + -(-WINDOW // FRAMES) - 1  # steps that a score looks back on: 25, or 2 s
 
@@ -24,6 +30,19 @@ def steps_of(trigger: WakeEvent) -> range:
     return range(-(-sample // STEP), (sample + WAIT) // STEP + 1)
 
 
+@dataclass(frozen=True)
+class Opinion:
+    """What the network's own score of a keyword counts in that of a step.
+
+    weight: of its log odds beside the head's. classes: names of its scores. frame_samples: of a
+    frame.
+    """
+
+    weight: float
+    classes: tuple[str, ...]
+    frame_samples: int
+
+
 class SoundTrack:
     """The last seconds of a stream and the scores at its steps.
 
@@ -32,9 +51,15 @@ class SoundTrack:
     spectra, embeddings and head are each computed in calls of one shape.
     """
 
-    def __init__(self, embedding: SpeechEmbedding, head: Head, seconds: float) -> None:
+    def __init__(
+        self,
+        embedding: SpeechEmbedding,
+        head: Head,
+        seconds: float,
+        opinion: Opinion | None = None,
+    ) -> None:
         """seconds: how long ago the end of a step may be when its score is asked for."""
-        self._embedding, self._head = embedding, head
+        self._embedding, self._head, self._opinion = embedding, head, opinion
         self._steps = round(seconds * SAMPLE_RATE_HZ / STEP) + REACH + 1
         self.reset()
 
@@ -44,13 +69,15 @@ class SoundTrack:
         self._first = 0  # number of the sample with which _pcm begins
         self._spectra: dict[int, Floats] = {}
         self._embeddings: dict[int, Floats] = {}
-        self._scores: dict[int, float] = {}
+        self._logits: dict[int, float] = {}  # of the head
+        self._network = np.zeros((0, 0))  # its smoothed scores, frame by frame
+        self._frames = 0  # number of the frame with which _network ends
 
     def twin(self) -> "SoundTrack":
         """Another stream that goes on from where this one is; what is computed stays so."""
         other = copy.copy(self)
         other._spectra, other._embeddings = self._spectra.copy(), self._embeddings.copy()
-        other._scores = self._scores.copy()
+        other._logits = self._logits.copy()
         return other
 
     @property
@@ -70,24 +97,51 @@ class SoundTrack:
         """The steps at which a trigger is judged."""
         return steps_of(trigger)
 
-    def add(self, pcm: Pcm, features: NDArray[np.float64] | None = None) -> None:
-        """The next samples, int16 (n,); it makes spectra of its own."""
+    def add(self, pcm: Pcm, frames: Frames = NO_FRAMES) -> None:
+        """The next samples, int16 (n,), of which it makes spectra of its own; and of the frames
+        that they complete the scores, where the network's count."""
         self._pcm = np.concatenate([self._pcm, pcm])
+        if self._opinion is not None and len(frames.smoothed):
+            known = [self._network] if self._frames else []
+            self._network = np.concatenate([*known, frames.smoothed])
+            self._frames += len(frames.smoothed)
+            kept = (self._steps * STEP + PEAK) // self._opinion.frame_samples + 1
+            if len(self._network) > 2 * kept:  # not every time: what stays is moved
+                self._network = self._network[-kept:].copy()
         oldest = self.step - self._steps
         surplus = oldest * STEP - CONTEXT - self._first
         if surplus > self._steps * STEP:  # not every time: what stays is moved
             self._pcm = self._pcm[surplus:].copy()
             self._first += surplus
-            for known in (self._spectra, self._embeddings, self._scores):
+            for known in (self._spectra, self._embeddings, self._logits):
                 for step in [step for step in known if step < oldest]:
                     del known[step]
 
     def score(self, step: int, keyword: str = "") -> float:
-        """The head's score at the end of a step, 0 to 1; there is one phrase."""
-        if step not in self._scores:
+        """The score of a keyword at the end of a step, 0 to 1.
+
+        The head's, which knows one phrase alone; or the logistic of its log odds and of those of
+        the network's highest score of the keyword in the `PEAK` samples before, times their weight.
+        """
+        if step not in self._logits:
             heard = np.stack([self._embedded(k) for k in range(step - STEPS + 1, step + 1)])
-            self._scores[step] = self._head.score(heard)
-        return self._scores[step]
+            self._logits[step] = self._head.logit(heard)
+        return probability(self._logits[step] + self._of_network(step, keyword))
+
+    def _of_network(self, step: int, keyword: str) -> float:
+        if self._opinion is None:
+            return 0.0
+        size = self._opinion.frame_samples
+        last, first = step * STEP // size, (step * STEP - PEAK) // size  # frames, from 1; after it
+        behind = len(self._network) - self._frames
+        if last > self._frames or (first > 0 and first + behind < 0):
+            raise InputError(
+                f"verifier: need a step whose frames were heard lately, got {step} of {self.step}"
+            )
+        column = self._opinion.classes.index(keyword)
+        heard = self._network[max(0, first) + behind : last + behind, column]
+        peak = min(max(LEAST_SCORE, float(heard.max(initial=0))), 1 - LEAST_SCORE)
+        return self._opinion.weight * math.log(peak / (1 - peak))
 
     def _embedded(self, step: int) -> Floats:
         if step <= 0:
