@@ -339,8 +339,9 @@ def test_features_come_with_events_and_change_nothing(monkeypatch: pytest.Monkey
         wanted = spotter.observe(pcm)
         spotter.reset()
         heard = [spotter._stages.hear(part) for part in parts]
-        frames = np.concatenate([features for features, _ in heard])
-        assert np.array_equal(frames, np.concatenate([one.features for one in wanted]))
+        for name in ("features", "smoothed"):
+            frames = np.concatenate([getattr(each, name) for each, _ in heard])
+            assert np.array_equal(frames, np.concatenate([getattr(one, name) for one in wanted]))
         events = [event for _, found in heard for event in found]
         assert events == [event for one in wanted for event in one.events]
         assert events

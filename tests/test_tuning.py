@@ -85,7 +85,7 @@ def test_short_recordings_cannot_show_the_target_and_that_is_said() -> None:
     assert tuning.hours_to_show_target == 6
     assert not tuning.shown
     assert any("too short to show 0.5 per hour" in note for note in tuning.notes)
-    assert any("6.0 h" in note for note in tuning.notes)
+    assert any("the target takes 6 h" in note for note in tuning.notes)
 
 
 def test_a_target_that_makes_no_sense_is_refused(tmp_path: Path) -> None:

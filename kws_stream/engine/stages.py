@@ -72,11 +72,10 @@ class NumpyStages:
     def hear(self, codes: NDArray[np.int16]) -> tuple[Frames, list[WakeEvent]]:
         """As `process`, with features and smoothed scores of the frames that are complete."""
         frames = self._front_end.process_codes(codes)
-        if not len(frames):
-            return NO_FRAMES, []
         smoothed: list[list[float]] = []
-        events = self._judge(frames, smoothed)[1]
-        return Frames(frames, np.array(smoothed)), events
+        events = self._judge(frames, smoothed)[1] if len(frames) else []
+        rows = np.array(smoothed).reshape(len(frames), self._network.parameters.n_classes)
+        return Frames(frames, rows), events
 
     def observe(self, codes: NDArray[np.int16]) -> Observation | None:
         """As `process`, but all there is to see; None if no frame is complete."""

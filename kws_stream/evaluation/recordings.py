@@ -13,7 +13,6 @@ from kws_stream import packs
 from kws_stream.audio import to_int16
 from kws_stream.audio.mix import checked_channel
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
-from kws_stream.engine.stages import NO_FRAMES, Frames
 from kws_stream.errors import DataError
 from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.labels import read_labels
@@ -22,7 +21,7 @@ from kws_stream.evaluation.sources import Recordings, Stream, streams_of
 from kws_stream.evaluation.streams import StreamResult, Word, as_keywords, score_stream
 from kws_stream.evaluation.verified import Check
 from kws_stream.names import known_name
-from kws_stream.pipeline import KeywordSpotter, Observation
+from kws_stream.pipeline import NO_FRAMES, Frames, KeywordSpotter, Observation
 from kws_stream.workers import Workers
 
 SWEEP = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.999)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.detector import WakeEvent
-from kws_stream.engine.stages import Frames
+from kws_stream.pipeline import Frames
 from kws_stream.verifier import Verifier, judge
 
 
