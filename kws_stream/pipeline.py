@@ -30,7 +30,7 @@ from kws_stream.power.activity import GROUP_FRAMES
 from kws_stream.verifier import HostVerifier, McuVerifier, load_verifier
 from kws_stream.verifier.cascade import Cascade, wait_frames
 
-__all__ = ["KeywordSpotter", "Observation", "Source", "blocks_of"]
+__all__ = ["NO_FRAMES", "Frames", "KeywordSpotter", "Observation", "Source", "blocks_of"]
 
 Array = NDArray[np.float64]
 
