@@ -339,7 +339,6 @@ def finish(
             best = next(point for point in tuning.cascade if point.threshold == threshold)
             fields = {**verifier.fields, "threshold": best.verifier_threshold}
             write_pack(network, recipe, corpus, out, data, replace(verifier, fields=fields))
-        if verifier is not None:
             counts = evaluation.evaluate_streams(streams, out, progress, workers).point
         folder, real = write_people(real_speech, speech / "held_out"), None
         if folder is not None:
