@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.arguments import number_within, real_number
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.names import by_known_name
 
@@ -138,6 +139,13 @@ def softmax(logits: Sequence[float]) -> list[float]:
     return _scores(logit_codes(np.array([logits], np.float64))[0], 1)
 
 
+def _plain(number: float) -> float:
+    """A number of NumPy's or another type as one of Python's, which JSON can hold."""
+    value = real_number(number)
+    assert value is not None, "it was checked"
+    return number if type(number) in (int, float) else value
+
+
 @dataclass(frozen=True)
 class DetectorSettings:
     """window_s: length of the smoothing window. rearm: score below which a keyword may fire again,
@@ -166,10 +174,13 @@ class DetectorSettings:
         ]
         checks += [(f"threshold of {name}", value, 1.0) for name, value in self.thresholds.items()]
         for name, value, high in checks:
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if real_number(value) is None:
                 raise ParameterError(f"detector {name}: need a number, got {value!r:.80}")
-            if not 0 <= value <= high:
-                raise ParameterError(f"detector {name}: need 0 to {high:g}, got {value}")
+            number_within(value, f"detector {name}", 0, high)
+        for name in names:
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        own = {name: _plain(value) for name, value in self.thresholds.items()}
+        object.__setattr__(self, "thresholds", own)
 
     def window_frames(self, frame_s: float) -> int:
         """W, one frame at least."""
@@ -242,6 +253,10 @@ class Detector:
         A name in another case or spelling means the keyword that it nearly is (see `names`).
         Raises ParameterError for an unknown keyword or a threshold outside 0..1.
         """
+        if not isinstance(thresholds, Mapping):
+            raise ParameterError(
+                f"detector thresholds: need keyword: number, got {thresholds!r:.80}"
+            )
         given = by_known_name(thresholds, self._keywords)
         unknown = sorted(set(given) - set(self._keywords))
         if unknown:

@@ -31,8 +31,10 @@ def folded(name: str) -> str:
 def known_name(name: str, known: Iterable[str]) -> str:
     """The one of the known names that `name` means, or `name` itself where it means none.
 
-    Raises ParameterError where it may mean several.
+    Raises ParameterError where it may mean several, and for what is no text.
     """
+    if not isinstance(name, str):
+        raise ParameterError(f"need a name as text, got {name!r:.80}")
     known = list(known)
     if name in known:
         return name

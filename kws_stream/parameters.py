@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kws_stream.arguments import real_number
 from kws_stream.errors import ParameterError
 
 FloatArray = NDArray[np.float64]
@@ -44,7 +45,7 @@ def _as_float_array(value: ArrayLike, name: str, shape: tuple[int | None, ...]) 
 
 def _cell_values(value: ArrayLike, name: str, cells: int) -> FloatArray:
     """Per-cell values (d,); one number stands for all cells."""
-    if np.isscalar(value):
+    if np.isscalar(value) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = np.full(cells, value)
     return _as_float_array(value, name, (cells,))
 
@@ -176,8 +177,10 @@ class InputGrid:
         if isinstance(value, cls):
             return value
         try:
-            step, low, high = (float(number) for number in value)
-        except (TypeError, ValueError, OverflowError) as error:
+            step, low, high = map(real_number, value)
+            if step is None or low is None or high is None:
+                raise TypeError("no number")
+        except (TypeError, ValueError) as error:
             raise ParameterError(
                 f"input_grid: need (step, low, high), got {value!r:.80}"
             ) from error

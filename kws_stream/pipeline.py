@@ -1,5 +1,7 @@
 """The one place where the stages are wired together: samples in, events out."""
 
+import copy
+import math
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -11,11 +13,13 @@ from collections.abc import (
 )
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kws_stream import features, packs
+from kws_stream.arguments import number_within
 from kws_stream.audio import AudioSource, FileSource, MicrophoneSource, to_int16
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
@@ -51,7 +55,7 @@ Source = AudioSource | str | Path | Iterable[ArrayLike] | None
 def blocks_of(source: Source, rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[ArrayLike]:
     """The blocks of pcm of a source, at that rate; it is closed at the end.
 
-    Raises ParameterError for a source that gives another rate.
+    Raises ParameterError for a source that gives another rate, and for what is no source.
     """
     if source is None:
         source = MicrophoneSource(to_hz=rate_hz)
@@ -67,8 +71,14 @@ def blocks_of(source: Source, rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[ArrayLi
             )
         with source:
             yield from source.blocks()
-    else:
-        yield from source
+        return
+    samples = isinstance(source, bytes | bytearray) or getattr(source, "ndim", 2) < 2
+    if samples or not isinstance(source, Iterable):
+        raise ParameterError(
+            "source: need an audio source, the path of a file, blocks of pcm, or None for the "
+            f"microphone, got {source!r:.80}; samples without a source go to `process`"
+        )
+    yield from source
 
 
 def need_speech_rate(spotter: "KeywordSpotter", what: str) -> None:
@@ -91,7 +101,7 @@ class KeywordSpotter:
 
     Raises PackError for a pack that cannot be used, ParameterError for an unknown keyword, a
     threshold outside 0..1 and a verifier that the pack has not, MissingExtraError where what the
-    verifier needs is not installed.
+    verifier needs is not installed. `copy.copy` gives another stream that goes on from here.
     """
 
     def __init__(
@@ -122,6 +132,8 @@ class KeywordSpotter:
             raise PackError(
                 f"{self.pack.name}: the front end's grid is not the network's; get an intact copy"
             )
+        if verify is not None and not isinstance(verify, bool | np.bool_):
+            raise ParameterError(f"verify: need True, False or None, got {verify!r:.80}")
         if threshold is not None:
             if isinstance(threshold, Mapping):
                 self._detector.set_thresholds(threshold)
@@ -132,7 +144,7 @@ class KeywordSpotter:
         self._stages: CompiledStages | NumpyStages = compiled or NumpyStages(
             self._front_end, network, self._detector
         )
-        self.verifier = None if verify is False else load_verifier(self.pack)
+        self.verifier = None if verify is not None and not verify else load_verifier(self.pack)
         if verify and self.verifier is None:
             raise ParameterError(
                 f"verify: need a model with a verifier, and {self.pack.name} has none; leave it out"
@@ -145,6 +157,17 @@ class KeywordSpotter:
         self._cascade = None if self.verifier is None else self.verifier.cascade()
         self._taken = 0  # frames whose features the verifier has, or will never get
         self.triggers = 0
+
+    def __copy__(self) -> "KeywordSpotter":
+        """Another stream that goes on from where this one is; the pack is shared."""
+        network = self.pack.network
+        shared = (self.pack, network, network.parameters, self.verifier)
+        memo: dict[int, Any] = {id(each): each for each in shared}
+        if self._cascade is not None:  # a deep copy would load the verifier's graphs again
+            memo[id(self._cascade)] = self._cascade.twin()
+        other = object.__new__(type(self))
+        other.__dict__ |= copy.deepcopy(self.__dict__, memo)
+        return other
 
     def reset(self, *, keep_power: bool = False) -> None:
         """Back to the start: equal to a new object in every bit.
@@ -344,6 +367,8 @@ class KeywordSpotter:
         source: as of `events`. The listener is a context manager; its `stop` and `wait` raise what
         ended the thread. Until then the spotter belongs to that thread.
         """
+        if not callable(callback):
+            raise ParameterError(f"callback: need a function of an event, got {callback!r:.80}")
         return Listener(self._heard(source), callback)
 
     def _heard(self, source: Source) -> Generator[list[WakeEvent], None, None]:
@@ -406,5 +431,6 @@ class KeywordSpotter:
 
     def recent_power(self, seconds: float = 1.0) -> PowerEstimate:
         """As `power`, for about the last seconds; what it remembers is 128 frames."""
+        seconds = number_within(seconds, "seconds", 0, math.inf)
         frames = round(min(max(1.0, seconds / self.frame_s), GROUP_FRAMES))
         return self._stages.recent_power(frames, self.frame_s)

@@ -22,6 +22,7 @@ FILES = sorted(
 )
 
 BASE = {
+    "arguments",
     "errors",
     "constants",
     "parameters",
@@ -38,6 +39,7 @@ STAGES = {"audio", "features", "layers", "bmru", "detector", "power"}
 CORE = BASE | STAGES | {"network", "packs"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "arguments": {"errors"},
     "constants": set(),
     "names": {"errors"},
     "files": set(),
@@ -47,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "old_names": {"errors"},
     "plots": {"errors", "files"},
     "settings": {"errors"},
-    "parameters": {"errors", "constants"},
+    "parameters": {"errors", "constants", "arguments"},
     **dict.fromkeys(STAGES, BASE),
     "workers": BASE,
     "network": BASE | {"layers", "bmru"},

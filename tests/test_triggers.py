@@ -378,3 +378,11 @@ def test_exec_runs_a_command_for_each_event_with_the_event_in_its_environment(
     assert sorted(out.read_text().splitlines()) == sorted(
         f"{e['index']} {e['keyword']} {e['time_s']:.3f} tiny" for e in events
     )
+
+
+@pytest.mark.parametrize("command", [("label", "3", "true-accept"), ("play", "3")])
+def test_a_folder_without_triggers_has_none_to_name(command, tmp_path) -> None:
+    name, *rest = command
+    result = CliRunner().invoke(main, ["triggers", name, str(tmp_path), *rest])
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {tmp_path}: need a folder with triggers, got one without any\n"

@@ -1,6 +1,7 @@
 """A wake phrase is taught from speech that is made for it, by other voices than it is judged on."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from kws_stream.speech.phrase import (
     Phrase,
     common_words,
     distance,
+    length_note,
     phonemes,
     sentences,
 )
@@ -71,6 +73,27 @@ def test_distance_counts_changed_phonemes_but_no_stress() -> None:
     assert distance(["h", "'eI"], ["h", ",eI"]) == 0
     assert distance(["k", "@", "m"], ["k", "V", "m", "s"]) == 2
     assert distance([], ["a", "b"]) == 2
+
+
+@needs_tools
+@pytest.mark.parametrize("text", ["a", "I", "hey", "a I"])
+def test_a_phrase_of_a_sound_or_two_is_refused(text: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    result = CliRunner().invoke(
+        main, ["train", "--wake-phrase", text, "-o", str(tmp_path / "out"), "--run", str(tmp_path)]
+    )
+    assert result.exit_code == 1
+    assert re.search(r"wake phrase: need 3 sounds or more, got [12] in ", result.stderr)
+    assert not any(tmp_path.iterdir())
+
+
+@needs_tools
+def test_a_short_phrase_is_told() -> None:
+    notes = {text: length_note(Phrase.parse(text)) for text in ("lamp", "button")}
+    for text, syllables in (("lamp", "1 syllable;"), ("button", "2 syllables;")):
+        assert f"{text!r} has about {syllables}" in (notes[text] or "")
+    for text in ("alexa", "hey computer", "ok nabu", "turn it on"):
+        assert length_note(Phrase.parse(text)) is None
 
 
 @needs_tools

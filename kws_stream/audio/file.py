@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.arguments import path_text
 from kws_stream.audio.decoding import CannotDecode, Decoder, NoPyAV, open_part
 from kws_stream.audio.formats import ENOUGH, recognise, with_article
 from kws_stream.audio.headers import inspect_file
@@ -54,18 +55,18 @@ class FileSource:
         sentence, that the mean is far weaker than a channel. mono_too: a file of one channel is
         heard whatever channel was chosen. to_hz: the rate that `blocks` gives.
 
-        Raises AudioError for a missing, unreadable or empty file, a folder, anything that is not
-        audio, a file without samples, and one without the channel; TruncatedAudioError if that is
-        because it was cut; ParameterError for a channel that is no whole number from 1, and for a
-        rate outside 10..768000 Hz.
+        Raises AudioError for what is no path, a missing, unreadable or empty file, a folder,
+        anything that is not audio, a file without samples, and one without the channel;
+        TruncatedAudioError if that is because it was cut; ParameterError for a channel that is no
+        whole number from 1, and for a rate outside 10..768000 Hz.
         """
         self.to_hz = checked_rate(to_hz)
-        self.name = os.fspath(path)
+        self.name = path_text(path, "the path of an audio file", AudioError)
         self._channel, self._on_note = checked_channel(channel), on_note
         self._mono_too = mono_too
         self._check_regular()
         try:
-            found = inspect_file(Path(path))
+            found = inspect_file(Path(self.name))
         except OSError as error:
             raise AudioError(
                 f"{self.name}: need a readable audio file, got {error.strerror}; "

@@ -1,7 +1,6 @@
 """A live microphone: the callback copies, queues and counts; everything else happens here."""
 
 import contextlib
-import math
 import queue
 import threading
 import time
@@ -11,12 +10,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.arguments import number_above_zero, whole_number
 from kws_stream.audio.devices import InputDevice, find_device, load_backend
 from kws_stream.audio.mix import Mixer, checked_channel
 from kws_stream.audio.resample import Resampler, checked_rate
 from kws_stream.audio.source import Pcm
 from kws_stream.constants import SAMPLE_RATE_HZ
-from kws_stream.errors import DeviceError, ParameterError
+from kws_stream.errors import DeviceError
 
 CLIP_LEVEL = 0.999  # of full scale; a 16-bit converter's largest value is 0.99997
 _BLOCKS_PER_S = 50  # 20 ms a callback
@@ -59,10 +59,9 @@ class MicrophoneSource:
 
         Raises DeviceError without PortAudio, device or permission, ParameterError for settings.
         """
-        if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
-            raise ParameterError(f"duration: need seconds above 0, got {duration_s}")
-        if queue_blocks < 1:
-            raise ParameterError(f"queue_blocks: need 1 or more, got {queue_blocks}")
+        if duration_s is not None:
+            duration_s = number_above_zero(duration_s, "duration", "seconds above 0")
+        queue_blocks = whole_number(queue_blocks, "queue_blocks", 1)
         self._channel, self.to_hz = checked_channel(channel), checked_rate(to_hz)
         self._limit = None if duration_s is None else round(duration_s * self.to_hz)
         self._reconnect = reconnect

@@ -41,8 +41,8 @@ class PipeSource:
         channel: the channel to hear, from 1; None for the mean of all. on_note: hears, in one
         sentence, that the mean is far weaker than a channel. to_hz: the rate that `blocks` gives.
 
-        Raises ParameterError for a rate outside 10..768000 Hz, channels outside 1..64 and a
-        channel that is not there.
+        Raises ParameterError for a rate outside 10..768000 Hz, channels outside 1..64, a channel
+        that is not there and what is no stream.
         """
         self.rate_hz, self.to_hz = checked_rate(rate), checked_rate(to_hz)
         try:
@@ -59,6 +59,10 @@ class PipeSource:
             raise ParameterError(
                 f"channel {channel}: need a pipe with that channel, got {self.channels} "
                 f"channel{'s' if self.channels > 1 else ''}; choose one of those that are there"
+            )
+        if not (hasattr(stream, "read") or hasattr(stream, "read1")):
+            raise ParameterError(
+                f"stream: need a binary stream such as sys.stdin.buffer, got {stream!r:.80}"
             )
         self.name = name
         self._stream = stream

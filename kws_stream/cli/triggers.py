@@ -157,6 +157,8 @@ def _find(folder: str, name: str) -> "TriggerRecord":
     for number, record in enumerate(records, 1):
         if name in (record.name, f"{record.name}.json", f"{record.name}.wav", str(number)):
             return record
+    if not records:
+        raise DataError(f"{folder}: need a folder with triggers, got one without any")
     raise DataError(
         f"{folder}: need the name of a trigger or a number from 1 to {len(records)}, got "
         f"{name!r:.200}; see `triggers list`"

@@ -86,7 +86,7 @@ class Recordings:
 
 
 def streams_of(
-    names: Sequence[str | Path],
+    names: Sequence[str | Path] | str | Path,
     skipped: Skipped | None = None,
     channel: int | None = None,
     *,
@@ -96,12 +96,14 @@ def streams_of(
 
     The recordings in a folder and below it are heard one after another in the order of their
     names, as streams of about an hour: the file that completes the hour is the last of its stream.
-    skipped: gets the files in folders that are no recordings (see `folders`). channel, mono_too:
-    as of `Recordings`.
+    names: one or several. skipped: gets the files in folders that are no recordings (see
+    `folders`). channel, mono_too: as of `Recordings`.
 
     Raises DataError for a folder without recordings or that cannot be read, AudioError for a file
     in a folder that is no audio.
     """
+    if isinstance(names, str | Path):
+        names = [names]
     streams = []
     for name in map(Path, names):
         if name.is_dir():

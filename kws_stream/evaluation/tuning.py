@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kws_stream import packs
-from kws_stream.errors import DataError, ParameterError
+from kws_stream.arguments import number_above_zero
+from kws_stream.errors import DataError
 from kws_stream.evaluation.cascade_tuning import (
     CascadePoint,
     all_staircases,
@@ -142,8 +143,7 @@ def tune(
 
     Arguments and errors as of `evaluate_streams`; ParameterError for a target that is not above 0.
     """
-    if not 0 < target < float("inf"):
-        raise ParameterError(f"target: need false accepts per hour above 0, got {target}")
+    target = number_above_zero(target, "target", "false accepts per hour above 0")
     pack = model if isinstance(model, packs.Pack) else packs.load(model)
     if not pack.keywords:
         raise DataError(f"{pack.name}: need a model with keywords to tune, it has none")

@@ -192,10 +192,11 @@ class CommandWatcher:
         """audio_after_s: seconds after the event that the command's standard input gets, with
         audio_before_s before the start of the word; None gives it no audio.
         """
-        check_seconds(audio_before_s, audio_after_s or 0.0)
+        after_s = 0.0 if audio_after_s is None else audio_after_s
+        audio_before_s, after_s = check_seconds(audio_before_s, after_s)
         self._runner = runner
         self._variables = variables
-        self._after_s = audio_after_s
+        self._after_s = None if audio_after_s is None else after_s
         self._before_s = audio_before_s
         self._ring = AudioRing(audio_before_s + LONGEST_WORD_S + 1.5)
         self._feeds: list[AudioFeed] = []

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kws_stream.arguments import number_within
 from kws_stream.audio import AudioSource, to_float32
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
-from kws_stream.errors import ParameterError
 from kws_stream.events import EventStream
 from kws_stream.live.ring import AudioRing, sample_number
 from kws_stream.pipeline import KeywordSpotter, blocks_of, need_speech_rate
@@ -34,11 +34,12 @@ def first_sample(event: WakeEvent, before_s: float) -> int:
     return max(0, sample_number(start_s - before_s))
 
 
-def check_seconds(before_s: float, after_s: float) -> None:
-    """Raises ParameterError outside 0..60 s."""
-    for name, value in (("before_s", before_s), ("after_s", after_s)):
-        if not 0 <= value <= LONGEST_S:
-            raise ParameterError(f"{name}: need 0 to {LONGEST_S:g} seconds, got {value}")
+def check_seconds(before_s: float, after_s: float) -> tuple[float, float]:
+    """Both as numbers; raises ParameterError outside 0..60 s."""
+    return (
+        number_within(before_s, "before_s", 0, LONGEST_S, "seconds"),
+        number_within(after_s, "after_s", 0, LONGEST_S, "seconds"),
+    )
 
 
 class Collector:
@@ -46,7 +47,7 @@ class Collector:
 
     def __init__(self, before_s: float = 1.0, after_s: float = 3.0) -> None:
         """Seconds before the start of the word and after the event, each 0..60."""
-        check_seconds(before_s, after_s)
+        before_s, after_s = check_seconds(before_s, after_s)
         self._before_s = before_s
         self._after = sample_number(after_s)
         # a block may be a second long, and the word before it began in another

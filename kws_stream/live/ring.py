@@ -5,8 +5,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.arguments import number_within
 from kws_stream.constants import SAMPLE_RATE_HZ
-from kws_stream.errors import ParameterError
 
 Samples = NDArray[np.float32]
 
@@ -18,8 +18,7 @@ class AudioRing:
     """
 
     def __init__(self, seconds: float) -> None:
-        if not 0 <= seconds <= 3600:
-            raise ParameterError(f"audio ring: need 0 to 3600 seconds, got {seconds}")
+        seconds = number_within(seconds, "audio ring", 0, 3600, "seconds")
         self._room = round(seconds * SAMPLE_RATE_HZ)
         self.reset()
 

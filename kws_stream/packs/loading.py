@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kws_stream.arguments import path_text
 from kws_stream.errors import PackError, ParameterError, did_you_mean
 from kws_stream.network import Network
 from kws_stream.packs.arrays import parse_network
@@ -70,16 +71,17 @@ def find(model: str | os.PathLike[str]) -> Path:
 
     Raises PackError, with the shipped names, where there is none.
     """
-    text = os.fspath(model)
     shipped = list_packs()
+    wanted = (
+        f"need the name of a shipped model ({', '.join(shipped) or 'none'}) or the directory of "
+        "a pack"
+    )
+    text = path_text(model, wanted, PackError)
     if isinstance(model, str) and model in shipped:
         return models_dir() / model
     if text and os.path.isdir(text):
         return Path(text).resolve()
-    raise PackError(
-        f"need the name of a shipped model ({', '.join(shipped) or 'none'}) or the directory of "
-        f"a pack, got {text!r:.200}{did_you_mean(text[:200], shipped)}"
-    )
+    raise PackError(f"{wanted}, got {text!r:.200}{did_you_mean(text[:200], shipped)}")
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -191,4 +193,4 @@ def load(model: str | os.PathLike[str]) -> Pack:
     try:
         return load_directory(directory)[0]
     except PackError as error:
-        raise PackError(f"pack {os.fspath(model)}: {error}") from error
+        raise PackError(f"pack {os.fsdecode(model)}: {error}") from error

@@ -88,5 +88,5 @@ def verify(model: str | os.PathLike[str]) -> list[str]:
         _compare_splits(pack.network)
         lines.append(f"stream: {max(BLOCK_FRAMES)} frames at once and one by one, equal bits")
     except PackError as error:
-        raise PackError(f"pack {os.fspath(model)}: {error}") from error
+        raise PackError(f"pack {os.fsdecode(model)}: {error}") from error
     return lines

@@ -29,10 +29,13 @@ def estimate(
     frame_s: seconds a frame. An empty trace gives the power at rest: biases, no activity. A network
     without blocks traces no signal path, so its classifier counts with its biases alone.
 
-    Raises ParameterError for a unit or frame that is not a finite number above 0, InputError for
-    the trace of another network.
+    Raises ParameterError for what is no network and for a unit or frame that is not a finite number
+    above 0, InputError for the trace of another network.
     """
-    activity = Activity(net.parameters)
+    parameters = getattr(net, "parameters", None)
+    if not isinstance(parameters, NetworkParameters):
+        raise ParameterError(f"net: need a network, got {net!r:.80}")
+    activity = Activity(parameters)
     activity.add(trace)
     return activity.estimate(net, unit_na, frame_s=frame_s)
 
@@ -67,6 +70,8 @@ class Activity:
     def add(self, trace: "Trace") -> None:
         """Take in the next frames. Raises InputError for the trace of another network."""
         # the formulas were fitted to what is offered; what a clamp lets flow predicts no better
+        if not hasattr(trace, "candidates"):
+            raise InputError(f"trace: need the trace of a network, got {trace!r:.80}")
         candidates = trace.candidates if trace.offered is None else trace.offered
         wires = (*trace.inputs, *candidates, *trace.states)
         widths = [a.shape[1] for a in wires]

@@ -17,8 +17,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from kws_stream.arguments import number_above_zero
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
-from kws_stream.errors import InputError, ParameterError
+from kws_stream.errors import InputError
 from kws_stream.parameters import FloatArray
 
 VDD_V = 1.8  # supply voltage, 180 nm CMOS, arXiv:2605.15216; simulated
@@ -66,17 +67,6 @@ def mirror_power_nw(cells: int, positive: Values, negative: Values, post: Values
     )
 
 
-def check_positive(name: str, value: float) -> float:
-    """`value` as a float; ParameterError unless it is a finite number above 0."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise ParameterError(f"{name}: need a finite number above 0, got {value!r:.80}")
-    return number
-
-
 @dataclass(frozen=True)
 class BlockCurrents:
     """Branch currents of one block, averaged over time, in unit currents.
@@ -121,8 +111,8 @@ class PowerEstimate:
     unit_na: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "unit_na", check_positive("unit_na", self.unit_na))
-        object.__setattr__(self, "frame_s", check_positive("frame_s", self.frame_s))
+        object.__setattr__(self, "unit_na", number_above_zero(self.unit_na, "unit_na"))
+        object.__setattr__(self, "frame_s", number_above_zero(self.frame_s, "frame_s"))
         with np.errstate(over="ignore", invalid="ignore"):
             total_nw = self.core_nw + self.classifier_nw
         if not math.isfinite(total_nw):

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kws_stream.arguments import number_above_zero, whole_number
 from kws_stream.constants import SAMPLE_RATE_HZ
-from kws_stream.errors import ParameterError
 from kws_stream.parameters import NetworkParameters
 from kws_stream.power import literature, mcu
 from kws_stream.power.by_activity import ActivityPower
@@ -24,7 +24,6 @@ from kws_stream.power.formulas import (
     FEEDFORWARD_ERROR,
     VDD_V,
     PowerEstimate,
-    check_positive,
     mirror_power_nw,
 )
 from kws_stream.power.literature import PEERS, Battery, Peer, Status
@@ -182,9 +181,8 @@ def report(
 
     Raises ParameterError for less than one channel or a frame not above 0.
     """
-    if n_channels < 1:
-        raise ParameterError(f"n_channels: need 1 or more, got {n_channels}")
-    frame_s = estimate.frame_s if frame_s is None else check_positive("frame_s", frame_s)
+    n_channels = whole_number(n_channels, "n_channels", 1)
+    frame_s = estimate.frame_s if frame_s is None else number_above_zero(frame_s, "frame_s")
     at_1na = estimate.at_unit(1.0)
     core_rows = (
         _within("BMRU cells", at_1na.cells_nw, CELLS_ERROR, literature.CELLS_SOURCE),

@@ -9,7 +9,8 @@ current, and mirrors hold them against the supply.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kws_stream.power.formulas import VDD_V, PowerEstimate, check_positive
+from kws_stream.arguments import number_above_zero
+from kws_stream.power.formulas import VDD_V, PowerEstimate
 
 UNITS_NA = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 SUPPLIES_V = (1.2, 1.5, 1.8)
@@ -36,7 +37,7 @@ def sweep(
     """Every unit current at every supply; ParameterError for one that is not above 0."""
     points = []
     for supply in supplies_v:
-        volts = check_positive("supply_v", supply) / VDD_V
+        volts = number_above_zero(supply, "supply_v") / VDD_V
         for unit in units_na:
             at = estimate.at_unit(unit)
             points.append(

@@ -19,6 +19,7 @@ from kws_stream.speech.tools import run_tool
 MAX_LETTERS = 60
 NEAR_WORDS = 40  # of the word list, the nearest to each word of the phrase
 LEAST_CHANGED = 2  # phonemes of a near miss; one alone might be an accent
+ADVISED_SYLLABLES = 3
 CHANGED_SHARE = 0.35  # of the phonemes, where they are changed at random
 OTHER = "other"
 _DATA = Path(__file__).parents[1] / "_data"
@@ -104,6 +105,27 @@ def phonemes(words: Sequence[str]) -> list[list[str]]:
             f"need words that espeak-ng can pronounce, got {len(lines)} for {len(words)} words"
         )
     return [[sound for sound in line if sound] for line in lines]
+
+
+def length_note(phrase: Phrase) -> str | None:
+    """What to know of a phrase shorter than is advised, in a sentence; None for a longer one.
+
+    Raises ParameterError for a phrase of so few sounds that a near miss has none of them.
+    """
+    sounds = [sound for word in phonemes(phrase.words) for sound in word]
+    if len(sounds) <= LEAST_CHANGED:
+        raise ParameterError(
+            f"wake phrase: need {LEAST_CHANGED + 1} sounds or more, got {len(sounds)} in "
+            f"{phrase.text!r}, which nothing tells from other speech; choose a longer one, such as "
+            '"hey computer"'
+        )
+    syllables = sum(_is_vowel(sound) or sound.endswith("-") for sound in sounds)
+    if syllables >= ADVISED_SYLLABLES:
+        return None
+    return (
+        f"{phrase.text!r} has about {syllables} syllable{'s' * (syllables != 1)}; a phrase of "
+        f"{ADVISED_SYLLABLES} or more is falsely heard less often in other speech"
+    )
 
 
 def distance(one: Sequence[str], other: Sequence[str]) -> int:

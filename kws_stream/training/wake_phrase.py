@@ -17,7 +17,7 @@ from kws_stream.evaluation.sources import audio_below
 from kws_stream.evaluation.speech_commands import split_of
 from kws_stream.names import folded
 from kws_stream.speech import kokoro as kokoro_files
-from kws_stream.speech.phrase import Phrase
+from kws_stream.speech.phrase import Phrase, length_note
 from kws_stream.speech.synthesis import tool_versions
 from kws_stream.speech.training_set import Amounts, Speech, usual_length_s
 from kws_stream.training.corpus import (
@@ -99,12 +99,15 @@ def train_phrase(
     sources = data_sources(phrase, positives is not None, data, kokoro is not None)
     with progress("looking for what sounds like the phrase"):
         recipe = recipe_for(phrase, config)
+        short = length_note(phrase)
         run = run or Path("runs") / recipe.name
         amounts = Amounts.from_dict(recipe.speech)
         speech = Speech(
             *(phrase, recipe.clip_s, amounts, recipe.seed, run / "speech", positives),
             *(kokoro, CACHE / "kokoro"),
         )
+    if short is not None:
+        complain(short)
     if kokoro is None:
         complain(
             "training without Kokoro's voices, with which fewer people are missed: "
