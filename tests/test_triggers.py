@@ -385,4 +385,7 @@ def test_a_folder_without_triggers_has_none_to_name(command, tmp_path) -> None:
     name, *rest = command
     result = CliRunner().invoke(main, ["triggers", name, str(tmp_path), *rest])
     assert result.exit_code == 1
-    assert result.stderr == f"error: {tmp_path}: need a folder with triggers, got one without any\n"
+    assert (
+        result.stderr
+        == f"kws-stream: error: {tmp_path}: need a folder with triggers, got one without any\n"
+    )
