@@ -104,6 +104,17 @@ def test_scores_in_c_are_those_of_python(
     assert found.tolist() == [network.scores(window) for window in windows]
 
 
+def test_a_window_that_is_not_the_networks_is_refused(pack: packs.Pack) -> None:
+    verifier = load_verifier(pack)
+    assert isinstance(verifier, McuVerifier)
+    frames, channels = verifier.network.frames, verifier.network.channels
+    fine = np.zeros((frames, channels), np.uint8)
+    assert verifier.scores(fine) == verifier.network.scores(fine)
+    for wrong in (fine[1:], fine[:, 1:], fine.ravel(), fine.astype(np.int16), fine[:0]):
+        with pytest.raises(InputError, match=f"need a window of {frames} frames of {channels}"):
+            verifier.scores(wrong)
+
+
 @needs_compiler
 @pytest.mark.parametrize("samples_a_call", [1, 333, 4096])
 def test_events_in_c_are_the_confirmed_ones_of_the_spotter(

@@ -24,7 +24,9 @@ def scores_in_c(blob: Blob, keywords: int, window: NDArray[np.uint8]) -> list[in
     """
     ffi, lib = engine.library.ffi, engine.library.lib
     numbers = ffi.from_buffer(blob)
-    memory = room(lib.kws_cascade_bytes(numbers, len(blob)))
+    size = lib.kws_cascade_bytes(numbers, len(blob))
+    assert size, "the blob is of this version and whole: nothing but verifier_blob makes one"
+    memory = room(size)
     scores: NDArray[np.int32] = np.empty(keywords, np.int32)
     at: Any = ffi.from_buffer(memory, require_writable=True)
     lib.kws_cascade_init(at, numbers)

@@ -128,7 +128,16 @@ class McuVerifier:
         return self.network.multiplications
 
     def scores(self, window: Codes) -> list[int]:
-        """What `network.scores` gives, in C where the engine is."""
+        """What `network.scores` gives, in C where the engine is.
+
+        Raises InputError for another window than the network's, which C could not tell.
+        """
+        wanted = (self.network.frames, self.network.channels)
+        if window.shape != wanted or window.dtype != np.uint8:
+            raise InputError(
+                f"verifier: need a window of {wanted[0]} frames of {wanted[1]} features of 8 bits, "
+                f"got {window.dtype} of shape {window.shape}"
+            )
         if engine.library is None:
             return self.network.scores(window)
         return scores_in_c(self._blob, len(self.keywords), window)
