@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from kws_stream.cli import main
-from kws_stream.cli.group import OLD_OPTIONS, todays_options
+from kws_stream.cli.group import OLD_OPTIONS, refuse_dash, todays_options
 from kws_stream.old_names import OldNameWarning
 
 
@@ -103,3 +105,36 @@ def test_the_warning_is_one_line_on_standard_error() -> None:
         assert done.returncode == 2
         assert "is called --plot now" in done.stderr.splitlines()[0]
         assert done.stderr.startswith("kws-stream: warning: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["program", "yes-4", "-o", "-"],
+        ["program", "yes-4", "-o-"],
+        ["export-onnx", "yes-4", "--output=-"],
+        ["export-c", "yes-4", "--output", "-"],
+        ["tune", "yes-4", "-o", "-"],
+        ["listen", "--keep-triggers", "-"],
+        ["train", "x.toml", "--data", ".", "-o", "x", "--run", "-"],
+        ["evaluate", ".", "--task", "yes", "--json-file", "-"],
+        ["chip", "calibrate", "x.csv", "-o", "-"],
+        ["data", "fetch", "kokoro", "-o", "-"],
+    ],
+    ids=" ".join,
+)
+def test_no_result_is_written_to_a_file_called_dash(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2, result.output
+    assert " -: need a name, for this is not written to standard output" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dash_elsewhere_is_what_it_was() -> None:
+    refuse_dash(["-o", "x", "-"])
+    refuse_dash(["--rate", "8000", "--", "-o", "-"])
+    refuse_dash(["--output=-x", "-"])
+    refuse_dash(["--csv", "-"])

@@ -120,6 +120,24 @@ def todays_options(command: click.Command, words: Sequence[str]) -> list[str]:
     return todays
 
 
+NAMED = {"-o", "--output", "--json-file", "--save", "--run", "--keep-triggers"}
+"""Options that name what is written, of which nothing goes to standard output."""
+
+
+def refuse_dash(words: Sequence[str]) -> None:
+    """Raises UsageError for "-" as the name of a result: it would become a file of that name."""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word == "--":
+            return
+        name, _, value = word.partition("=")
+        if word == "-o-" or (name in NAMED and "-" in (value, after if word == name else "")):
+            instead = "--json prints it" if name == "--json-file" else "./- would be called that"
+            raise click.UsageError(
+                f"{word.removesuffix('-').rstrip('=')} -: need a name, for this is not written to "
+                f"standard output; {instead}."
+            )
+
+
 class Group(click.Group):
     """A group that tells which command a mistyped one was meant to be."""
 
@@ -132,7 +150,11 @@ class Group(click.Group):
             near = did_you_mean(name, known) or f"; the commands are: {', '.join(known)}."
             raise click.UsageError(f"{name!r} is no command of {ctx.command_path}{near}", ctx)
         found, command, words = super().resolve_command(ctx, args)
-        return found, command, words if command is None else todays_options(command, words)
+        if command is not None:
+            words = todays_options(command, words)
+            if not isinstance(command, click.Group):
+                refuse_dash(words)
+        return found, command, words
 
 
 class CommandLine(Group):
