@@ -134,6 +134,7 @@ def test_no_result_is_written_to_a_file_called_dash(
 
 
 def test_a_dash_elsewhere_is_what_it_was() -> None:
+    refuse_dash([])
     refuse_dash(["-o", "x", "-"])
     refuse_dash(["--rate", "8000", "--", "-o", "-"])
     refuse_dash(["--output=-x", "-"])

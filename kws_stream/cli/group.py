@@ -12,6 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -126,7 +127,7 @@ NAMED = {"-o", "--output", "--json-file", "--save", "--run", "--keep-triggers"}
 
 def refuse_dash(words: Sequence[str]) -> None:
     """Raises UsageError for "-" as the name of a result: it would become a file of that name."""
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in pairwise([*words, ""]):
         if word == "--":
             return
         name, _, value = word.partition("=")

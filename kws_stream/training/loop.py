@@ -1,6 +1,7 @@
 """The training loop: recipe and recordings in, model pack out."""
 
 import csv
+import hashlib
 import io
 import json
 import time
@@ -213,6 +214,7 @@ class Training:
             )
             for optimiser in self._optimisers
         ]
+        self._began_with: list[str] = []  # digests of the networks of `start_from`
         self.step = 0
         self._loss = 0.0
         self._power_nw = 0.0
@@ -339,6 +341,7 @@ class Training:
         metadata = {
             "step": str(self.step),
             "recipe": json.dumps(self._identity()),
+            "began_with": json.dumps(self._began_with),
             "schedules": json.dumps([s.state_dict() for s in self._schedules]),
             "groups": json.dumps([o.state_dict()["param_groups"] for o in self._optimisers]),
         }
@@ -348,7 +351,8 @@ class Training:
     def resume(self) -> bool:
         """Go on from the checkpoint of the same recipe in this folder; False if there is none.
 
-        Raises DataError for a checkpoint that is damaged.
+        Nor is there one where the training began with other networks than `start_from` named now:
+        an earlier stage has been trained anew. Raises DataError for a checkpoint that is damaged.
         """
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
@@ -356,6 +360,9 @@ class Training:
         tensors, metadata = read_tensors(path)
         begun = renamed(json.loads(metadata["recipe"]), OF_SETTINGS)
         if begun != json.loads(json.dumps(self._identity())):
+            return False
+        began_with = json.loads(metadata.get("began_with", "null"))
+        if self._began_with and began_with is not None and began_with != self._began_with:
             return False
         self.step = int(metadata["step"])
         self.network.load_state_dict(_within(tensors, "network."))
@@ -403,6 +410,7 @@ class Training:
             )
         tensors, _ = read_tensors(path)
         state = _within(tensors, "network.")
+        self._began_with.append(_digest(state))
         if self.recipe.new_classifier:
             state |= {k: v for k, v in self.network.state_dict().items() if "classifier" in k}
         try:
@@ -418,6 +426,7 @@ class Training:
             pack = packs.load(folder)
         except PackError as error:
             raise DataError(str(error)) from error
+        self._began_with.append(pack.manifest["files"][pack.manifest["network"]])
         if FeatureSettings.from_dict(pack.features) != recipe.features:
             raise DataError(
                 f"{folder}: need a pack with the recipe's front end, got one with another; "
@@ -437,6 +446,14 @@ class Training:
     def _identity(self) -> dict[str, Any]:
         features = self.recipe.features.as_dict()
         return self.recipe.training_settings() | {"features": features}
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _within(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

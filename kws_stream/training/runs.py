@@ -344,8 +344,16 @@ def run_training(
         if start_from:
             training.start_from(*start_from)
     if resume:
-        found = training.resume()
-        reporter.note(f"resumed at step {training.step}" if found else "no checkpoint: from step 0")
+        there = (training.folder / "checkpoint.safetensors").exists()
+        if training.resume():
+            reporter.note(f"resumed at step {training.step}")
+        elif there:
+            reporter.note(
+                f"the checkpoint in {training.folder} is of other settings, or began with another "
+                "network: from step 0"
+            )
+        else:
+            reporter.note("no checkpoint: from step 0")
     with reporter.progress(f"training {title or settings.name}", "steps") as trained:
 
         def report(check: "ValidationCheck") -> None:

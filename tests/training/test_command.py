@@ -108,6 +108,50 @@ def test_one_command_trains_all_stages_each_from_what_it_begins_with(
     assert Path("pack/network.npz").read_bytes() == written
 
 
+STALE = """
+[[stage]]
+name = "first"
+seed = 1
+[[stage]]
+name = "second"
+seed = 2
+"""
+
+
+def test_a_stage_is_not_resumed_from_before_the_stage_that_it_begins_with_was_trained_anew(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "tiny.toml", "--data", str(data), "--threads", "1", "--output", "pack"]
+    recipe = TINY_RECIPE.replace("TASK", "yes") + STALE
+    Path("tiny.toml").write_text(recipe)
+    assert CliRunner().invoke(main, words).exit_code == 0
+    before = Path("pack/network.npz").read_bytes()
+    Path("tiny.toml").write_text(recipe.replace("seed = 1", "seed = 9"))
+    again = CliRunner().invoke(main, [*words, "--resume"])
+    assert again.exit_code == 0, again.output
+    for stage in ("first", "second"):
+        assert f"the checkpoint in runs/tiny/{stage} is of other settings, or be" in again.stderr
+    resumed = Path("pack/network.npz").read_bytes()
+    assert resumed != before
+    unbroken = CliRunner().invoke(main, [*words, "--run", "runs/unbroken"])
+    assert unbroken.exit_code == 0, unbroken.output
+    assert Path("pack/network.npz").read_bytes() == resumed
+    # what is not named now is taken as it was
+    alone = ["--run", "runs/alone"]
+    Path("tiny.toml").write_text(TINY_RECIPE.replace("TASK", "yes"))
+    start = ["--start-from", "runs/unbroken/first"]
+    assert CliRunner().invoke(main, [*words, *alone, *start]).exit_code == 0
+    shutil.copytree("pack", "other")
+    for options, said in (
+        ([], "resumed at step 4"),
+        (["--start-from", "other"], "began with another network: from step 0"),
+        (["--start-from", "other"], "resumed at step 4"),
+    ):
+        result = CliRunner().invoke(main, [*words, *alone, *options, "--resume"])
+        assert said in result.stderr, (options, result.stderr)
+
+
 def test_start_from_trains_the_last_stage_alone_and_from_stage_those_that_follow(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
