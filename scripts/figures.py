@@ -27,7 +27,7 @@ MODELS = ROOT / "models"
 DOCUMENTS = ("README.md", "models/README.md")
 ORDER = (
     *("yes-4", "yes-8", "yes-16", "commands-12-small", "commands-12", "commands-12-large"),
-    *("commands-35", "hey-computer", "hey-jarvis", "ok-nabu"),
+    *("commands-35", "hey-computer", "hey-jarvis", "ok-nabu", "alexa"),
 )
 TASKS = {
     "yes": "yes against other words",
