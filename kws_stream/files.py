@@ -24,6 +24,14 @@ _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 _AT_FDCWD = -100
 
 
+def decoded(data: bytes) -> str:
+    """Text of a file that another program wrote: UTF-8, or UTF-16 where a byte order mark says so.
+
+    Raises UnicodeDecodeError for bytes that are neither.
+    """
+    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+
+
 def write(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write a file of that text (UTF-8) or those bytes, all of it or nothing."""
     with replacing(path) as file:

@@ -51,6 +51,7 @@ def test_the_recipe_of_a_phrase_is_what_its_pack_was_trained_with(path: Path) ->
     ("text", "says"),
     [
         ("name = 1 2", "TOML"),
+        ("name = " + "[" * 50_000, "TOML"),
         ('name = "x"\ntask = "x"', "task"),
         ('name = "x"\ntask = "yes"\nwidht = 4', "widht"),
         ('name = "x"\ntask = "yes"\n[features]\nchannels = "16"', "channels"),
@@ -241,3 +242,10 @@ def test_the_command_tells_an_old_name_in_a_line(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert f"kws-stream: warning: {path}: joined is called clips_per_sequence now" in done.stderr
     assert len(done.stderr.splitlines()) == len(OF_FILES)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_recipe_may_begin_with_a_byte_order_mark(encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "marked.toml"
+    file.write_bytes((RECIPES / "yes-4.toml").read_text("utf-8").encode(encoding))
+    assert recipe_from_toml(file) == recipe_from_toml(RECIPES / "yes-4.toml")

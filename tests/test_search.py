@@ -233,9 +233,10 @@ def test_a_table_of_another_search_is_refused(space: Space, tmp_path: Path) -> N
     path.write_text(json.dumps(stored))
     with pytest.raises(ParameterError, match="another version of Optuna"):
         tried(Search(space), tmp_path / "a", 3, resume=True)
-    path.write_text("{")
-    with pytest.raises(DataError, match="need the table"):
-        tried(Search(space), tmp_path / "a", 3, resume=True)
+    for damaged in ("{", "[" * 200_000):
+        path.write_text(damaged)
+        with pytest.raises(DataError, match="need the table"):
+            tried(Search(space), tmp_path / "a", 3, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +244,7 @@ def test_a_table_of_another_search_is_refused(space: Space, tmp_path: Path) -> N
     [
         ("", "need a setting"),
         ("width = 1 2", "TOML"),
+        ("width = " + "[" * 50_000, "TOML"),
         ("widht = { low = 1, high = 2 }", "widht"),
         ("seed = { low = 1, high = 2 }", "seed"),
         ("width = { low = 1.5, high = 2 }", "width: need int"),

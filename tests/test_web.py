@@ -215,7 +215,9 @@ def test_a_browser_s_audio_gives_the_events_of_the_spotter(tmp_path):
         asyncio.run(session.hear_browser(b"\0\0" * 16_000 * 10, 16_000))
 
 
-@pytest.mark.parametrize("message", ["[[[", '{"rate": "x"}', b"odd"])
+@pytest.mark.parametrize(
+    "message", [pytest.param("[" * 50_000, id="deep"), "[[[", '{"rate": "x"}', b"odd"]
+)
 def test_a_page_that_sends_nonsense_is_told(url, message):
     async def test():
         async with connect(live(url, "browser")) as link:

@@ -102,14 +102,6 @@ def by_known_word(
     return joined, notes
 
 
-def decoded(data: bytes) -> str:
-    """Text of a file that another program wrote: UTF-8, or UTF-16 where a byte order mark says so.
-
-    Raises UnicodeDecodeError for bytes that are neither.
-    """
-    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-
-
 def _walk(folder: Path, skipped: Skipped, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
     """above: the folders that lead here, so that a link to one of them ends there."""
     try:

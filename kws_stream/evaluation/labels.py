@@ -16,8 +16,8 @@ from typing import Any
 from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
-from kws_stream.evaluation.folders import decoded
 from kws_stream.evaluation.streams import Word
+from kws_stream.files import decoded
 
 _scanner: Any = json.scanner
 

@@ -17,7 +17,8 @@ import numpy as np
 from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
-from kws_stream.evaluation.folders import Skipped, by_known_word, decoded, words_below
+from kws_stream.evaluation.folders import Skipped, by_known_word, words_below
+from kws_stream.files import decoded
 from kws_stream.names import folded
 
 SPLITS = ("training", "validation", "testing")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.features import FeatureSettings
+from kws_stream.files import decoded
 from kws_stream.old_names import OF_SETTINGS, renamed
 from kws_stream.training.recipe import Recipe
 from kws_stream.training.stages import changed, over
@@ -88,8 +89,8 @@ class Space:
     def from_toml(cls, path: str | Path, base: Recipe) -> "Space":
         """Space of a file; raises ParameterError that names the file and the setting."""
         try:
-            values: dict[str, Any] = tomllib.loads(Path(path).read_text("utf-8"))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            values: dict[str, Any] = tomllib.loads(decoded(Path(path).read_bytes()))
+        except (OSError, ValueError, RecursionError) as error:
             raise ParameterError(f"{path}: need a search space in TOML, got: {error}") from error
         try:
             values = renamed(values, OF_SETTINGS, f"{path}")

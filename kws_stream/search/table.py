@@ -119,7 +119,9 @@ class Table:
                 )
                 for row in stored["trials"]
             ]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
+        ) as error:
             raise DataError(f"{path}: need the table of a search, got: {error!r}") from error
         for name, value in self._head.items():
             if name != "made_with" and head.get(name) != value:

@@ -1,6 +1,7 @@
 """From measured thresholds and gains of one chip to the codes that bring it back to nominal."""
 
 import csv
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,6 +13,7 @@ import numpy as np
 from kws_stream.bmru.chip import ChipSettings, extrapolations
 from kws_stream.bmru.fabricate import FITS, Fit, fabricate
 from kws_stream.errors import DataError, ParameterError
+from kws_stream.files import decoded
 from kws_stream.network import Network
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray, Layer, NetworkParameters
@@ -20,6 +22,7 @@ from kws_stream.studies.simulation import exact, headline
 
 COLUMNS = ("block", "cell", "beta1_na", "beta2_na", "alpha_na")
 PROGRAMMED = Fit(1.0, 0.0, (0.0, 0.0))  # effective is what is programmed
+MOST_NA = 1e6  # of a measured current: 1 mA, more than the whole chip draws
 HEADROOM = 2.0  # the largest code gives at least so many times the largest nominal current
 
 Cells = list[dict[str, FloatArray]]
@@ -75,24 +78,23 @@ def read_measurements(path: str | os.PathLike[str], parameters: NetworkParameter
     """Measured cells of a CSV with the columns block, cell, beta1_na, beta2_na, alpha_na.
 
     One row a cell, in any order; block and cell count from 0. Raises DataError for a file that
-    cannot be read, lacks a cell or a column, or holds something else than finite numbers.
+    cannot be read, lacks a cell or a column, or holds something else than numbers of up to 1 mA.
     """
     wanted = [(b, c) for b, block in enumerate(parameters.blocks) for c in range(block.cells)]
     rows: dict[tuple[int, int], list[float]] = {}
     try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ValueError(f"no column {', '.join(missing)}")
-            for row in reader:
-                place = (int(row["block"]), int(row["cell"]))
-                values = [float(row[name]) for name in COLUMNS[2:]]
-                if place in rows:
-                    raise ValueError(f"block {place[0]} cell {place[1]} twice, counted from 0")
-                if not np.isfinite(values).all():
-                    raise ValueError(f"block {place[0]} cell {place[1]}: {values}")
-                rows[place] = values
+        reader = csv.DictReader(io.StringIO(decoded(Path(path).read_bytes()), newline=""))
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"no column {', '.join(missing)}")
+        for row in reader:
+            place = (int(row["block"]), int(row["cell"]))
+            values = [float(row[name]) for name in COLUMNS[2:]]
+            if place in rows:
+                raise ValueError(f"block {place[0]} cell {place[1]} twice, counted from 0")
+            if not all(abs(value) <= MOST_NA for value in values):
+                raise ValueError(f"block {place[0]} cell {place[1]}: {values}")
+            rows[place] = values
         absent = [place for place in wanted if place not in rows]
         extra = [place for place in rows if place not in wanted]
         if absent or extra:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kws_stream.errors import ParameterError, did_you_mean
+from kws_stream.files import decoded
 from kws_stream.old_names import OF_FILES, renamed
 from kws_stream.training.recipe import NAME, Recipe
 
@@ -62,8 +63,8 @@ def _settings_in(
 ) -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
     """Name, settings and starts of each stage. users: files that extend this one."""
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values: dict[str, Any] = tomllib.loads(decoded(path.read_bytes()))
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ParameterError(f"{path}: need a recipe in TOML, got: {reason}") from error
     values = renamed(values, OF_FILES, f"{path}")

@@ -53,6 +53,18 @@ def test_measurements_may_come_in_any_order(pack: Pack, tmp_path: Path) -> None:
         assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_table_of_a_spreadsheet_may_begin_with_a_byte_order_mark(
+    pack: Pack, tmp_path: Path, encoding: str
+) -> None:
+    cells = measured(pack, ChipSettings(mismatch_percent=5), tmp_path)
+    text = (tmp_path / "chip.csv").read_text("utf-8").replace("\n", "\r\n")
+    (tmp_path / "marked.csv").write_bytes(text.encode(encoding))
+    again = studies.read_measurements(tmp_path / "marked.csv", pack.network.parameters)
+    for one, other in zip(cells, again, strict=True):
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -63,6 +75,8 @@ def test_measurements_may_come_in_any_order(pack: Pack, tmp_path: Path) -> None:
         (lambda text: text + "7,0,1,2,3", "unknown block 7"),
         (lambda text: text.replace("1,3,", "1,3,nan,1,1\n", 1), "block 1 cell 3"),
         (lambda text: text.replace("1,3,", "1,3,loud", 1), "loud"),
+        (lambda text: text.replace("1,3,", "1,3,1e308,1,1\n", 1), "block 1 cell 3"),
+        (lambda text: text.replace("1,3,", "1,3,1,-1e7,1\n", 1), "block 1 cell 3"),
     ],
 )
 def test_a_wrong_table_of_measurements_is_refused(tmp_path: Path, change: Any, said: str) -> None:

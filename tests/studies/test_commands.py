@@ -116,6 +116,18 @@ def test_settings_are_listed_and_can_be_given_as_file_and_option(tmp_path: Path)
     file.write_text('{"unit_na": 2, "transfer": true}', "utf-8")
     given = run("settings", "--json", "--settings", str(file), "--set", "unit_na=3")
     assert json.loads(given.stdout) == ChipSettings(unit_na=3, transfer=True).as_dict()
+    file.write_text('{"unit_na": 2}', "utf-8-sig")
+    assert json.loads(run("settings", "--json", "--settings", str(file)).stdout)["unit_na"] == 2
+
+
+def test_settings_that_nest_too_deep_are_refused(tmp_path: Path) -> None:
+    deep = "[" * 200_000
+    file = tmp_path / "chip.json"
+    file.write_text(deep, "utf-8")
+    for options in (("--settings", str(file)), ("--set", f"unit_na={deep}")):
+        done = run("settings", *options)
+        assert (done.exit_code, type(done.exception)) == (1, SystemExit)
+        assert "need" in done.stderr
 
 
 def test_virtual_measurements_overwrite_nothing(tmp_path: Path) -> None:

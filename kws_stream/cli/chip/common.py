@@ -13,6 +13,7 @@ from kws_stream.cli.files import write_json
 from kws_stream.cli.options import json_file_options, model_option, plot_option, with_options
 from kws_stream.cli.output import print_json, say
 from kws_stream.cli.progress import progress
+from kws_stream.files import decoded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,8 +173,8 @@ def chip_settings(file: Path | None, changes: tuple[str, ...], **defaults: Any) 
     values = dict(defaults)
     if file is not None:
         try:
-            read = json.loads(file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+            read = json.loads(decoded(file.read_bytes()))
+        except (OSError, ValueError, RecursionError) as error:
             raise ParameterError(f"{file}: need chip settings as JSON, got: {error}") from error
         if not isinstance(read, dict):
             raise ParameterError(f"{file}: need a JSON object of chip settings")
@@ -184,7 +185,7 @@ def chip_settings(file: Path | None, changes: tuple[str, ...], **defaults: Any) 
             raise click.BadParameter(f"{change!r}: need NAME=VALUE.", param_hint="--set")
         try:
             values[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             values[name] = text
     return ChipSettings.from_dict(values)
 

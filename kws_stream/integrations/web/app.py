@@ -189,5 +189,5 @@ def _error(text: str) -> dict[str, Any]:
 def _rate(text: str) -> Any:
     try:
         return json.loads(text)["rate"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"need a rate, got {text[:80]!r}") from error
