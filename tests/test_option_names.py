@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from kws_stream.cli import main
 from kws_stream.cli.group import OLD_OPTIONS, refuse_dash, todays_options
+from kws_stream.constants import RECORDING
 from kws_stream.old_names import OldNameWarning
 
 
@@ -139,3 +140,25 @@ def test_a_dash_elsewhere_is_what_it_was() -> None:
     refuse_dash(["--rate", "8000", "--", "-o", "-"])
     refuse_dash(["--output=-x", "-"])
     refuse_dash(["--csv", "-"])
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_number_within_bounds_is_finite(number: str) -> None:
+    ranges = [
+        (f"{name} {option.opts[0]}", option)
+        for name, command in COMMANDS.items()
+        for option in command.params
+        if isinstance(option.type, click.FloatRange)
+    ]
+    assert len(ranges) > 10
+    for name, option in ranges:
+        with pytest.raises(click.BadParameter, match="finite|range"):
+            print(name, option.type.convert(number, option, None))
+
+
+def test_the_circuit_of_no_seconds_is_wrong_usage() -> None:
+    for options in (["--seconds", "nan"], ["--start", "nan"], ["--start", "inf"]):
+        done = CliRunner().invoke(main, ["spice", "network", str(RECORDING), *options])
+        assert (done.exit_code, type(done.exception)) == (2, SystemExit)
+    done = CliRunner().invoke(main, ["chip-info", "yes-4", "--currents", "--unit", "nan"])
+    assert (done.exit_code, done.stdout) == (2, "")

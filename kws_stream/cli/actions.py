@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from kws_stream.cli.options import with_options
+from kws_stream.cli.options import NumberRange, with_options
 from kws_stream.cli.output import complain, print_json, say
 from kws_stream.errors import ParameterError
 
@@ -61,7 +61,7 @@ def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             *("--exec-audio", "exec_audio_s"),
-            type=click.FloatRange(0, 60),
+            type=NumberRange(0, 60),
             metavar="S",
             help="Give the command of --exec 16 kHz 16-bit PCM on standard input, from one "
             "second before the word to S seconds after the event.",
@@ -74,7 +74,7 @@ def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--transcribe-audio",
             "transcribe_s",
-            type=click.FloatRange(0, 60),
+            type=NumberRange(0, 60),
             default=5.0,
             show_default=True,
             metavar="S",

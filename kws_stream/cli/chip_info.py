@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kws_stream.cli.options import NumberRange
 from kws_stream.cli.output import counted, print_rows, say
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--unit",
     "unit_na",
-    type=click.FloatRange(0.01, 100),
+    type=NumberRange(0.01, 100),
     metavar="nA",
     help="With --currents, the current in nA that 1.0 stands for. Default: 1.",
 )

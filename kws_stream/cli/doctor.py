@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from kws_stream.cli.options import json_option
+from kws_stream.cli.options import NumberRange, json_option
 from kws_stream.cli.output import complain, print_json, say
 
 _COLOURS = {"good": "green", "note": "yellow", "bad": "red"}
@@ -22,7 +22,7 @@ _COLOURS = {"good": "green", "note": "yellow", "bad": "red"}
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.1, 60),
+    type=NumberRange(0.1, 60),
     default=3.0,
     show_default=True,
     metavar="S",

@@ -9,6 +9,7 @@ import click
 from kws_stream.cli.evaluate import check_report, typed
 from kws_stream.cli.files import check_file, write_file, write_json
 from kws_stream.cli.options import (
+    NumberRange,
     channel_option,
     check_workers,
     json_file_options,
@@ -40,7 +41,7 @@ def synthesis_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--snr",
             "snr_db",
-            type=click.FloatRange(-100, 100),
+            type=NumberRange(-100, 100),
             default=20.0,
             show_default=True,
             help="Level of a word of median loudness above the background, in dB.",
@@ -77,7 +78,7 @@ def synthesis_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option(
     "--hours",
-    type=click.FloatRange(0, 10_000, min_open=True),
+    type=NumberRange(0, 10_000, min_open=True),
     default=1.0,
     show_default=True,
     help="Hours of stream to make.",

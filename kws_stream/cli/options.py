@@ -22,6 +22,18 @@ Threshold = tuple[str | None, float]
 """A keyword, or None for all, and its threshold."""
 
 
+class NumberRange(click.FloatRange):
+    """A finite number within bounds; click's own takes "nan" and, without a bound, "inf"."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
 def with_options(
     command: Callable[..., Any], options: Sequence[Callable[..., Any]]
 ) -> Callable[..., Any]:
@@ -61,7 +73,7 @@ def json_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def fa_target_option(text: str, default: float | None = 0.5) -> Callable[..., Any]:
     return click.option(
         *("--target-fa-per-hour", "target"),
-        type=click.FloatRange(0, min_open=True, max=1e6),
+        type=NumberRange(0, min_open=True, max=1e6),
         default=default,
         show_default=default is not None,
         help=text,

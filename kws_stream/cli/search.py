@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kws_stream.cli.files import write_file
-from kws_stream.cli.options import check_workers, workers_options
+from kws_stream.cli.options import NumberRange, check_workers, workers_options
 from kws_stream.cli.output import complain, say
 from kws_stream.cli.progress import progress
 from kws_stream.cli.train import (
@@ -48,7 +48,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--power-budget",
-    type=click.FloatRange(0, min_open=True),
+    type=NumberRange(0, min_open=True),
     metavar="NW",
     help="Look for the most accurate network that takes no more core power than this. Default:"
     " look for the front of accuracy and power.",

@@ -11,6 +11,7 @@ import click
 from kws_stream.cli.files import open_sound
 from kws_stream.cli.group import Group
 from kws_stream.cli.options import (
+    NumberRange,
     channel_option,
     json_option,
     make_spotter,
@@ -263,14 +264,14 @@ def _on_sound(command: "Callable[..., Comparison]") -> Callable[..., None]:
         channel_option,
         click.option(
             "--seconds",
-            type=click.FloatRange(0.01, 10.0),
+            type=NumberRange(0.01, 10.0),
             default=1.0,
             show_default=True,
             help="Seconds of sound to simulate.",
         ),
         click.option(
             "--start",
-            type=click.FloatRange(0.0),
+            type=NumberRange(0.0),
             metavar="S",
             help="Start of that sound in the recording. Default: such that the first hit lies "
             "in it.",

@@ -12,6 +12,9 @@ from kws_stream.bmru.chip import ChipSettings
 from kws_stream.cli import main
 
 
+IDEAL = ["--mismatch", "0"]
+
+
 def run(*arguments: str) -> Any:
     return CliRunner().invoke(main, ["chip", *arguments])
 
@@ -93,6 +96,13 @@ def test_chips_are_those_of_a_foundry_unless_the_papers_mismatch_is_asked_for() 
     figures = json.loads(run("montecarlo", *where, "--mismatch", "10").stdout)
     ideal = ChipSettings(mismatch_percent=10)
     assert ChipSettings.from_dict(figures["settings"] | {"frame_s": 0.01}) == ideal
+
+
+def test_chips_are_told_to_be_alike_only_where_they_are() -> None:
+    where = ["montecarlo", "-m", "yes-4", "--clips", "4", "--jobs", "1", "--chips"]
+    head = [run(*where, *more).stdout.splitlines()[0] for more in (["1"], ["2"], ["2", *IDEAL])]
+    ends = ["1 chip", "2 chips", "1 chip (these settings make all chips alike)"]
+    assert [line.partition("seed 0, ")[2] for line in head] == ends
 
 
 def test_tables_count_blocks_and_cells_from_one(tmp_path: Path) -> None:

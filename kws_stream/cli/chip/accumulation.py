@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kws_stream.cli.chip.common import Study, heading_text, study_options
+from kws_stream.cli.options import NumberRange
 from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 @study_options
 @click.option(
     "--share",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=NumberRange(0, 1, min_open=True),
     default=0.1,
     show_default=True,
     help="Level of the white noise, as a share of the rms of what drives the states.",

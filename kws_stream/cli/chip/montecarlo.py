@@ -5,6 +5,8 @@ from typing import Any
 import click
 
 from kws_stream.cli.chip.common import Study, heading_text, study_options
+from kws_stream.cli.options import NumberRange
+from kws_stream.cli.output import counted
 from kws_stream.cli.progress import progress
 
 
@@ -19,7 +21,7 @@ from kws_stream.cli.progress import progress
 )
 @click.option(
     "--mismatch",
-    type=click.FloatRange(0, 50),
+    type=NumberRange(0, 50),
     metavar="PERCENT",
     help="Take the ideal chip with this percentage as 3 sigma of every programmed parameter; "
     "the paper takes 5, 10 and 15. Default: chips as a foundry would make them, which are"
@@ -27,7 +29,7 @@ from kws_stream.cli.progress import progress
 )
 @click.option(
     "--accuracy",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     default=0.9,
     show_default=True,
     help="A chip with at least this accuracy is good. The yield is the share of good chips.",
@@ -57,16 +59,16 @@ def montecarlo(study: Study, chips: int, mismatch: float | None, accuracy: float
                 progress=heard,
             )
     figures = result.as_dict()
-    study.show(figures, table(figures), lambda: montecarlo_figure(result))
+    study.show(figures, table(figures, chips), lambda: montecarlo_figure(result))
 
 
-def table(figures: dict[str, Any]) -> str:
-    """The figures in 80 columns."""
+def table(figures: dict[str, Any], asked: int) -> str:
+    """The figures in 80 columns; asked: how many chips were, of which one stands for all alike."""
     names = ("mean", "std", "min", "p5", "median", "p95", "max")
     chips = figures["chips"]
-    alike = "" if chips > 1 else " (these settings make all chips alike)"
+    alike = " (these settings make all chips alike)" if chips < asked else ""
     lines = [
-        heading_text(figures, f", {chips} chips{alike}"),
+        heading_text(figures, f", {counted(chips, 'chip')}{alike}"),
         _mismatch(figures["settings"]),
         "",
         f"{'in %':<22}" + "".join(f"{name:>8}" for name in names),

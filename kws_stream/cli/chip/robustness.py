@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kws_stream.cli.chip.common import Study, heading_text, study_options
+from kws_stream.cli.options import NumberRange
 from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--mismatch",
     "percents",
-    type=click.FloatRange(0, 50),
+    type=NumberRange(0, 50),
     multiple=True,
     metavar="PERCENT",
     help="3 sigma of every programmed parameter, in percent. Repeatable. Default: 5, 10 and 15.",
