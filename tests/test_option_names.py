@@ -152,7 +152,7 @@ def test_a_number_within_bounds_is_finite(number: str) -> None:
     ]
     assert len(ranges) > 10
     for name, option in ranges:
-        with pytest.raises(click.BadParameter, match="finite|range"):
+        with pytest.raises(click.BadParameter, match=r"finite|range"):
             print(name, option.type.convert(number, option, None))
 
 

@@ -11,7 +11,6 @@ from kws_stream import packs
 from kws_stream.bmru.chip import ChipSettings
 from kws_stream.cli import main
 
-
 IDEAL = ["--mismatch", "0"]
 
 
