@@ -124,6 +124,29 @@ def test_a_closed_pipe_is_no_failure_of_short_commands_either(words):
 
 
 @posix
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_outputs_are_no_failure_and_no_file_takes_their_number(
+    closed: str, pack: Path, tmp_path: Path
+) -> None:
+    """As of a service that was started without them; what is written to files is whole."""
+
+    def end(*words: object) -> tuple[int, bytes, bytes]:
+        shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, *map(str, words)]
+        done = subprocess.run(shell, cwd=ROOT, env=ENVIRONMENT, capture_output=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    file = tmp_path / "chip.bit"
+    code, out, err = end("program", pack, "-o", file)
+    assert (code, err) == (0, b"")
+    assert (b"wrote" in out) == (">&-" not in closed.replace("2>&-", ""))
+    assert file.read_bytes().startswith(b"KWS1")
+    assert end("--version")[0] == 0
+    code, _, err = end("detect", "-m", pack, tmp_path / "missing.wav")
+    assert (code, b"missing.wav: need an audio file" in err) == (1, "2>&-" not in closed)
+    assert b"Traceback" not in err
+
+
+@posix
 def test_a_closed_standard_input_is_a_sentence(pack):
     shell = f'exec "{sys.executable}" -m kws_stream detect -m "{pack}" - <&-'
     result = subprocess.run(["sh", "-c", shell], cwd=ROOT, capture_output=True, text=True)

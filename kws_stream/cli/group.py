@@ -41,6 +41,24 @@ def _let_go_of_outputs() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def _open_outputs() -> None:
+    """Standard output and standard error that were closed at the start go nowhere.
+
+    Python has None in their place, and the next file that is opened would take their number.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.fstat(number)
+        except OSError:  # free
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+            nowhere = number
+        setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8", closefd=False))
+
+
 @contextlib.contextmanager
 def _exit_codes() -> Iterator[None]:
     """Turn what our commands raise on purpose into exit codes."""
@@ -194,6 +212,7 @@ class CommandLine(Group):
                 )
 
     def main(self, *args: Any, **settings: Any) -> Any:
+        _open_outputs()
         # a shell ignores Ctrl-C for what it starts with "&": the report is wanted there too
         with contextlib.suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGINT, signal.default_int_handler)
