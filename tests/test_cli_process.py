@@ -142,7 +142,7 @@ def test_closed_outputs_are_no_failure_and_no_file_takes_their_number(
     assert file.read_bytes().startswith(b"KWS1")
     assert end("--version")[0] == 0
     code, _, err = end("detect", "-m", pack, tmp_path / "missing.wav")
-    assert (code, b"missing.wav: need an audio file" in err) == (1, "2>&-" not in closed)
+    assert (code, b"need an audio file" in err) == (1, "2>&-" not in closed)
     assert b"Traceback" not in err
 
 
