@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from kws_stream import packs
 from kws_stream.cli import main
 from kws_stream.detector import WakeEvent
 from kws_stream.evaluation import evaluate_streams, streams_of, tune
-from kws_stream.evaluation.cascade_tuning import search, staircase
+from kws_stream.evaluation.cascade_tuning import search, staircase, tail_threshold
 from kws_stream.evaluation.streams import Word, score_stream
 from kws_stream.evaluation.tuning import TRIED, choose_thresholds
+from kws_stream.verifier import HostVerifier, McuVerifier, SpeechEmbedding
 from kws_stream.workers import Workers
-from tests.tiny_network import mcu_pack
+from tests.tiny_network import mcu_pack, random_network
+from tests.tiny_verifier import tiny_graphs, tiny_head
 
 times = st.integers(0, 60).map(lambda tenths: tenths / 10)
 scores = st.integers(0, 8).map(lambda eighths: eighths / 8)
@@ -74,6 +77,37 @@ def test_no_pair_of_thresholds_within_the_target_is_better(
     if possible:  # not where a score of 1, which every threshold confirms, is one too many
         assert outcome((best.rows["a"], best.rows["b"]), best.verifier_threshold) == min(possible)
     assert 0 <= best.verifier_threshold <= 1
+
+
+def test_a_tail_of_false_accepts_is_drawn_out_to_the_target() -> None:
+    # thirty false accepts at 0.1, 0.2, ..., 3.0 units of log odds in two hours: the twentieth
+    # from above is at 1.1, and their rate is 30.89 in two hours at most (Garwood, 1936)
+    every = [
+        (WakeEvent("a", 10.0 * number, 0.5, 0.0, 0), 0.5 + number / 160) for number in range(1, 31)
+    ]
+    stair = staircase([([], every)], "a", 2.0)
+
+    def raised(score: float, units: float) -> float:
+        return score + units / 16
+
+    wanted = 0.5 + (1.1 + math.log(30.888 / 2 / 0.3)) / 16
+    assert tail_threshold(stair, 0.3, raised) == pytest.approx(wanted, abs=1e-5)
+    assert tail_threshold(stair, 100.0, raised) == 0.5 + 1.1 / 16  # never lowered
+    few = staircase([([], every[:5])], "a", 2.0)  # all of them count, from the lowest
+    wanted = 0.5 + (0.1 + math.log(11.668 / 2 / 0.3)) / 16
+    assert tail_threshold(few, 0.3, raised) == pytest.approx(wanted, abs=1e-5)
+    assert tail_threshold(staircase([([], [])], "a", 2.0), 0.3, raised) == 0.5
+
+
+def test_a_score_is_raised_by_units_of_its_log_odds() -> None:
+    host = HostVerifier(SpeechEmbedding(tiny_graphs()), tiny_head(), 0.5)
+    assert host.raised(0.5, math.log(9)) == pytest.approx(0.9)
+    assert host.raised(0.9, -math.log(9)) == pytest.approx(0.5)
+    assert 0.99 < host.raised(1.0, 5.0) <= 1
+    network = random_network(np.random.default_rng(0))
+    mcu = McuVerifier(network, 0.5, ("one", "two"), 320, 64.0)
+    assert mcu.raised(0.5, 2.0) == 0.625
+    assert mcu.raised(0.75, 8.0) == 1.0
 
 
 @pytest.fixture

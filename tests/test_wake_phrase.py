@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from kws_stream import KeywordSpotter, packs
+from kws_stream import KeywordSpotter, evaluation, packs
 from kws_stream.cli import main
 from kws_stream.errors import AudioError, DataError, MissingExtraError, ParameterError
 from kws_stream.speech.acoustics import KINDS, in_room, noise, recorded
@@ -31,6 +31,7 @@ from kws_stream.speech.training_set import (
     usual_length_s,
     voices_of,
 )
+from kws_stream.workers import Workers
 from tests.tiny_verifier import tiny_graphs
 
 needs_tools = pytest.mark.skipif(
@@ -365,7 +366,7 @@ def test_one_command_trains_a_pack_for_any_words(
 @needs_tools
 def test_one_command_trains_a_verifier_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
-    from kws_stream.training import verifier_again, verifying
+    from kws_stream.training import verifier_again, verifying, wake_phrase
     from kws_stream.training.verifier_head import HeadSettings, train_head
 
     few = HeadSettings(seeds=2, steps=5, channels=3, kept=2, units=3)
@@ -382,6 +383,12 @@ def test_one_command_trains_a_verifier_too(tmp_path: Path, monkeypatch: pytest.M
     assert (pack.verifier.kind, pack.verifier.files) == ("host", tiny_graphs().checksums)
     assert 0.5 <= pack.verifier.threshold <= 1
     assert verifying.SOURCE in pack.manifest["data"]
+    streams = wake_phrase.held_out_streams(Path("runs/hey-computer/speech"), "hey_computer")
+    with Workers(1) as here:
+        of_tail = evaluation.verifier_threshold(streams, pack, 0.3, workers=here)
+        measured = evaluation.evaluate_streams(streams, pack, workers=here).point
+    assert pack.verifier.threshold == of_tail[0]
+    assert (of_tail[1].hits, of_tail[1].false_accepts) == (measured.hits, measured.false_accepts)
     running = sorted(Path("runs/hey-computer/speech/held_out/running").glob("*.flac"))
     for extra in ([], ["--no-verify"]):
         told = CliRunner().invoke(

@@ -60,7 +60,7 @@ teacher_option = click.option(
     "folder kokoro, if `kws-stream data fetch kokoro` has made it here.",
 )
 @fa_target_option(
-    "Choose the threshold of a wake phrase for this many false accepts an hour. Default: 0.5.",
+    "Choose the threshold of a wake phrase for this many false accepts an hour. Default: 0.3.",
     default=None,
 )
 @click.option(

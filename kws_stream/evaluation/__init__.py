@@ -44,7 +44,7 @@ from kws_stream.evaluation.speech_commands import (
 )
 from kws_stream.evaluation.streams import StreamResult, Word, score_stream
 from kws_stream.evaluation.table import clip_table
-from kws_stream.evaluation.tuning import Setting, Tuning, save_tuned, tune
+from kws_stream.evaluation.tuning import Setting, Tuning, save_tuned, tune, verifier_threshold
 
 __all__ = [
     "HALVES",
@@ -100,6 +100,7 @@ __all__ = [
     "summarise",
     "synthesise",
     "tune",
+    "verifier_threshold",
     "with_noise",
     "word_clips",
 ]

@@ -6,6 +6,7 @@ keyword, at each threshold of the network, are a staircase over the threshold of
 every step of all staircases is tried.
 """
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +15,11 @@ from itertools import accumulate
 from typing import Any
 
 from kws_stream.detector import WakeEvent
-from kws_stream.evaluation.recordings import Counts, Heard
+from kws_stream.evaluation.recordings import Counts, Heard, poisson_interval
 from kws_stream.evaluation.streams import REPEAT_S, Word, score_stream
 from kws_stream.power import VerifierWork
+
+TAIL = 20  # false accepts, from which their rate at a higher threshold is estimated
 
 Scored = tuple[WakeEvent, float]
 """A trigger, and the best score that the verifier gives it."""
@@ -199,6 +202,26 @@ def _between(levels: Sequence[float], place: int) -> float:
         if low < round(middle, digits) <= high:
             return round(middle, digits)
     return high
+
+
+def tail_threshold(
+    stair: Staircase, target: float, raised: Callable[[float, float], float]
+) -> float:
+    """The verifier's threshold for `target` false accepts per hour, estimated from their tail.
+
+    Recordings of an hour cannot show a rate of 0.3 an hour by a count of none. But a score whose
+    log odds are right is passed by false accepts e times as seldom for each unit more of them. So
+    the threshold is that of `TAIL` false accepts or fewer, raised by log(r / target) units, where r
+    is the upper end of the 95 % interval of their rate.
+
+    raised: a score, and by how many units of its log odds it is raised. Where nothing triggers the
+    threshold is 0.5.
+    """
+    place = next(i for i, count in enumerate(stair.false_accepts) if count <= TAIL)
+    if place == len(stair.scores):
+        return 0.5
+    most = poisson_interval(stair.false_accepts[place], stair.hours)[1]
+    return raised(stair.scores[place], max(0.0, math.log(most / target)))
 
 
 def cascade_points(

@@ -4,6 +4,7 @@ A keyword fires by its own score and threshold alone, so the counts of each keyw
 threshold are found once, and any combination of thresholds is a sum of them.
 """
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from kws_stream.evaluation.cascade_tuning import (
     all_staircases,
     cascade_points,
     search,
+    staircase,
+    tail_threshold,
     total,
 )
 from kws_stream.evaluation.recordings import (
@@ -171,6 +174,32 @@ def tune(
     )
     said = [*notes, *of_labels, *_notes(tuning)]
     return Tuning(**{**vars(tuning), "notes": tuple(said)})
+
+
+def verifier_threshold(
+    streams: Sequence[Stream],
+    pack: packs.Pack,
+    target: float,
+    progress: Callable[[float], None] = lambda seconds: None,
+    workers: Workers | None = None,
+) -> tuple[float, Counts]:
+    """The verifier's threshold of a pack with one keyword for `target` false accepts per hour, and
+    what is counted with it.
+
+    It is the one that misses the fewest words within the target in these streams, or that of
+    `tail_threshold`, whichever is higher. The network's threshold stays. Arguments and errors as of
+    `evaluate_streams`.
+    """
+    verifier = load_verifier(pack)
+    assert verifier is not None
+    (keyword,) = pack.keywords
+    heard = hear(StreamHearing(pack, (), scores=True), streams, progress, workers)
+    hours = sum(one.seconds for one in heard) / 3600
+    stair = staircase([(one.words, one.scored[0]) for one in heard], keyword, hours)
+    counted = search([{keyword: stair}], target * hours, choose_thresholds).verifier_threshold
+    drawn_out = math.ceil(tail_threshold(stair, target, verifier.raised) * 1000) / 1000
+    threshold = min(max(counted, drawn_out), 1.0)
+    return threshold, stair.at(threshold)
 
 
 def choose_thresholds(counts: Sequence[Mapping[str, Counts]], allowed: float) -> dict[str, int]:

@@ -26,10 +26,9 @@ from kws_stream.training.validation import ValidationClips, validation_clips
 from kws_stream.training.verifying import Taught
 from kws_stream.verifier import Convolution, VerifierNetwork, network_bytes
 from kws_stream.verifier.mcu import KIND
-from kws_stream.verifier.network import SCORE_BITS, TOP
+from kws_stream.verifier.network import SCORE_BITS, SCORE_SPAN_BITS, TOP
 
 VALUE_BITS = 5  # below the binary point of what layers give each other: 0 to 8 in steps of 1/32
-SCORE_SPAN_BITS = 4  # a score rises by 2^-4 a unit of the log odds
 WINDOW_S = 1.5
 LOOKS_S = (0.0, 0.2, 0.4)
 CONFIRM_S = (-0.2, 0.45)  # when a window ends, after the end of a clip, it holds the whole word

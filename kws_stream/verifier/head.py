@@ -108,6 +108,12 @@ def probability(logit: float) -> float:
     return 1 / (1 + math.exp(-max(-700.0, logit)))
 
 
+def log_odds(score: float) -> float:
+    """Of a probability, kept 1e-12 away from 0 and 1."""
+    kept = min(max(1e-12, score), 1 - 1e-12)
+    return math.log(kept / (1 - kept))
+
+
 def head_bytes(head: Head) -> bytes:
     """The .npz file of a head; the same head gives the same bytes."""
     return archive_bytes({field.name: getattr(head, field.name) for field in fields(Head)})

@@ -16,7 +16,7 @@ from kws_stream.verifier.embedding import (
     SpeechEmbedding,
     find_graphs,
 )
-from kws_stream.verifier.head import STEPS, Head, parse_head
+from kws_stream.verifier.head import STEPS, Head, log_odds, parse_head, probability
 from kws_stream.verifier.track import REACH, WAIT, Opinion, SoundTrack
 
 KIND = "host"
@@ -43,6 +43,10 @@ class HostVerifier:
             + (STEPS - 1 + steps) * MULTIPLICATIONS
             + steps * self.head.multiplications
         )
+
+    def raised(self, score: float, units: float) -> float:
+        """A score whose log odds are so many units higher."""
+        return probability(log_odds(score) + units)
 
     def track(self, seconds: float = KEPT_S) -> SoundTrack:
         return SoundTrack(self.embedding, self.head, seconds, self.opinion)

@@ -23,6 +23,7 @@ from kws_stream.packs import Pack
 from kws_stream.verifier.cascade import KEPT_S, WAIT_S, Cascade
 from kws_stream.verifier.network import (
     SCORE_BITS,
+    SCORE_SPAN_BITS,
     TOP,
     Codes,
     VerifierNetwork,
@@ -149,6 +150,10 @@ class McuVerifier:
     def __getstate__(self) -> dict[str, object]:
         """Without the blob: a copy of it would lie where C must not read it."""
         return {name: value for name, value in self.__dict__.items() if name != "_blob"}
+
+    def raised(self, score: float, units: float) -> float:
+        """A score whose log odds are so many units higher, no more than 1."""
+        return min(score + units / (1 << SCORE_SPAN_BITS), 1.0)
 
     @property
     def design(self) -> VerifierDesign:

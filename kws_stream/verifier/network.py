@@ -29,6 +29,7 @@ from kws_stream.verifier.arrays import archive_arrays, archive_bytes
 
 TOP = 255  # of features and of what layers give each other
 SCORE_BITS = 16
+SCORE_SPAN_BITS = 4  # a score rises by 2^-4 a unit of the log odds
 MOST_MULTIPLICATIONS = 3_000_000  # of a decision
 MOST_LAYERS = 32
 MOST_FRAMES = 1000
