@@ -88,6 +88,7 @@ def _verifiers(pack: Pack) -> str:
 
 def build(folder: Path, wanted: Sequence[str] = TARGETS) -> dict[str, Path]:
     """The programs of these targets, in a folder; raises CalledProcessError."""
+    folder = folder.resolve()
     source = folder / "sources"
     source.mkdir(parents=True, exist_ok=True)
     pack = packs.load(small_pack(folder / "pack"))
@@ -101,7 +102,7 @@ def build(folder: Path, wanted: Sequence[str] = TARGETS) -> dict[str, Path]:
     firmware = [source / name for name in files if name.endswith(".c")]
     stages = ("front_end", "network", "detector", "verifier")
     engine = [*(SHARED / f"kws_{stage}.c" for stage in stages), *sorted(ENGINE.glob("*.c"))]
-    defined = [
+    defined: list[str | Path] = [
         "-include",
         "fences.h",
         "-DKWS_RUNTIME",
@@ -110,15 +111,21 @@ def build(folder: Path, wanted: Sequence[str] = TARGETS) -> dict[str, Path]:
         f"-I{SHARED}",
         f"-I{ENGINE}",
     ]
-    needs: dict[str, list[str | Path]] = {
-        **{name: [f"-I{source}", *firmware] for name in TARGETS},
-        **{name: [*defined, *engine] for name in ("engine", "cascade")},
-    }
     programs = {}
+    objects: dict[str, list[Path]] = {}  # the sources that several targets share, compiled once
     for name in wanted:
+        kind = "engine" if name in ("engine", "cascade") else "firmware"
+        flags = defined if kind == "engine" else [f"-I{source}"]
+        words = ["clang", *FLAGS, *SANITIZERS, *flags, f"-I{HERE / 'c'}"]
+        if kind not in objects:
+            compiled = folder / f"{kind}-objects"
+            compiled.mkdir(exist_ok=True)
+            sources = engine if kind == "engine" else firmware
+            subprocess.run([*words, "-c", *sources], cwd=compiled, check=True)
+            objects[kind] = [compiled / f"{each.stem}.o" for each in sources]
         programs[name] = folder / name
-        words = ["clang", *FLAGS, *SANITIZERS, f"-I{HERE / 'c'}", HERE / "c" / f"{name}.c"]
-        subprocess.run([*words, *needs[name], "-o", programs[name]], check=True)
+        main = HERE / "c" / f"{name}.c"
+        subprocess.run([*words, main, *objects[kind], "-o", programs[name]], check=True)
     return programs
 
 
