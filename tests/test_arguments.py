@@ -27,7 +27,7 @@ from tests.tiny_verifier import cascade_pack, tiny_graphs
 
 HALVES = [0.5, np.float32(0.5), np.float64(0.5), np.float16(0.5), np.array(0.5), Fraction(1, 2)]
 HALVES += [Decimal("0.5")]
-NO_NUMBERS = [None, b"1", "1", [0.5], {}, True, np.True_, 1j, object(), math.nan, np.array([0.5])]
+NO_NUMBERS = [None, b"1", "1", [0.5], {}, True, np.True_, 1j, object, math.nan, np.array([0.5])]
 NO_PATHS = [None, 3, 0.5, [], {}, True]
 
 SILENCE = np.zeros(1600, np.int16)

@@ -32,10 +32,12 @@ MOST_AT_ONCE_S = 120.0  # in one piece of a stream
 
 def poisson_interval(count: int, hours: float) -> tuple[float, float]:
     """95 % interval of a rate per hour (Garwood, Biometrika 28, 1936); no event in T h: 3.7/T."""
-    from scipy.stats import chi2
+    from scipy.special import (
+        gammaincinv,
+    )  # half of chi-square's quantiles; scipy.stats loads slowly
 
-    low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
-    return float(low / hours), float(chi2.ppf(0.975, 2 * count + 2) / 2 / hours)
+    low = gammaincinv(count, 0.025) if count else 0.0
+    return float(low / hours), float(gammaincinv(count + 1, 0.975) / hours)
 
 
 @dataclass(frozen=True)

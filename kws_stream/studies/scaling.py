@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from kws_stream import power
 from kws_stream.errors import ParameterError
@@ -51,7 +50,9 @@ class Exponent:
         """95 %, by Student's t with sizes - 2 degrees of freedom; None for two sizes."""
         if self.error is None:
             return None
-        reach = float(student_t.ppf(0.975, self.sizes - 2)) * self.error
+        from scipy.special import stdtrit  # scipy.stats takes a second to load
+
+        reach = float(stdtrit(self.sizes - 2, 0.975)) * self.error
         return self.value - reach, self.value + reach
 
 
