@@ -32,9 +32,7 @@ MOST_AT_ONCE_S = 120.0  # in one piece of a stream
 
 def poisson_interval(count: int, hours: float) -> tuple[float, float]:
     """95 % interval of a rate per hour (Garwood, Biometrika 28, 1936); no event in T h: 3.7/T."""
-    from scipy.special import (
-        gammaincinv,
-    )  # half of chi-square's quantiles; scipy.stats loads slowly
+    from scipy.special import gammaincinv  # scipy.stats, which has chi-square's, loads slowly
 
     low = gammaincinv(count, 0.025) if count else 0.0
     return float(low / hours), float(gammaincinv(count + 1, 0.975) / hours)
