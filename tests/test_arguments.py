@@ -21,7 +21,7 @@ from kws_stream.detector import DetectorSettings, WakeEvent
 from kws_stream.engine.stages import NumpyStages
 from kws_stream.errors import AudioError, InputError, PackError, ParameterError
 from kws_stream.evaluation import streams_of, tune
-from kws_stream.live import AudioRing, passages
+from kws_stream.live import AudioRing, TriggerStore, passages
 from tests.tiny_network import mcu_pack
 from tests.tiny_verifier import cascade_pack, tiny_graphs
 
@@ -87,6 +87,7 @@ NUMBERS: dict[str, Callable[[KeywordSpotter, Any], object]] = {
     "duration": lambda _, x: MicrophoneSource(duration_s=[] if x is None else x),
     "queue": lambda _, x: MicrophoneSource(queue_blocks=x),
     "grid": lambda _, x: Network.from_arrays(layer(), [], layer(), input_grid=(x, 0, 1)),
+    "most": lambda _, x: TriggerStore("never-made", most=x),
     "within": lambda _, x: number_within(x, "x", 0, 1),
     "above": lambda _, x: number_above_zero(x, "x"),
     "whole": lambda _, x: whole_number(x, "x", 1),

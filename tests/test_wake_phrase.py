@@ -50,6 +50,12 @@ def test_what_is_no_phrase_is_refused_in_one_sentence(text: str) -> None:
         Phrase.parse(text)
 
 
+@pytest.mark.parametrize("words", [None, 3, b"hey computer", ["hey", "computer"]])
+def test_a_phrase_is_text(words: object) -> None:
+    with pytest.raises(ParameterError, match="need words to listen for"):
+        Phrase.parse(words)  # type: ignore[arg-type]
+
+
 def test_class_and_pack_are_named_after_the_phrase() -> None:
     assert (PHRASE.text, PHRASE.keyword, PHRASE.pack) == (
         "hey computer",

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream import files
+from kws_stream.arguments import whole_number
 from kws_stream.audio import FileSource, to_int16
 from kws_stream.audio.encoding import encoded
 from kws_stream.constants import SAMPLE_RATE_HZ
@@ -187,8 +188,10 @@ class TriggerStore:
     ) -> None:
         """on_fault: told when records begin not to be written, and of damaged ones, set aside.
 
-        Raises DataError for a folder that cannot be made or written.
+        Raises DataError for a folder that cannot be made or written, ParameterError for a number
+        that is none.
         """
+        self._most = whole_number(most, "most", 1)
         self.folder = Path(folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -202,7 +205,6 @@ class TriggerStore:
             ) from error
         self.kept = 0
         self.lost = 0
-        self._most = most
         self._on_fault = on_fault
         self._queue: queue.Queue[tuple[dict[str, Any], Samples] | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._work, name="triggers", daemon=True)

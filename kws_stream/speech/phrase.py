@@ -36,7 +36,7 @@ class Phrase:
     @classmethod
     def parse(cls, text: str) -> "Phrase":
         """Raises ParameterError for anything but words of the letters a to z, ' and -."""
-        words = text.lower().split()
+        words = text.lower().split() if isinstance(text, str) else []
         if not words:
             raise ParameterError('wake phrase: need words to listen for, such as "hey computer"')
         for word in words:
