@@ -53,8 +53,15 @@ def _contents(
 
 
 def check_replaceable(directory: str | os.PathLike[str]) -> None:
-    """Raises PackError for a place that holds anything but a pack: it would not be overwritten."""
+    """Raises PackError for a place that holds anything but a pack, which would not be overwritten,
+    and where no folder can be made: before hours of training, not after them.
+    """
     target = Path(directory).resolve()
+    above = next(path for path in target.parents if os.path.lexists(path))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise PackError(
+            f"cannot write the pack {target}: need a folder that can be written, got {above}"
+        )
     if not target.exists() or (target / MANIFEST).is_file():
         return
     if not target.is_dir() or any(target.iterdir()):

@@ -1,6 +1,7 @@
 """Model packs: what is saved loads, by folder and by shipped name, and nothing is lost."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -300,6 +301,22 @@ def test_save_never_replaces_a_directory_that_holds_no_pack(tmp_path: Path) -> N
                 tmp_path / name, manifest_fields(), random_network(5).parameters, overwrite=True
             )
     assert (tmp_path / "papers" / "thesis.txt").read_text() == "years"
+
+
+def test_a_place_where_no_folder_can_be_made_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    packs.check_replaceable(tmp_path / "a" / "b")
+    with pytest.raises(PackError, match=r"need a folder that can be written, got .*file"):
+        packs.check_replaceable(tmp_path / "file" / "b" / "c")
+    closed = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: path != tmp_path.resolve() and closed(path, mode)
+    )
+    for name in ("new", "a/b"):
+        with pytest.raises(PackError, match=r"cannot write the pack .*: need a folder that can"):
+            packs.check_replaceable(tmp_path / name)
 
 
 def test_an_interrupted_save_leaves_the_old_pack(
