@@ -45,7 +45,7 @@ def _as_float_array(value: ArrayLike, name: str, shape: tuple[int | None, ...]) 
 
 def _cell_values(value: ArrayLike, name: str, cells: int) -> FloatArray:
     """Per-cell values (d,); one number stands for all cells."""
-    if np.isscalar(value):
+    if np.isscalar(value) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = np.full(cells, value)
     return _as_float_array(value, name, (cells,))
 

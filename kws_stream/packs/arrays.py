@@ -61,9 +61,10 @@ def _parse_array(name: str, data: bytes) -> NDArray[Any]:
     """Array of a network: float64 or bool."""
     array = plain_array(name, data)
     wanted = "|b1" if name.endswith(".initial_state") else "<f8"
-    if array.dtype != wanted or array.ndim > 2:
+    if array.dtype != wanted or not 1 <= array.ndim <= 2:
         raise ParameterError(
-            f"need {name} as {wanted} of up to 2 axes, got {array.dtype.str} of {array.shape}"
+            f"need {name} as {wanted}, a shape of 1 or 2 axes, got {array.dtype.str} of "
+            f"{array.shape}"
         )
     if max(array.shape, default=0) > MAX_AXIS:
         raise ParameterError(f"need {name} with axes of {MAX_AXIS} at most, got {array.shape}")

@@ -30,7 +30,7 @@ def refused_network(pack: Path, data: bytes) -> str:
         ("block0.candidate.weight", np.zeros((4, 0)), "shape"),
         ("block1.post.weight", np.zeros((4, 3)), "shape"),
         ("block0.beta1", np.zeros(()), "shape"),
-        ("block0.alpha", np.zeros((1, 2, 2)), "up to 2 axes"),
+        ("block0.alpha", np.zeros((1, 2, 2)), "1 or 2 axes"),
         ("block0.initial_state", np.zeros(3, bool), "shape"),
         ("block0.delta", np.full(4, -0.5), "delta >= 0"),
         ("block0.alpha", np.full(4, -0.5), "alpha >= 0"),
