@@ -280,7 +280,7 @@ def test_close_ends_a_source_that_waits_for_its_device():
     got = []
     thread = threading.Thread(target=lambda: got.append(list(source.blocks())))
     thread.start()
-    assert gone.wait(5)
+    assert gone.wait(60)
     source.close()
     thread.join(5)
     assert got == [[]]

@@ -110,7 +110,7 @@ def test_a_closed_pipe_is_silent_and_no_failure(words, pack, pcm, tmp_path):
     process = start("detect", "-m", pack, *words, path)
     process.stdout.close()  # before the first event
     err = process.stderr.read()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert err == b""
 
 
@@ -120,7 +120,7 @@ def test_a_closed_pipe_is_no_failure_of_short_commands_either(words):
     process = start(*words)
     process.stdout.close()
     err = process.stderr.read()
-    assert (process.wait(20), err) == (0, b"")
+    assert (process.wait(60), err) == (0, b"")
 
 
 @posix

@@ -93,7 +93,7 @@ def test_keys_move_the_threshold_pause_save_and_quit(tmp_path):
         terminal.read_until("paused")
         terminal.press("q")
         terminal.read_until("heard ")
-        assert terminal.process.wait(10) == 0
+        assert terminal.process.wait(60) == 0
         assert termios.tcgetattr(terminal.slave)[3] == terminal.before[3]
     finally:
         terminal.close()

@@ -393,5 +393,5 @@ def test_the_command_serves_and_ends_well_on_sigterm(pcm):
         told = asyncio.run(asyncio.wait_for(listen(port, pcm), 30))
         assert told
         process.send_signal(signal.SIGTERM if os.name != "nt" else signal.SIGBREAK)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read() == ""

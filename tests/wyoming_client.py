@@ -34,7 +34,7 @@ async def serving(*offered, **settings):
 
 
 def run(test):
-    asyncio.run(asyncio.wait_for(test, 30))
+    asyncio.run(asyncio.wait_for(test, 120))
 
 
 async def converse(port, *messages):
