@@ -11,7 +11,7 @@ demo: .venv/.base  ## Detect words in the packaged recording, then report the po
 	$(BIN)/kws-stream --power-report
 
 test: .venv/.test  ## Run all tests; those of the training code skip where PyTorch is missing
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests --numprocesses logical --maxprocesses 4 --dist worksteal
 
 long: .venv/.test  ## Run the tests that take minutes: real clients from PyPI, in environments of their own
 	$(BIN)/python -m pytest tests/long
