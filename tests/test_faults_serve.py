@@ -17,6 +17,7 @@ from wyoming.info import Describe, Info
 from wyoming.ping import Ping, Pong
 
 from kws_stream import packs
+from kws_stream.integrations.wyoming.messages import Limits
 from tests.pack_factory import build_pack
 from tests.wyoming_client import (
     DETECTOR,
@@ -114,7 +115,8 @@ def test_a_thousand_connections_harm_nobody_who_was_there(folder: Path) -> None:
 
     async def test() -> None:
         async with (
-            serving(pack, max_clients=5) as (server, port),
+            # the usual limits: a thousand take longer than the tests' own let a client be silent
+            serving(pack, max_clients=5, limits=Limits()) as (server, port),
             AsyncTcpClient("127.0.0.1", port) as first,
         ):
             await first.write_event(Ping(text="first").event())
