@@ -15,7 +15,7 @@ from kws_stream.speech.acoustics import Samples
 from kws_stream.training.verifier_head import HeadSettings, train_head
 from kws_stream.training.verifier_lesson import Lesson
 from kws_stream.training.verifier_speech import Gathered
-from kws_stream.training.verifying import Taught, taught
+from kws_stream.training.verifying import Taught, taught, threshold_for
 from kws_stream.verifier import Head, SpeechEmbedding
 from kws_stream.verifier.embedding import STEP
 
@@ -42,7 +42,8 @@ def teach_again(
     settings: HeadSettings = AGAIN,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Taught:
-    """A head that has learnt from triggers too; arguments else as of `verifying.teach`.
+    """A head that has learnt from triggers too. per_hour: false accepts that its threshold allows
+    the head alone in held-out sound. Arguments else as of `verifying.teach`.
 
     Raises DataError without triggers.
     """
@@ -56,4 +57,5 @@ def teach_again(
             at_s = trigger.at_s - start / 16_000
             heard.add_trigger(trigger.sound[start:] * gain, at_s, trigger.spoken)
     windows = lesson.windows.joined(heard.windows())
-    return taught(train_head(windows, settings, progress, head), lesson, per_hour)
+    again = train_head(windows, settings, progress, head)
+    return taught(again, lesson, threshold_for(again, lesson.held_out, per_hour))

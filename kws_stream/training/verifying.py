@@ -54,26 +54,24 @@ class Taught:
 
 def teach(
     lesson: Lesson,
-    per_hour: float,
     settings: HeadSettings = DEFAULT,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Taught:
-    """A verifier that counts the network's opinion too. per_hour: false accepts that its threshold
-    allows the head alone in held-out sound; that of both is for `tune`. progress: hears of the
-    steps done and of all.
+    """A verifier that counts the network's opinion too, with the threshold `LEAST`: that of both
+    is chosen on streams. progress: hears of the steps done and of all.
 
     Raises DataError without windows of each kind.
     """
     head = train_head(lesson.windows, settings, progress)
-    alone = taught(head, lesson, per_hour)
+    alone = taught(head, lesson, LEAST)
     return replace(alone, fields={**alone.fields, "network_weight": NETWORK_WEIGHT})
 
 
-def taught(head: Head, lesson: Lesson, per_hour: float) -> Taught:
-    """A head as a verifier, with its threshold; arguments as of `teach`."""
+def taught(head: Head, lesson: Lesson, threshold: float) -> Taught:
+    """A head as a verifier with that threshold."""
     fields = {
         "kind": KIND,
-        "threshold": threshold_for(head, lesson.held_out, per_hour),
+        "threshold": threshold,
         "needs": {"package": PACKAGE, "files": lesson.graphs.checksums},
     }
     return Taught(head_bytes(head), fields)

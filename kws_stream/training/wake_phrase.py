@@ -133,7 +133,7 @@ def train_phrase(
                 run / verifier_lesson.NAME,
             )
         with progress("training the verifier", "steps") as trained:
-            taught = verifying.teach(lesson, goal, progress=trained)
+            taught = verifying.teach(lesson, progress=trained)
         sources = [*sources, verifying.SOURCE]
     if verifier == "mcu":
         settings = verifier_network.DEFAULT
