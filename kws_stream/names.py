@@ -17,6 +17,11 @@ _JOINTS = re.compile("[\\s_\\-\u2010-\u2015\u2212]+")  # spaces, underscores, hy
 _INVISIBLE = ("Cf", "Cc")  # Unicode categories: byte order marks, joiners, control characters
 
 
+def counted(count: int, thing: str) -> str:
+    """A number and what it counts: 1 recording, 2 recordings."""
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
 def folded(name: str) -> str:
     """What names that mean the same have in common: "Hey-Computer " gives "heycomputer".
 

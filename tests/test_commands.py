@@ -1,13 +1,16 @@
 """Commands for events: bounded, and never in the way of the audio."""
 
 import os
+import signal
+import threading
 import time
 
 import numpy as np
 import pytest
 
 from kws_stream import KeywordSpotter
-from kws_stream.live import CommandRunner, CommandWatcher, Hearing, event_variables
+from kws_stream.integrations.actions import EventActions
+from kws_stream.live import CommandRunner, CommandWatcher, Hearing, TriggerStore, event_variables
 from tests.pack_factory import build_pack
 from tests.test_cli import noise
 
@@ -33,8 +36,9 @@ def test_a_command_that_runs_too_long_is_ended_with_its_children(tmp_path):
     mark = tmp_path / "mark"
     runner = CommandRunner(f"(sleep 1; touch {mark}) & sleep 60", longest_s=0.1)
     runner.start({})
-    waited_for(lambda: runner.failed == 1)
-    assert runner.ended == 1
+    waited_for(lambda: runner.ended == 1 and not runner._running)
+    runner.close()
+    assert (runner.failed, runner.cut) == (0, 0)
     time.sleep(1.1)
     assert not mark.exists()
 
@@ -52,7 +56,38 @@ def test_closing_ends_what_still_runs():
     began = time.monotonic()
     runner.close(0.1)
     assert time.monotonic() - began < 5
-    assert runner.ended == 1
+    assert (runner.cut, runner.ended, runner.failed) == (1, 0, 0)
+
+
+def test_a_second_ctrl_c_leaves_no_command_running(monkeypatch):
+    """It comes while the first one waits for the commands that run."""
+    actions = EventActions(command="exec sleep 60")
+    with pytest.raises(KeyboardInterrupt), actions:
+        runner = actions._runner
+        runner.start({})
+        waited_for(lambda: runner._running)
+        (process,) = runner._running
+
+        def interrupted(thread, timeout=None):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(threading.Thread, "join", interrupted)
+    waited_for(lambda: process.poll() is not None)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_an_interrupted_end_of_one_action_ends_the_others(tmp_path, monkeypatch):
+    actions = EventActions(keep_triggers=str(tmp_path / "kept"), command="exec sleep 60")
+
+    def interrupted(store):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TriggerStore, "close", interrupted)
+    monkeypatch.setattr(CommandRunner.close, "__defaults__", (0.1,))
+    with pytest.raises(KeyboardInterrupt), actions:
+        actions._runner.start({})
+        waited_for(lambda: actions._runner._running)
+    assert not actions._runner._running
 
 
 @pytest.fixture

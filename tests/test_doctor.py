@@ -48,7 +48,7 @@ def test_a_recording_is_judged_and_devices_are_listed(pack, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", FakeSounddevice(np.split(sound, 150)))
     result = run("-m", pack)
     assert result.exit_code == 0
-    assert "1 channels at 16000 Hz, the default" in result.stdout
+    assert "1 channel at 16000 Hz, the default" in result.stdout
     assert "good  recording: 3.0 s of USB Mic (hw:2,0): peak" in result.stdout
     assert "noise floor -5" in result.stdout
 

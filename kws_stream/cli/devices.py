@@ -6,6 +6,7 @@ import click
 
 from kws_stream.cli.options import json_option
 from kws_stream.cli.output import complain, print_json, say
+from kws_stream.names import counted
 
 
 @click.command()
@@ -20,6 +21,6 @@ def devices(as_json: bool) -> None:
         return
     for device in found:
         mark = "*" if device.is_default else " "
-        say(f"{mark} {device}, {device.channels} channels, {device.rate_hz} Hz")
+        say(f"{mark} {device}, {counted(device.channels, 'channel')}, {device.rate_hz} Hz")
     if not found:
         complain("no input device; connect a microphone")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kws_stream.names import counted
 from kws_stream.cli.evaluate import check_report, typed
 from kws_stream.cli.files import check_file, write_file, write_json
 from kws_stream.cli.options import (
@@ -19,7 +20,7 @@ from kws_stream.cli.options import (
     with_options,
     workers_options,
 )
-from kws_stream.cli.output import counted, print_json, say, tell_channels
+from kws_stream.cli.output import print_json, say, tell_channels
 from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:

@@ -57,11 +57,6 @@ def complain(message: str) -> None:
             raise
 
 
-def counted(count: int, thing: str) -> str:
-    """A number and what it counts: 1 recording, 2 recordings."""
-    return f"{count} {thing}{'s' * (count != 1)}"
-
-
 def print_rows(rows: Iterable[tuple[str, str]]) -> None:
     """A title and a text a row; in a terminal long texts go on below themselves."""
     listed = list(rows)

@@ -10,6 +10,7 @@ from kws_stream.cli.options import fa_target_option, json_option
 from kws_stream.cli.output import complain, print_json, printable, say
 from kws_stream.cli.progress import TERMINAL
 from kws_stream.errors import DataError, DeviceError
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from kws_stream.live import TriggerRecord
@@ -122,7 +123,7 @@ def teach(folder: str, model: str, run: Path | None, target: float, out: Path) -
     threshold, heard = training.teach_triggers(
         model, kept, out, run=run, target=target, reporter=TERMINAL
     )
-    say(f"verifier: threshold {threshold:g}, taught from {heard} triggers")
+    say(f"verifier: threshold {threshold:g}, taught from {counted(heard, 'trigger')}")
     complain(f"wrote {out}")
 
 

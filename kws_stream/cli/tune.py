@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kws_stream.names import counted
 from kws_stream.cli.evaluate import typed
 from kws_stream.cli.evaluate_stream import FOLDER, counts_row, share, synthesis_options
 from kws_stream.cli.files import write_json
@@ -19,7 +20,7 @@ from kws_stream.cli.options import (
     plot_option,
     workers_options,
 )
-from kws_stream.cli.output import complain, counted, print_json, say, tell_channels
+from kws_stream.cli.output import complain, print_json, say, tell_channels
 from kws_stream.cli.progress import progress
 from kws_stream.errors import PackError
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from kws_stream.cli.output import counted, say
+from kws_stream.names import counted
+from kws_stream.cli.output import say
 from kws_stream.cli.progress import progress
 from kws_stream.export import BACKENDS
 

@@ -3,6 +3,7 @@
 `with EventActions(...) as actions:` opens what is asked for; `actions.watchers` serves one stream.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +15,7 @@ from kws_stream.live import (
     event_variables,
     later,
 )
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from kws_stream.detector import WakeEvent
@@ -100,10 +102,19 @@ class EventActions:
         return found
 
     def __exit__(self, *error: object) -> None:
+        with contextlib.ExitStack() as ends:  # each, also where somebody interrupts one; last first
+            ends.callback(self._end_recogniser)
+            ends.callback(self._end_runner)
+            ends.callback(self._end_store)
+
+    def _end_store(self) -> None:
         if self._store is not None:
             self._store.close()
             lost = f", {self._store.lost} lost" if self._store.lost else ""
-            self._note(f"kept {self._store.kept} triggers in {self._store.folder}{lost}")
+            kept = counted(self._store.kept, "trigger")
+            self._note(f"kept {kept} in {self._store.folder}{lost}")
+
+    def _end_runner(self) -> None:
         if self._runner is not None:
             runner = self._runner
             runner.close()
@@ -111,12 +122,16 @@ class EventActions:
                 "skipped": runner.skipped,
                 "failed": runner.failed,
                 "ended after too long": runner.ended,
+                "ended while running": runner.cut,
             }
             more = "".join(f", {count} {name}" for name, count in counts.items() if count)
-            self._note(f"ran the command {runner.started} times{more}")
+            self._note(f"ran the command {counted(runner.started, 'time')}{more}")
+
+    def _end_recogniser(self) -> None:
         if self._recogniser is not None:
             recogniser = self._recogniser
             recogniser.close()
             counts = {"skipped": recogniser.skipped, "without an answer": recogniser.failed}
             more = "".join(f", {count} {name}" for name, count in counts.items() if count)
-            self._note(f"sent {recogniser.started} sentences to {self._transcribe}{more}")
+            sent = counted(recogniser.started, "sentence")
+            self._note(f"sent {sent} to {self._transcribe}{more}")

@@ -14,6 +14,7 @@ from kws_stream import __version__, engine, packs
 from kws_stream.audio import MicrophoneSource, list_devices, to_float32
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DeviceError, KwsStreamError
+from kws_stream.names import counted
 from kws_stream.pipeline import KeywordSpotter
 
 Status = Literal["good", "note", "bad"]
@@ -96,7 +97,7 @@ def _microphones(device: str | None, seconds: float | None) -> Iterator[Finding]
         return
     for found in devices:
         mark = ", the default" if found.is_default else ""
-        text = f"{found.channels} channels at {found.rate_hz} Hz{mark}"
+        text = f"{counted(found.channels, 'channel')} at {found.rate_hz} Hz{mark}"
         yield Finding(f"device {found}", "good", text)
     if seconds is None:
         return
@@ -109,7 +110,8 @@ def _microphones(device: str | None, seconds: float | None) -> Iterator[Finding]
     yield from judge_recording(np.concatenate(blocks), source.device_name, source.clipped_samples)
     lost = source.overruns + source.dropped_blocks
     if lost:
-        text = f"{source.overruns} overruns, {source.dropped_blocks} dropped blocks"
+        text = f"{counted(source.overruns, 'overrun')}, "
+        text += counted(source.dropped_blocks, "dropped block")
         advice = "The machine is too busy: end other programs, or take another device."
         yield Finding("recording, losses", "bad", text, advice)
 

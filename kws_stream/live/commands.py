@@ -25,19 +25,23 @@ _BLOCKS_WAITING = 512  # of audio, for a command that reads slowly
 class CommandRunner:
     """Runs one shell command, at most `most` at a time, each for at most `longest_s`.
 
-    What is too many is skipped. `started`, `skipped`, `failed` (another exit code than 0) and
-    `ended` (ran too long) count. The output of a command goes to our standard error.
+    What is too many is skipped. `started`, `skipped`, `failed` (another exit code than 0), `ended`
+    (ran too long, and was killed) and `cut` (still ran when the runner was closed, and was killed)
+    count, each command at most once but for `started`. The output of a command goes to our
+    standard error.
     """
 
     def __init__(
         self, command: str, most: int = MOST_RUNNING, longest_s: float = LONGEST_RUN_S
     ) -> None:
         self.command = command
-        self.started = self.skipped = self.failed = self.ended = 0
+        self.started = self.skipped = self.failed = self.ended = self.cut = 0
         self._longest_s = longest_s
         self._places = threading.Semaphore(most)
         self._threads: list[threading.Thread] = []
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._killed: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
 
     def start(self, variables: dict[str, str], audio: "AudioFeed | None" = None) -> bool:
         """Run the command in a thread, with these in its environment; False if it was skipped.
@@ -68,16 +72,19 @@ class CommandRunner:
                 start_new_session=os.name != "nt",
             )
             self._running.add(process)
+            if self._closed:  # by somebody who did not wait
+                self._kill(process)
             longest_s = self._longest_s + (audio.seconds if audio is not None else 0.0)
             watchdog = threading.Timer(longest_s, self._end, [process])
             watchdog.daemon = True
             watchdog.start()
             if audio is not None:
                 audio.write_to(process.stdin)
-            if process.wait():
-                self.failed += 1
+            failed = process.wait() != 0
             watchdog.cancel()
             self._running.discard(process)
+            self.failed += failed and process not in self._killed
+            self._killed.discard(process)
         except OSError:
             self.failed += 1
         finally:
@@ -87,14 +94,22 @@ class CommandRunner:
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
         self.ended += 1
+        self._kill(process)
+
+    def _kill(self, process: "subprocess.Popen[bytes]") -> None:
+        self._killed.add(process)
         _kill(process)
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Wait a moment for the commands that run, then end them."""
-        for thread in self._threads:
-            thread.join(timeout_s / max(1, len(self._threads)))
-        for process in list(self._running):
-            self._end(process)
+        """Wait a moment for the commands that run, then end them: at once if interrupted."""
+        try:
+            for thread in self._threads:
+                thread.join(timeout_s / max(1, len(self._threads)))
+        finally:
+            self._closed = True
+            for process in list(self._running):
+                self.cut += 1
+                self._kill(process)
         for thread in self._threads:
             thread.join(1.0)
 

@@ -15,6 +15,7 @@ from kws_stream.detector import WakeEvent
 from kws_stream.evaluation.report.figures import ACCENT, INK, SERIES, as_html, drawing
 from kws_stream.evaluation.report.html import Section, page, paragraph, table, text, tiles
 from kws_stream.features import FeatureSettings, centres_of
+from kws_stream.names import counted
 from kws_stream.parameters import FloatArray
 from kws_stream.pipeline import KeywordSpotter, Observation
 from kws_stream.plots import check_matplotlib
@@ -157,7 +158,7 @@ def render_session(
     if command:
         footer += f"<p><code>{text(command)}</code></p>"
     names = log.streams[0].name if len(log.streams) == 1 else f"{len(log.streams)} recordings"
-    subtitle = f"{names}; {seconds:.1f} s heard, {count} events"
+    subtitle = f"{names}; {seconds:.1f} s heard, {counted(count, 'event')}"
     return page(f"{spotter.pack.name}: session", subtitle, sections, footer)
 
 
