@@ -43,19 +43,22 @@ from kws_stream.integrations.web.session import PageSession
 
 
 @contextlib.contextmanager
-def page(*words):
+def page(*words, closed_output=False):
     """The command in a process of its own, and the address that it tells."""
     command = [sys.executable, "-m", "kws_stream", "listen", "--web", "--port", "0", "--json"]
     process = subprocess.Popen(
         [*command, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
+        if closed_output:
+            process.stdout.close()
         line = process.stderr.readline()
         assert line.startswith("kws-stream: open http"), line
         yield line.split()[-1]
     finally:
         process.terminate()
-        process.communicate()
+        process.stderr.read()
+        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -403,6 +406,29 @@ def test_https_with_a_certificate(tmp_path):
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         with urllib.request.urlopen(address, context=trusting, timeout=60) as answer:
             assert answer.status == 200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of another kind")
+def test_pages_listen_on_where_nobody_reads_the_printed_events(tmp_path):
+    """Their events go to a pipe that is closed."""
+    model = build_pack(
+        tmp_path / "tiny",
+        graphs=False,
+        detector={"threshold": 0.0, "rearm": 1.0, "refractory_s": 0.1},
+    )
+
+    async def test(url):
+        async with connect(live(url), max_size=None) as socket:
+            seen, times = 0, []
+            while seen < 3 and len(times) < 200:
+                message = json.loads(await asyncio.wait_for(socket.recv(), 60))
+                if message["type"] == "moment":
+                    seen = len(message["events"])
+                    times.append(message["time_s"])
+            assert seen >= 3
+
+    with page("-m", model, closed_output=True) as url:
+        asyncio.run(test(url))
 
 
 def test_pages_share_the_server_s_microphone_and_hear_what_was_lost(monkeypatch):

@@ -1,6 +1,7 @@
 """`kws-stream listen --web`: the live picture as a web page."""
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kws_stream.cli.options import with_options
-from kws_stream.cli.output import complain, print_event
+from kws_stream.cli.outlet import Outlet
+from kws_stream.cli.output import complain, event_line
 from kws_stream.constants import RECORDING
 
 if TYPE_CHECKING:
@@ -110,14 +112,18 @@ def serve_page(
         return PageSession(own, actions.watchers(own, f"web page, {source}"))
 
     def on_event(source: str, event: "WakeEvent") -> None:
-        print_event(event, f"web page, {source}", as_json, with_name=True)
+        lines.put(event_line(event, f"web page, {source}", as_json, with_name=True))
+
+    def on_lost(lost: int) -> None:
+        complain(f"{lost} events were not read from standard output in time, and are lost")
 
     allowed_hosts = AllowedHosts(settings.host, settings.names)
     microphone = SharedMicrophone(device, channel, complain)
     facts = model_facts(spotter)
     pages = Pages(make_session, allowed_hosts, microphone, read_whole(RECORDING), on_event, facts)
     listening = server.bind(settings.host, settings.port)
-    with actions, listening:
+    # the pages listen on, whoever reads the events or does not
+    with Outlet(sys.stdout, on_lost) as lines, actions, listening:
         scheme = "http" if settings.certificate is None else "https"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         complain(f"open {scheme}://{host}:{listening.getsockname()[1]}")
