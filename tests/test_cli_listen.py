@@ -3,11 +3,13 @@
 import importlib
 import io
 import json
+import signal
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner
 from rich.console import Console
 
@@ -135,6 +137,32 @@ def test_ctrl_c_while_waiting_for_sound(microphone, pack, pcm, monkeypatch):
     assert power["type"] == "power"
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)])
+@pytest.mark.parametrize("command", ["listen", "detect"])
+def test_ctrl_c_while_a_block_is_heard_loses_none_of_its_events(
+    command, words, microphone, pack, pcm, monkeypatch, tmp_path
+):
+    """The signal waits for the end of the block, and the block may have had events."""
+    microphone(*np.split(pcm, 50))
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, pcm, 16_000, subtype="FLOAT")
+    hear, found = Hearing.hear, []
+
+    def interrupted(hearing, block):
+        events = hear(hearing, block)
+        if events and not found:
+            signal.raise_signal(signal.SIGINT)
+        found.extend(events)
+        return events
+
+    monkeypatch.setattr(Hearing, "hear", interrupted)
+    where = [path] if command == "detect" else []
+    result = run(command, "-m", pack, *words, *where)
+    assert result.exit_code == 130
+    assert len(result.stdout.splitlines()) == len(found) > 0
+    assert f'"{found[0].keyword}"' in result.stdout or f"  {found[0].keyword}  " in result.stdout
+
+
 def test_lost_sound_is_told_at_the_end(microphone, pack, pcm):
     microphone("overflow", np.ones(16_000))
     result = run("listen", "-m", pack, "--duration", "1")
@@ -154,7 +182,7 @@ def test_devices_are_listed_with_the_default_marked(microphone):
     microphone()
     assert run("devices").stdout.splitlines() == [
         "  1: Built-in, ALSA, 2 channels, 48000 Hz",
-        "* 2: USB Mic (hw:2,0), ALSA, 1 channels, 16000 Hz",
+        "* 2: USB Mic (hw:2,0), ALSA, 1 channel, 16000 Hz",
     ]
     listed = json.loads(run("devices", "--json").stdout)
     assert [(device["index"], device["is_default"]) for device in listed] == [(1, False), (2, True)]

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,30 +147,39 @@ def _open(
     )
 
 
-def _heard(hearing: "Hearing", source: "AudioSource") -> "Iterator[list[WakeEvent]]":
-    """Events of a source, block by block, and of its end; a cut, which raises, is no end."""
+def _heard(
+    hearing: "Hearing", source: "AudioSource", events: "deque[WakeEvent]"
+) -> "Iterator[None]":
+    """Adds the events of a source, block by block, and of its end; a cut, which raises, is none."""
     for block in source.blocks():
         with uninterrupted():
-            events = hearing.hear(block)
-        yield events
-    yield hearing.end()
+            events += hearing.hear(block)
+        yield
+    events += hearing.end()
+    yield
 
 
 def _print_events(
     hearing: "Hearing", source: "AudioSource", as_json: bool, with_name: bool
 ) -> None:
     count = 0
+    unprinted: deque[WakeEvent] = deque()
     name = click.format_filename(source.name)
     long = getattr(source, "duration_s", None)  # a pipe may go on for ever
     shown = (
         contextlib.nullcontext() if long is None else progress(f"{name}: heard", "s", lines=True)
     )
-    with shown as heard:
-        for events in _heard(hearing, source):
-            for event in events:
-                print_event(event, source.name, as_json, with_name)
-            count += len(events)
-            if heard is not None:
-                heard(hearing.spotter.time_s, long)
+    try:
+        with shown as heard:
+            for _ in _heard(hearing, source, unprinted):
+                count += len(unprinted)
+                while unprinted:
+                    print_event(unprinted.popleft(), source.name, as_json, with_name)
+                if heard is not None:
+                    heard(hearing.spotter.time_s, long)
+    except KeyboardInterrupt:  # Ctrl-C, while the block with these was heard
+        for event in unprinted:
+            print_event(event, source.name, as_json, with_name)
+        raise
     if not count:
         complain(f"{name}: no keyword in {hearing.spotter.time_s:.2f} s")

@@ -138,12 +138,13 @@ def _hear_all(source: "MicrophoneSource", hearing: "Hearing", display: "LiveView
     for block in source.blocks():
         began = time.perf_counter()
         with uninterrupted():
-            events = [] if display.paused else hearing.hear(block)
+            display.unprinted += [] if display.paused else hearing.hear(block)
         display.spent(len(block) / SAMPLE_RATE_HZ, time.perf_counter() - began)
-        if not display.show(source, events):
+        if not display.show(source):
             return
     if hearing.spotter.verifier is not None:  # triggers may wait for more sound
-        display.show(source, hearing.end())
+        display.unprinted += hearing.end()
+        display.show(source)
 
 
 def _is_terminal() -> bool:

@@ -40,7 +40,7 @@ class LiveView:
         self._ring = AudioRing(SAVED_S)
         self._console = Console()
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
-        self.unprinted: list[WakeEvent] = []
+        self.unprinted: list[WakeEvent] = []  # what was heard; events are printed at the end
         self.paused = False
         self._status = ""
         self._drawn = 0.0
@@ -72,9 +72,8 @@ class LiveView:
     def spent(self, audio_s: float, work_s: float) -> None:
         self._monitor.spent(audio_s, work_s)
 
-    def show(self, source: "MicrophoneSource", events: "list[WakeEvent]") -> bool:
+    def show(self, source: "MicrophoneSource") -> bool:
         """Draw if it is time; False when a key says that it is over."""
-        self.unprinted += events
         now = time.monotonic()
         if now - self._drawn < REFRESH_S:
             return True
@@ -135,11 +134,11 @@ class LiveView:
 class Lines:
     """Events as lines, as they come."""
 
-    unprinted: "tuple[WakeEvent, ...]" = ()
     paused = False
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
+        self.unprinted: list[WakeEvent] = []
 
     def shown(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -150,9 +149,9 @@ class Lines:
     def spent(self, audio_s: float, work_s: float) -> None:
         """Not shown."""
 
-    def show(self, source: "MicrophoneSource", events: "list[WakeEvent]") -> bool:
+    def show(self, source: "MicrophoneSource") -> bool:
         from kws_stream.cli.output import print_event
 
-        for event in events:
-            print_event(event, source.name, self._as_json)
+        while self.unprinted:
+            print_event(self.unprinted.pop(0), source.name, self._as_json)
         return True
