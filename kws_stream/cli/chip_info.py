@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.names import counted
 from kws_stream.cli.options import NumberRange
 from kws_stream.cli.output import print_rows, say
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from firmware_sim.bitstream import Configuration

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kws_stream.names import counted
 from kws_stream.cli.evaluate import check_report, typed
 from kws_stream.cli.files import check_file, write_file, write_json
 from kws_stream.cli.options import (
@@ -22,6 +21,7 @@ from kws_stream.cli.options import (
 )
 from kws_stream.cli.output import print_json, say, tell_channels
 from kws_stream.cli.progress import progress
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from kws_stream.evaluation import Counts, OperatingPoint, RecordingsResult, Stream, Verified

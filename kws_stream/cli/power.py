@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.names import counted
 from kws_stream.cli.options import channel_option, full_option, json_option, plot_option
 from kws_stream.cli.output import print_json, print_power, say, tell_channels
 from kws_stream.cli.power_report import report_of, subject_of
 from kws_stream.cli.progress import progress
 from kws_stream.constants import RECORDING
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from kws_stream.studies.unit_current import SweepPoint

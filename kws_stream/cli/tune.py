@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kws_stream.names import counted
 from kws_stream.cli.evaluate import typed
 from kws_stream.cli.evaluate_stream import FOLDER, counts_row, share, synthesis_options
 from kws_stream.cli.files import write_json
@@ -23,6 +22,7 @@ from kws_stream.cli.options import (
 from kws_stream.cli.output import complain, print_json, say, tell_channels
 from kws_stream.cli.progress import progress
 from kws_stream.errors import PackError
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from kws_stream.evaluation import Setting, Stream, Tuning

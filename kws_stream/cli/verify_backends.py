@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from kws_stream.names import counted
 from kws_stream.cli.output import say
 from kws_stream.cli.progress import progress
 from kws_stream.export import BACKENDS
+from kws_stream.names import counted
 
 
 @click.command("verify-backends")

@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from kws_stream.names import counted
 from kws_stream.cli.chip.common import Study, heading_text, study_options
 from kws_stream.cli.options import NumberRange
 from kws_stream.cli.progress import progress
+from kws_stream.names import counted
 
 
 @click.command()
