@@ -4,6 +4,10 @@ import math
 import numbers
 import operator
 import os
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,3 +66,57 @@ def path_text(value: object, wanted: str, error: type[KwsStreamError] = Paramete
         return os.fsdecode(value)  # type: ignore[arg-type]
     except TypeError as refusal:
         raise error(f"need {wanted}, got {value!r:.80}") from refusal
+
+
+def paths_of(values: object, wanted: str) -> list[Path]:
+    """One path or several; raises ParameterError for anything else. wanted: what each is."""
+    if isinstance(values, str | bytes | os.PathLike):
+        values = [values]
+    if not isinstance(values, Iterable):
+        raise ParameterError(f"need {wanted}, or several, got {values!r:.80}")
+    return [Path(path_text(value, wanted)) for value in values]
+
+
+def like(default: object, value: object, name: str) -> Any:
+    """`value` in the type of `default`: a truth value, text, a number, or a tuple of numbers.
+
+    Raises ParameterError for one of another type, and for numbers that are not finite.
+    """
+    found: object = None
+    match default:
+        case bool():
+            need = "True or False"
+            found = bool(value) if isinstance(value, bool | np.bool_) else None
+        case str():
+            need = "a text"
+            found = str(value) if isinstance(value, str) else None
+        case int():
+            return whole_number(value, name, 0)
+        case float():
+            need, found = "a finite number", _finite(value)
+        case _:
+            need = "several finite numbers"
+            if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes):
+                numbers = tuple(map(_finite, value)) if np.ndim(value) else (None,)
+                found = None if None in numbers else numbers
+    if found is None:
+        raise ParameterError(f"{name}: need {need}, got {value!r:.80}")
+    return found
+
+
+def _finite(value: object) -> float | None:
+    number = real_number(value)
+    return number if number is not None and math.isfinite(number) else None
+
+
+def set_alike(settings: Any, where: str = "") -> None:
+    """Every field of a frozen dataclass in the type of its default (see `like`)."""
+    for one in fields(settings):
+        value = like(one.default, getattr(settings, one.name), f"{where}{one.name}")
+        object.__setattr__(settings, one.name, value)
+
+
+def instance_of(value: object, kind: type, name: str, what: str) -> None:
+    """Raises ParameterError for a value of another kind; what: the kind, for the sentence."""
+    if not isinstance(value, kind):
+        raise ParameterError(f"{name}: need {what}, got {value!r:.80}")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kws_stream.arguments import number_within, real_number
+from kws_stream.arguments import instance_of, number_within
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.names import by_known_name
 
@@ -139,11 +139,10 @@ def softmax(logits: Sequence[float]) -> list[float]:
     return _scores(logit_codes(np.array([logits], np.float64))[0], 1)
 
 
-def _plain(number: float) -> float:
-    """A number of NumPy's or another type as one of Python's, which JSON can hold."""
-    value = real_number(number)
-    assert value is not None, "it was checked"
-    return number if type(number) in (int, float) else value
+def _setting(value: object, name: str, high: float) -> float:
+    """A setting as a number that JSON can hold; Python's own numbers stay as they are written."""
+    number = number_within(value, f"detector {name}", 0, high)
+    return value if type(value) is int else number
 
 
 @dataclass(frozen=True)
@@ -168,18 +167,13 @@ class DetectorSettings:
             raise ParameterError(
                 f"detector thresholds: need keyword: number, got {self.thresholds!r:.80}"
             )
-        names = [f.name for f in fields(self) if f.name != "thresholds"]
-        checks = [
-            (name, getattr(self, name), 3600.0 if name.endswith("_s") else 1.0) for name in names
-        ]
-        checks += [(f"threshold of {name}", value, 1.0) for name, value in self.thresholds.items()]
-        for name, value, high in checks:
-            if real_number(value) is None:
-                raise ParameterError(f"detector {name}: need a number, got {value!r:.80}")
-            number_within(value, f"detector {name}", 0, high)
-        for name in names:
-            object.__setattr__(self, name, _plain(getattr(self, name)))
-        own = {name: _plain(value) for name, value in self.thresholds.items()}
+        for name in (f.name for f in fields(self) if f.name != "thresholds"):
+            high = 3600.0 if name.endswith("_s") else 1.0
+            object.__setattr__(self, name, _setting(getattr(self, name), name, high))
+        own = {
+            name: _setting(value, f"threshold of {name}", 1.0)
+            for name, value in self.thresholds.items()
+        }
         object.__setattr__(self, "thresholds", own)
 
     def window_frames(self, frame_s: float) -> int:
@@ -214,6 +208,7 @@ class DetectorSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DetectorSettings":
         """Settings from a manifest; raises ParameterError for unknown names and wrong values."""
+        instance_of(values, Mapping, "detector", "a mapping of settings")
         known = [f.name for f in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kws_stream import bmru
+from kws_stream.arguments import instance_of
 from kws_stream.bmru.trace import Trace
 from kws_stream.errors import InputError
 from kws_stream.layers import FeedforwardLayers, MatmulLayers, OnnxLayers, OrderedLayers
@@ -37,6 +38,7 @@ class Network:
         ONNX Runtime loads with the first block that is long enough for it. Graphs that it refuses
         or that do not fit the parameters raise PackError then.
         """
+        instance_of(parameters, NetworkParameters, "parameters", "those of a network")
         self.parameters = parameters
         self.exactness: Exactness = prove_exactness(parameters)
         self._layers: FeedforwardLayers

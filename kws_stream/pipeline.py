@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kws_stream import features, packs
-from kws_stream.arguments import number_within
+from kws_stream.arguments import instance_of, number_within
 from kws_stream.audio import AudioSource, FileSource, MicrophoneSource, to_int16
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
@@ -81,8 +81,15 @@ def blocks_of(source: Source, rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[ArrayLi
     yield from source
 
 
+def need_spotter(spotter: object) -> None:
+    """Raises ParameterError for what is no spotter."""
+    instance_of(spotter, KeywordSpotter, "spotter", "a KeywordSpotter")
+
+
 def need_speech_rate(spotter: "KeywordSpotter", what: str) -> None:
-    """Raises PackError for a spotter that hears another rate than speech's; what: who needs it."""
+    """Raises ParameterError for what is no spotter, and PackError for one that
+    hears another rate than speech's; what: who needs it."""
+    need_spotter(spotter)
     if spotter.rate_hz != SAMPLE_RATE_HZ:
         raise PackError(
             f"{what}: need a model that hears {SAMPLE_RATE_HZ} Hz, but {spotter.pack.name} hears "

@@ -2,8 +2,10 @@
 
 import copy
 import io
+import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -13,15 +15,29 @@ import numpy as np
 import pytest
 import soundfile
 
-from kws_stream import KeywordSpotter, Network, packs, power
+from kws_stream import KeywordSpotter, Network, evaluation, packs, power
 from kws_stream.arguments import number_above_zero, number_within, real_number, whole_number
 from kws_stream.audio import FileSource, MicrophoneSource, PipeSource, read_whole
+from kws_stream.bmru.chip_settings import ChipSettings
 from kws_stream.constants import RECORDING
 from kws_stream.detector import DetectorSettings, WakeEvent
 from kws_stream.engine.stages import NumpyStages
 from kws_stream.errors import AudioError, InputError, PackError, ParameterError
 from kws_stream.evaluation import streams_of, tune
-from kws_stream.live import AudioRing, TriggerStore, passages
+from kws_stream.features import FeatureSettings, FrontEnd, build
+from kws_stream.features.conditioning import ConditioningSettings
+from kws_stream.integrations.wyoming.messages import Limits
+from kws_stream.live import (
+    AudioRing,
+    Monitor,
+    PowerMeter,
+    TriggerKeeper,
+    TriggerStore,
+    passages,
+    read_triggers,
+)
+from kws_stream.speech.training_set import Amounts
+from kws_stream.training.recipe import Recipe
 from tests.tiny_network import mcu_pack
 from tests.tiny_verifier import cascade_pack, tiny_graphs
 
@@ -129,6 +145,87 @@ def test_paths_of_bytes_are_paths(tmp_path: Path) -> None:
     assert packs.load(pack).name == "yes-4"
     with pytest.raises(PackError, match=r"got 'nowhere'$"):
         packs.load(b"nowhere")  # type: ignore[arg-type]
+
+
+SETTINGS: list[type] = [
+    FeatureSettings,
+    ConditioningSettings,
+    DetectorSettings,
+    ChipSettings,
+    Limits,
+    Amounts,
+]
+FIELDS = [(kind, one.name, one.default) for kind in SETTINGS for one in fields(kind)]
+FIELDS += [(Recipe, one.name, one.default) for one in fields(Recipe)]
+
+
+@pytest.mark.parametrize(("kind", "name", "default"), FIELDS)
+def test_a_setting_of_another_type_is_refused_by_its_name(
+    kind: type, name: str, default: object
+) -> None:
+    base: dict[str, Any] = {"name": "x", "task": "yes"} if kind is Recipe else {}
+    wrong: list[Any] = [None, b"1", 1j, object, math.nan, [None], 3.5 if default is True else {3}]
+    wrong += [3] if isinstance(default, str) or name in ("name", "task") else ["1"]
+    for value in wrong:
+        with pytest.raises(ParameterError, match=rf"^[^\n]*\b{name}: need [^\n]*, got [^\n]*$"):
+            kind(**base | {name: value})
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_a_text_in_the_first_place_is_refused(kind: type) -> None:
+    with pytest.raises(ParameterError, match=r"need .*, got 'x'$"):
+        kind("x")
+
+
+def test_settings_of_numpy_are_plain_numbers() -> None:
+    settings = FeatureSettings(
+        channels=np.int64(8),  # type: ignore[arg-type]
+        agc_s=np.float32(0.5),  # type: ignore[arg-type]
+        slow_s=np.array([0.25]),  # type: ignore[arg-type]
+        half_wave=np.True_,  # type: ignore[arg-type]
+    )
+    assert repr(settings) == repr(
+        FeatureSettings(channels=8, agc_s=0.5, slow_s=(0.25,), half_wave=True)
+    )
+    assert json.loads(json.dumps(settings.as_dict()))["channels"] == 8
+    recipe = Recipe("x", "yes", width=np.int64(5), dropout=np.float64(0.5))  # type: ignore[arg-type]
+    assert (repr(recipe.width), repr(recipe.dropout)) == ("5", "0.5")
+
+
+WRONG_KINDS: dict[str, Callable[[Any], object]] = {
+    "passages": lambda x: passages(x, [SILENCE]),
+    "Monitor": Monitor,
+    "PowerMeter": PowerMeter,
+    "TriggerKeeper": lambda x: TriggerKeeper(x, x),
+    "TriggerStore": TriggerStore,
+    "read_triggers": read_triggers,
+    "streams_of": evaluation.streams_of,
+    "names of streams_of": lambda x: evaluation.streams_of([x]),
+    "evaluate_streams": evaluation.evaluate_streams,
+    "a stream": lambda x: evaluation.evaluate_streams([x]),
+    "evaluate_recordings": evaluation.evaluate_recordings,
+    "tune": lambda x: tune(x, "yes-4"),
+    "save_streams": lambda x: evaluation.save_streams(x, "never-made", x),
+    "save_tuned": lambda x: evaluation.save_tuned(x, x, "never-made"),
+    "evaluate": evaluation.evaluate,
+    "word_clips": lambda x: evaluation.word_clips(x, ["yes"]),
+    "background_in": evaluation.background_in,
+    "own_background": evaluation.own_background,
+    "Network": Network,
+    "FrontEnd": lambda x: FrontEnd([] if x is None else x),  # type: ignore[arg-type]
+    "features.build": build,
+    "ChipSettings.from_dict": ChipSettings.from_dict,
+    "DetectorSettings.from_dict": DetectorSettings.from_dict,
+}
+
+
+@pytest.mark.parametrize("given", [None, 3], ids=repr)
+@pytest.mark.parametrize("use", WRONG_KINDS.values(), ids=WRONG_KINDS)
+def test_a_value_of_another_kind_is_refused_in_a_sentence(
+    use: Callable[[Any], object], given: Any
+) -> None:
+    with pytest.raises(ParameterError, match=r"^[^\n]*need [^\n]*, got [^\n]*$"):
+        use(given)
 
 
 @pytest.mark.parametrize("given", [3, 0.5, True, b"\0\0", np.zeros(9, np.int16), np.array(1)])

@@ -176,7 +176,7 @@ def test_detect_takes_a_pipe_at_the_packs_rate_or_a_named_one(folder: Path, tmp_
         ({"high_hz": 125.0}, "high_hz: need less than 125 Hz, half of rate_hz, got 125"),
         ({"corner_hz": 0.0}, "corner_hz: need 1e-06 to 192000 Hz, got 0"),
         ({"kind": "mel"}, 'kind: need "analog" where rate_hz, hop_samples, corner_hz are set'),
-        ({"rate_hz": 250.5}, "rate_hz: need int"),
+        ({"rate_hz": 250.5}, "rate_hz: need a whole number"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change: dict[str, object], needed: str) -> None:

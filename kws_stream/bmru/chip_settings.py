@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
+from kws_stream.arguments import instance_of, real_number
 from kws_stream.errors import ParameterError, did_you_mean
 
 CORNERS = {"tt": (0, 0), "ff": (-1, -1), "ss": (1, 1), "fs": (-1, 1), "sf": (1, -1)}
@@ -229,6 +232,7 @@ class ChipSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ChipSettings":
         """Settings of a mapping such as JSON gives; ParameterError names what is unknown."""
+        instance_of(values, Mapping, "chip settings", "a mapping of names")
         known = [one.name for one in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -302,14 +306,11 @@ def _checked(one: Field[Any], value: Any) -> Any:
     """`value` in the type of the field's default; ParameterError outside its range."""
     kind: Any = type(one.default)
     low, high, unit = one.metadata["low"], one.metadata["high"], one.metadata["unit"]
-    try:
-        number = float(value)
-        if not low <= number <= high or (kind is not float and number != int(number)):
-            raise ValueError(value)
-    except (TypeError, ValueError, OverflowError) as error:
+    truth = kind is bool and isinstance(value, bool | np.bool_)
+    number = real_number(int(value) if truth else value)
+    broken = kind is not float and number is not None and number % 1 != 0
+    if number is None or not low <= number <= high or broken:
         kinds = {bool: "true or false", int: f"a whole number from {low} to {high}"}
         need = kinds.get(kind, f"a number from {low} to {high}")
-        raise ParameterError(
-            f"{one.name}: need {need} {unit}".rstrip() + f", got {value!r:.80}"
-        ) from error
+        raise ParameterError(f"{one.name}: need {need} {unit}".rstrip() + f", got {value!r:.80}")
     return kind(number)

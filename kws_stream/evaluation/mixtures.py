@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kws_stream.arguments import path_text, paths_of
 from kws_stream.audio import FileSource, read_whole
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
@@ -154,7 +155,7 @@ def word_clips(
     """
     if split is not None and split not in SPLITS:
         raise ParameterError(f"split: need one of {', '.join(SPLITS)}, got {split!r}")
-    place, skipped = Path(folder), Skipped()
+    place, skipped = Path(path_text(folder, "a folder of clips")), Skipped()
     found = words_below(place, skipped)
     if not found:
         audio_below(place)  # which says so
@@ -187,12 +188,13 @@ def background_in(
     folders: Sequence[str | os.PathLike[str]], skipped: Skipped | None = None
 ) -> list[Path]:
     """The recordings in folders of background; raises DataError for one without any."""
-    return [path for folder in folders for path in audio_below(Path(folder), skipped)]
+    places = paths_of(folders, "a folder of background recordings")
+    return [path for folder in places for path in audio_below(folder, skipped)]
 
 
 def own_background(folder: str | os.PathLike[str]) -> list[Path]:
     """The background noise that comes with Speech Commands; nothing where there is none."""
-    place = folder_of(Path(folder), NOISE)
+    place = folder_of(Path(path_text(folder, "a Speech Commands folder")), NOISE)
     return audio_below(place) if place.is_dir() else []
 
 

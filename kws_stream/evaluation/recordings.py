@@ -17,7 +17,7 @@ from kws_stream.errors import DataError
 from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.labels import read_labels
 from kws_stream.evaluation.metrics import wilson_interval
-from kws_stream.evaluation.sources import Recordings, Stream, streams_of
+from kws_stream.evaluation.sources import Recordings, Stream, checked_streams, streams_of
 from kws_stream.evaluation.streams import StreamResult, Word, as_keywords, score_stream
 from kws_stream.evaluation.verified import Check
 from kws_stream.names import known_name
@@ -287,6 +287,7 @@ def evaluate_streams(
     """
     pack = model if isinstance(model, packs.Pack) else packs.load(model)
     hearing = StreamHearing(pack)
+    streams = checked_streams(streams)
     said = label_notes(streams, pack.keywords)
     heard = hear(hearing, streams, progress, workers)
     points = operating_points(hearing, heard)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from kws_stream.arguments import path_text
 from kws_stream.audio import to_int16
 from kws_stream.audio.encoding import Writing
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
-from kws_stream.evaluation.sources import Recordings, Stream
+from kws_stream.evaluation.sources import Recordings, Stream, checked_streams
 from kws_stream.evaluation.streams import Word
 from kws_stream.files import replacing, write
 from kws_stream.workers import Progress, Workers
@@ -30,7 +31,7 @@ def save_streams(
     about: what else the labels say. Raises DataError for files that exist and where nothing can be
     written, and what the streams raise.
     """
-    place = Path(folder)
+    place, streams = Path(path_text(folder, "a folder")), checked_streams(streams)
     paths = [place / f"stream-{number}.flac" for number in range(1, len(streams) + 1)]
     for path in paths:
         if path.exists() or path.with_suffix(".json").exists():

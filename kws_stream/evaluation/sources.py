@@ -3,7 +3,7 @@
 A recording without a label file (see `labels`) holds no keywords.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -11,9 +11,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.arguments import paths_of
 from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
-from kws_stream.errors import DataError
+from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import SUFFIXES, Skipped, recordings_below
 from kws_stream.evaluation.labels import read_labels
 from kws_stream.evaluation.streams import Word
@@ -102,10 +103,8 @@ def streams_of(
     Raises DataError for a folder without recordings or that cannot be read, AudioError for a file
     in a folder that is no audio.
     """
-    if isinstance(names, str | Path):
-        names = [names]
     streams = []
-    for name in map(Path, names):
+    for name in paths_of(names, "the path of a recording or folder"):
         if name.is_dir():
             files = audio_below(name, skipped)
             hours = list(_by_the_hour(files))
@@ -113,6 +112,17 @@ def streams_of(
             hours = [(name,)]
         streams += [Recordings(str(name), some, channel, mono_too) for some in hours]
     return streams
+
+
+def checked_streams(streams: object) -> list[Stream]:
+    """Streams as a list; raises ParameterError for what is none."""
+    several = isinstance(streams, Iterable) and not isinstance(streams, str | bytes)
+    listed: list[Stream] = list(streams) if several else []  # type: ignore[call-overload]
+    if not several or not all(hasattr(stream, "pieces") for stream in listed):
+        raise ParameterError(
+            f"streams: need streams, as `streams_of` gives of recordings, got {streams!r:.80}"
+        )
+    return listed
 
 
 def audio_below(folder: Path, skipped: Skipped | None = None) -> list[Path]:

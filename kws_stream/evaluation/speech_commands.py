@@ -14,6 +14,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
+from kws_stream.arguments import path_text, whole_number
 from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
@@ -131,12 +132,12 @@ def select(
         raise ParameterError(f"task: need one of {', '.join(TASKS)}, got {task!r}")
     if split not in SPLITS:
         raise ParameterError(f"split: need one of {', '.join(SPLITS)}, got {split!r}")
-    if seed < 0:
-        raise ParameterError(f"seed: need 0 or more, got {seed}")
+    seed = whole_number(seed, "seed", 0)
     if half is not None and half not in HALVES:
         raise ParameterError(f"half: need one of {', '.join(HALVES)}, got {half!r}")
+    place = Path(path_text(folder, "a Speech Commands folder"))
     try:
-        return _select(Path(folder), task, split, seed, half)
+        return _select(place, task, split, seed, half)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "text that is not UTF-8"
         raise DataError(

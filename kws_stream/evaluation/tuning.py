@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kws_stream import packs
-from kws_stream.arguments import number_above_zero
+from kws_stream.arguments import instance_of, number_above_zero
 from kws_stream.errors import DataError
 from kws_stream.evaluation.cascade_tuning import (
     CascadePoint,
@@ -33,7 +33,7 @@ from kws_stream.evaluation.recordings import (
     label_notes,
     operating_points,
 )
-from kws_stream.evaluation.sources import Stream
+from kws_stream.evaluation.sources import Stream, checked_streams
 from kws_stream.power import VerifierWork
 from kws_stream.verifier import McuVerifier, load_verifier
 from kws_stream.workers import Workers
@@ -151,6 +151,7 @@ def tune(
     if not pack.keywords:
         raise DataError(f"{pack.name}: need a model with keywords to tune, it has none")
     hearing = StreamHearing(pack, TRIED, scores=pack.verifier is not None)
+    streams = checked_streams(streams)
     of_labels = label_notes(streams, pack.keywords)
     heard: list[Heard] = hear(hearing, streams, progress, workers)
     own, *swept = operating_points(hearing, heard)
@@ -306,6 +307,8 @@ def save_tuned(
     command: what chose them. Returns the folder; raises PackError as `packs.save_copy`, so for a
     folder that exists.
     """
+    instance_of(pack, packs.Pack, "pack", "a loaded pack, of `packs.load`")
+    instance_of(tuning, Tuning, "tuning", "what `tune` found")
     figures = {"target_false_accepts_per_hour": tuning.target, **tuning.recommended.as_dict()}
     fields: dict[str, Any] = {
         "name": Path(directory).resolve().name,

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.arguments import set_alike
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 
 Array = NDArray[np.float64]
@@ -50,6 +51,9 @@ class ConditioningSettings:
     high: float = 255 * 2.0**-6
     rate_hz: int = SAMPLE_RATE_HZ
     hop_samples: int = HOP_SAMPLES
+
+    def __post_init__(self) -> None:
+        set_alike(self, "features ")
 
     @property
     def frame_samples(self) -> int:

@@ -1,6 +1,5 @@
 """The streaming front end: samples in, frames of features on the chip's input grid out."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
@@ -8,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.arguments import instance_of
 from kws_stream.errors import InputError, ParameterError, did_you_mean
 from kws_stream.features.conditioning import SILENCE, Conditioning, ConditioningSettings
 from kws_stream.features.filterbank import (
@@ -59,6 +59,7 @@ class FeatureSettings(ConditioningSettings):
     corner_hz: float = MEL_CORNER_HZ
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for good, name, need in self._checks():
             if not good:
                 raise ParameterError(f"features {name}: {need}, got {getattr(self, name)!r:.200}")
@@ -114,33 +115,15 @@ class FeatureSettings(ConditioningSettings):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "FeatureSettings":
         """Settings from a manifest's numbers; unknown names and wrong types are refused."""
-        known = {f.name: f for f in fields(cls)}
-        checked: dict[str, Any] = {}
-        for name, value in values.items():
+        instance_of(values, Mapping, "features", "a mapping of settings")
+        known = [f.name for f in fields(cls)]
+        for name in values:
             if name not in known:
                 raise ParameterError(
                     f"features: unknown setting {name!r}; know {sorted(known)}"
                     f"{did_you_mean(str(name), known)}"
                 )
-            default = known[name].default
-            good: Any
-            match default:
-                case bool() | str():
-                    good = isinstance(value, type(default))
-                case int():
-                    good = isinstance(value, int) and not isinstance(value, bool)
-                case float():
-                    good = _is_number(value)
-                    value = float(value) if good else value
-                case _:
-                    good = isinstance(value, list | tuple) and all(map(_is_number, value))
-                    value = tuple(map(float, value)) if good else value
-            if not good:
-                raise ParameterError(
-                    f"features {name}: need {type(default).__name__}, got {value!r:.80}"
-                )
-            checked[name] = value
-        return cls(**checked)
+        return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
         """For a manifest; `from_dict` gives it back."""
@@ -169,11 +152,6 @@ class FeatureSettings(ConditioningSettings):
     def input_grid(self) -> tuple[float, float, float]:
         """(step, low, high) of what the front end gives."""
         return self.step, 0.0, self.high
-
-
-def _is_number(value: Any) -> bool:
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return numeric and abs(value) <= sys.float_info.max  # no NaN, nor integers beyond float
 
 
 class _State(Protocol):
@@ -308,7 +286,8 @@ class FrontEnd:
     """
 
     def __init__(self, settings: FeatureSettings | None = None) -> None:
-        self.settings = settings or FeatureSettings()
+        self.settings = FeatureSettings() if settings is None else settings
+        instance_of(self.settings, FeatureSettings, "settings", "FeatureSettings")
         frames = _MelFrames if self.settings.kind == "mel" else _AnalogFrames
         self._frames: _AnalogFrames | _MelFrames = frames(self.settings)
         self.n_features = self.settings.n_features

@@ -9,7 +9,7 @@ from kws_stream.audio import to_float32
 from kws_stream.detector import WakeEvent
 from kws_stream.features import FeatureSettings
 from kws_stream.parameters import FloatArray
-from kws_stream.pipeline import KeywordSpotter, Observation
+from kws_stream.pipeline import KeywordSpotter, Observation, need_spotter
 from kws_stream.power import ByActivity, PowerReport, VerifierWork, report
 from kws_stream.power.by_activity import QUIETEST_DBFS, frame_power
 from kws_stream.verifier import McuVerifier
@@ -22,6 +22,7 @@ class PowerMeter:
     """
 
     def __init__(self, spotter: KeywordSpotter) -> None:
+        need_spotter(spotter)
         self.spotter = spotter
         self._parameters = spotter.pack.network.parameters
         self._frame_samples = round(spotter.frame_s * spotter.rate_hz)

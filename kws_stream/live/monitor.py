@@ -13,7 +13,7 @@ from kws_stream.detector import WakeEvent
 from kws_stream.features import FeatureSettings
 from kws_stream.live.ring import Samples
 from kws_stream.parameters import BoolArray
-from kws_stream.pipeline import KeywordSpotter, Observation
+from kws_stream.pipeline import KeywordSpotter, Observation, need_spotter
 from kws_stream.power import PowerEstimate
 
 Array = NDArray[np.float64]
@@ -72,6 +72,7 @@ class Monitor:
     """A watcher that remembers what a screen shows; `moment` is a picture of it."""
 
     def __init__(self, spotter: KeywordSpotter) -> None:
+        need_spotter(spotter)
         settings = FeatureSettings.from_dict(spotter.pack.features)
         self._spotter = spotter
         self.channels = settings.channels

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream import files
-from kws_stream.arguments import whole_number
+from kws_stream.arguments import path_text, whole_number
 from kws_stream.audio import FileSource, to_int16
 from kws_stream.audio.encoding import encoded
 from kws_stream.constants import SAMPLE_RATE_HZ
@@ -33,7 +33,7 @@ from kws_stream.live.hearing import later
 from kws_stream.live.passages import LONGEST_WORD_S, first_sample
 from kws_stream.live.ring import AudioRing, Samples, sample_number
 from kws_stream.packs import Pack
-from kws_stream.pipeline import KeywordSpotter, Observation
+from kws_stream.pipeline import KeywordSpotter, Observation, need_spotter
 
 FORMAT = 1
 BEFORE_S = 1.0
@@ -106,7 +106,7 @@ def read_triggers(
     on_damaged: told of each record that cannot be read; it is set aside, under its name and
     ".damaged", with its audio. Raises DataError where there is no folder.
     """
-    place = Path(folder)
+    place = Path(path_text(folder, "a folder of triggers"))
     if not place.is_dir():
         raise DataError(f"{place}: need a folder of triggers, got none; see --keep-triggers")
     read = (_read_or_set_aside(path, on_damaged) for path in sorted(place.glob(_RECORDS)))
@@ -192,7 +192,7 @@ class TriggerStore:
         that is none.
         """
         self._most = whole_number(most, "most", 1)
-        self.folder = Path(folder)
+        self.folder = Path(path_text(folder, "a folder for triggers"))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             files.write(self.folder / _PROBE, "")
@@ -322,6 +322,7 @@ class TriggerKeeper:
         """source: what the record calls the place that the sound came from. from_s: gives the
         seconds of the stream that went by before the spotter began to hear it.
         """
+        need_spotter(spotter)
         self._from_s = from_s
         self._store = store
         self._spotter = spotter

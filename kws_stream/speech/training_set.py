@@ -33,7 +33,7 @@ from kws_stream.evaluation.folders import Skipped
 from kws_stream.evaluation.sources import audio_below
 from kws_stream.evaluation.word_times import find_word
 from kws_stream.files import write
-from kws_stream.settings import Count, Positive, Share, checked
+from kws_stream.settings import Count, Positive, Share, checked, set_checked
 from kws_stream.speech import kokoro as kokoro_files
 from kws_stream.speech.acoustics import KINDS, Samples, noise, recorded
 from kws_stream.speech.phrase import NearMisses, Phrase, sentences
@@ -80,6 +80,9 @@ class Amounts:
     noise_min: Positive = 8.0
     kokoro: Share = 0.5
     utterances: Count = 300
+
+    def __post_init__(self) -> None:
+        set_checked(self, "recipe speech")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Amounts":

@@ -18,6 +18,7 @@ from kws_stream.settings import (
     Share,
     Whole,
     checked,
+    set_checked,
 )
 from kws_stream.speech.phrase import OTHER, Phrase
 from kws_stream.training.shares import known_shares
@@ -136,6 +137,7 @@ class Recipe:
     detector: DetectorSettings = field(default_factory=DetectorSettings)
 
     def __post_init__(self) -> None:
+        set_checked(self, "recipe")
         if self.task not in CLASSES and self.task not in (WAKE_PHRASE, EVENTS):
             raise ParameterError(
                 f"recipe task: need one of {', '.join(CLASSES)}, {EVENTS}, got {self.task!r}"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kws_stream.errors import DataError
+from kws_stream.settings import Count, NotNegative, Share, Whole, set_checked
 from kws_stream.training.verifier_speech import Windows
 from kws_stream.verifier.embedding import SIZE
 from kws_stream.verifier.head import STEPS, TAPS, Head
@@ -31,22 +32,25 @@ class HeadSettings:
     for among `looked` and the ones known.
     """
 
-    seeds: int = 3
-    steps: int = 1500
-    channels: int = 32
-    kept: int = 24
-    units: int = 48
-    learning_rate: float = 2e-3
-    decay: float = 1e-2
-    batch: int = 32
-    own: int = 12
-    dropped: float = 0.2
-    lost: float = 0.1
-    smoothing: float = 0.02
-    average: float = 0.998
-    mined: int = 200
-    looked: int = 6000
-    hard: int = 3000
+    seeds: Count = 3
+    steps: Whole = 1500
+    channels: Count = 32
+    kept: Count = 24
+    units: Count = 48
+    learning_rate: NotNegative = 2e-3
+    decay: NotNegative = 1e-2
+    batch: Count = 32
+    own: Whole = 12
+    dropped: Share = 0.2
+    lost: Share = 0.1
+    smoothing: Share = 0.02
+    average: Share = 0.998
+    mined: Count = 200
+    looked: Count = 6000
+    hard: Count = 3000
+
+    def __post_init__(self) -> None:
+        set_checked(self, "verifier head")
 
 
 DEFAULT = HeadSettings()

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from kws_stream import packs
 from kws_stream.errors import DataError, ParameterError
+from kws_stream.settings import Count, NotNegative, Share, Whole, set_checked
 from kws_stream.training.augment import condition
 from kws_stream.training.batches import Batches
 from kws_stream.training.corpus import Corpus
@@ -43,14 +44,17 @@ class NetworkSettings:
     """widths: of the first layer and of each pair of a depthwise and a pointwise one. sequences: in
     a step."""
 
-    steps: int = 4000
-    sequences: int = 48
-    widths: tuple[int, ...] = (64, 96, 128, 128, 128)
-    learning_rate: float = 4e-3
-    fine_rate: float = 1e-3
-    decay: float = 1e-2
-    dropped: float = 0.1
-    seed: int = 0
+    steps: Whole = 4000
+    sequences: Count = 48
+    widths: tuple[Count, ...] = (64, 96, 128, 128, 128)
+    learning_rate: NotNegative = 4e-3
+    fine_rate: NotNegative = 1e-3
+    decay: NotNegative = 1e-2
+    dropped: Share = 0.1
+    seed: Whole = 0
+
+    def __post_init__(self) -> None:
+        set_checked(self, "verifier network")
 
 
 DEFAULT = NetworkSettings()

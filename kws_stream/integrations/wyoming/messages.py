@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from wyoming.event import Event, async_write_event
 
+from kws_stream.arguments import set_alike
 from kws_stream.errors import InputError
 
 
@@ -29,6 +30,9 @@ class Limits:
     message_s: float = 10.0
     idle_s: float = 600.0
     write_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        set_alike(self, "limits ")
 
 
 async def read_message(reader: asyncio.StreamReader, limits: Limits) -> Event | None:
