@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kws_stream.errors import KwsStreamError, ParameterError
+from kws_stream.errors import DataError, KwsStreamError, ParameterError
+from kws_stream.files import check_folder
 
 
 def real_number(value: object) -> float | None:
@@ -75,6 +76,19 @@ def paths_of(values: object, wanted: str) -> list[Path]:
     if not isinstance(values, Iterable):
         raise ParameterError(f"need {wanted}, or several, got {values!r:.80}")
     return [Path(path_text(value, wanted)) for value in values]
+
+
+def writable_folder(path: str | os.PathLike[str]) -> None:
+    """Raises DataError for a folder that cannot be written, or made: before long work, not after
+    it.
+    """
+    try:
+        check_folder(path)
+    except OSError as error:
+        raise DataError(
+            f"{os.fspath(path)}: need a folder that can be written, got "
+            f"{error.filename or path}: {error.strerror or error}"
+        ) from error
 
 
 def like(default: object, value: object, name: str) -> Any:

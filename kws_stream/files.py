@@ -95,6 +95,37 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     sync_folder(target.parent)
 
 
+def check_file(path: str | os.PathLike[str]) -> None:
+    """Raises OSError for a place where `replacing` could not write: before long work, not after."""
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if stat.S_ISREG(mode):
+        _check_writable(target.parent)
+    elif not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raises OSError where files could not be written in a folder, or where it cannot be made."""
+    target = Path(os.path.realpath(path))
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        target.stat()  # a name that is too long, above all
+    _check_writable(next(place for place in (target, *target.parents) if os.path.lexists(place)))
+
+
+def _check_writable(folder: Path) -> None:
+    number = errno.ENOENT if not folder.exists() else errno.ENOTDIR
+    if folder.is_dir():
+        number = 0 if os.access(folder, os.W_OK | os.X_OK) else errno.EACCES
+    if number:
+        raise OSError(number, os.strerror(number), str(folder))
+
+
 def clear(folder: Path, names: str) -> list[Path]:
     """Remove temporary files whose names match `names`, a pattern of `glob`; give those removed.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from kws_stream.cli.files import check_file
 from kws_stream.cli.group import Group
 from kws_stream.cli.options import threads_option
 from kws_stream.cli.progress import progress
@@ -161,6 +162,7 @@ def fit_pictures(recipe: Path, pictures: Path, folder: Path, threads: int | None
     *("-o", "--output"),
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
+    callback=check_file,
     help="Write the posteriors to this file, for `kws-stream train --teacher`.",
 )
 def ask_teacher(

@@ -128,6 +128,7 @@ def evaluate_stream(
     Example: kws-stream evaluate-stream evening.wav radio/
     """
     from kws_stream import evaluation
+    from kws_stream.evaluation.saving import check_save
     from kws_stream.workers import Workers
 
     check_workers(jobs, cluster)
@@ -135,6 +136,8 @@ def evaluate_stream(
         if not audio:
             raise click.UsageError("need AUDIO, or --synthesise with a folder of clips.")
         _refuse_what_needs_clips(context)
+    if save is not None:
+        check_save(save)
     if report is not None:
         check_report(report)
     pack = load_pack(model, no_verify)

@@ -3,25 +3,43 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kws_stream import files
 from kws_stream.cli.output import tell_channels
 from kws_stream.constants import SAMPLE_RATE_HZ
+from kws_stream.errors import PackError
 
 if TYPE_CHECKING:
     from kws_stream.audio import FileSource
 
+T = TypeVar("T", str, Path, None)
 
-def check_file(context: click.Context, option: click.Parameter, file: str | None) -> str | None:
+
+def check_file(context: click.Context, option: click.Parameter, file: T) -> T:
     """Refuse, before hours of work, a file that cannot be written after them."""
-    if file is not None and file != "-":
-        path = Path(file)
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
-            raise click.BadParameter(f"need a file in a folder that can be written, got {file!r}.")
+    if file is not None and os.fspath(file) != "-":
+        try:
+            files.check_file(file)
+        except OSError as error:
+            raise click.BadParameter(
+                f"need a file in a folder that can be written, got {os.fspath(file)!r}: "
+                f"{error.strerror or error}."
+            ) from error
     return file
+
+
+def check_new_pack(context: click.Context, option: click.Parameter, folder: T) -> T:
+    """As `check_file`, of a folder that a pack is written to, and that is not there yet."""
+    from kws_stream import packs
+
+    if folder is not None:
+        if os.path.lexists(folder):
+            raise PackError(f"{folder} exists; need a new folder for the pack, name another")
+        packs.check_replaceable(folder)
+    return folder
 
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Options that several commands share."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,8 +111,7 @@ def _check_figure(
         raise click.BadParameter(
             f"need a name that ends in {', '.join(FIGURES)}, got {file.name!r}."
         )
-    if file.is_dir() or not os.access(file.parent, os.W_OK):
-        raise click.BadParameter(f"need a file in a folder that can be written, got '{file}'.")
+    check_file(context, option, file)
     from kws_stream.plots import check_matplotlib
 
     check_matplotlib()

@@ -8,7 +8,7 @@ import click
 
 from kws_stream.cli.evaluate import typed
 from kws_stream.cli.evaluate_stream import FOLDER, counts_row, share, synthesis_options
-from kws_stream.cli.files import write_json
+from kws_stream.cli.files import check_new_pack, write_json
 from kws_stream.cli.options import (
     channel_option,
     check_workers,
@@ -21,7 +21,6 @@ from kws_stream.cli.options import (
 )
 from kws_stream.cli.output import complain, print_json, say, tell_channels
 from kws_stream.cli.progress import progress
-from kws_stream.errors import PackError
 from kws_stream.names import counted
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     *("-o", "--output"),
     type=FOLDER,
     metavar="NEWPACK",
+    callback=check_new_pack,
     help="Write a copy of the pack with these thresholds to this folder.",
 )
 @json_file_options
@@ -95,8 +95,6 @@ def tune(
         raise click.UsageError("need AUDIO, --background or --positives.")
     if positives is None and split is not None:
         raise click.UsageError("--split is for clips: add --positives DIR.")
-    if output is not None and output.exists():
-        raise PackError(f"{output} exists; need a new folder for the tuned pack, name another")
     pack = load_pack(model, no_verify)
     if figure is not None and pack.verifier is None:
         raise click.UsageError("--plot is for a model with a verifier.")

@@ -73,8 +73,10 @@ def fetch(
     holds anything but plain files, and a disk that is full; MissingExtraError without pooch.
     """
     target = Path(folder) / archive.name
-    if target.exists():
+    if target.is_dir():
         return target
+    if os.path.lexists(target):
+        raise DataError(f"{target}: need a place for the data set, got a file; name another folder")
     packed = target.with_name(f"{archive.name}.tar.gz")
     download(archive, packed, progress)
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kws_stream.arguments import path_text
+from kws_stream.arguments import path_text, writable_folder
 from kws_stream.audio import to_int16
 from kws_stream.audio.encoding import Writing
 from kws_stream.constants import SAMPLE_RATE_HZ
@@ -16,6 +16,17 @@ from kws_stream.evaluation.sources import Recordings, Stream, checked_streams
 from kws_stream.evaluation.streams import Word
 from kws_stream.files import replacing, write
 from kws_stream.workers import Progress, Workers
+
+
+def check_save(folder: str | os.PathLike[str], count: int = 1) -> list[Path]:
+    """The files of so many streams in a folder; raises DataError as `save_streams`, before work."""
+    place = Path(path_text(folder, "a folder"))
+    writable_folder(place)
+    paths = [place / f"stream-{number}.flac" for number in range(1, count + 1)]
+    for path in paths:
+        if path.exists() or path.with_suffix(".json").exists():
+            raise DataError(f"{path}: exists; need a folder without saved streams, name another")
+    return paths
 
 
 def save_streams(
@@ -31,15 +42,9 @@ def save_streams(
     about: what else the labels say. Raises DataError for files that exist and where nothing can be
     written, and what the streams raise.
     """
-    place, streams = Path(path_text(folder, "a folder")), checked_streams(streams)
-    paths = [place / f"stream-{number}.flac" for number in range(1, len(streams) + 1)]
-    for path in paths:
-        if path.exists() or path.with_suffix(".json").exists():
-            raise DataError(f"{path}: exists; need a folder without saved streams, name another")
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{place}: need a folder to write to, got {error.strerror}") from error
+    streams = checked_streams(streams)
+    paths = check_save(folder, len(streams))
+    Path(os.fsdecode(folder)).mkdir(parents=True, exist_ok=True)
     work = list(zip(streams, paths, strict=True))
     return list(workers.map(_Save(about or {}), work, progress=progress))
 

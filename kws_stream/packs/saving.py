@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kws_stream.errors import PackError
-from kws_stream.files import replacing_folder, write
+from kws_stream.files import check_folder, replacing_folder, write
 from kws_stream.packs.arrays import network_bytes
 from kws_stream.packs.loading import find, load_directory
 from kws_stream.packs.manifest import FIELDS, FORMAT, MANIFEST
@@ -57,11 +57,14 @@ def check_replaceable(directory: str | os.PathLike[str]) -> None:
     and where no folder can be made: before hours of training, not after them.
     """
     target = Path(directory).resolve()
-    above = next(path for path in target.parents if os.path.lexists(path))
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+    try:
+        check_folder(target.parent)
+        target.exists()
+    except OSError as error:
         raise PackError(
-            f"cannot write the pack {target}: need a folder that can be written, got {above}"
-        )
+            f"cannot write the pack {target}: need a folder that can be written, got "
+            f"{error.filename or target}: {error.strerror}"
+        ) from error
     if not target.exists() or (target / MANIFEST).is_file():
         return
     if not target.is_dir() or any(target.iterdir()):

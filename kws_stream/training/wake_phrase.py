@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kws_stream import evaluation, packs
+from kws_stream.arguments import writable_folder
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation import Counts, Stream
 from kws_stream.evaluation.folders import Skipped, folder_of
@@ -101,6 +102,7 @@ def train_phrase(
         recipe = recipe_for(phrase, config)
         short = length_note(phrase)
         run = run or Path("runs") / recipe.name
+        writable_folder(run)
         amounts = Amounts.from_dict(recipe.speech)
         speech = Speech(
             *(phrase, recipe.clip_s, amounts, recipe.seed, run / "speech", positives),

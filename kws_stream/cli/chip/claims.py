@@ -9,6 +9,8 @@ from kws_stream.cli.files import check_file, write_file, write_json
 from kws_stream.cli.options import json_file_options
 from kws_stream.cli.output import print_json, say
 from kws_stream.cli.progress import progress
+from kws_stream.errors import DataError
+from kws_stream.files import check_folder
 from kws_stream.marked import between
 
 if TYPE_CHECKING:
@@ -24,9 +26,12 @@ def check_figures(_: click.Context, __: click.Parameter, folder: Path | None) ->
 
         check_matplotlib()
         try:
+            check_folder(folder)
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise click.BadParameter(f"{folder}: cannot be made: {error.strerror}.") from error
+            raise click.BadParameter(
+                f"{folder}: cannot be made or written: {error.strerror}."
+            ) from error
     return folder
 
 
@@ -102,6 +107,7 @@ def claims(
     from kws_stream.studies.claims import MODELS, SCALED, SCALED_CLIPS, Trial, as_dict
     from kws_stream.workers import Workers
 
+    old = "" if out_file is None else _text_of(Path(out_file))
     with Workers(jobs) as workers:
         heard = {}
         for name in (*MODELS, *SCALED):
@@ -119,7 +125,7 @@ def claims(
     if figures is not None:
         draw(rows, figures)
     if out_file is not None:
-        write_file(Path(out_file), _between(Path(out_file), markdown(rows, found)))
+        write_file(Path(out_file), _between(old, markdown(rows, found)))
     if json_file is not None:
         write_json(Path(json_file), found)
     if as_json:
@@ -174,7 +180,17 @@ def markdown(rows: "list[Claim]", figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _between(path: Path, text: str) -> str:
-    """The file's text with the table between its marks; the table alone for any other file."""
-    old = path.read_text("utf-8") if path.exists() else ""
+def _text_of(path: Path) -> str:
+    """A file's text, "" for none."""
+    if not path.is_file():
+        return ""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "bytes that are none"
+        raise DataError(f"{path}: need text in UTF-8 to write between, got {reason}") from error
+
+
+def _between(old: str, text: str) -> str:
+    """The old text with the table between its marks; the table alone for any other."""
     return between(old, BEGIN, END, text) or text + "\n"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kws_stream.cli.chip.common import Study, heading_text, study_options
+from kws_stream.cli.files import check_new_pack
 from kws_stream.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     *("-o", "--output", "save"),
     type=click.Path(),
     metavar="DIR",
+    callback=check_new_pack,
     help="Write the pack with these state currents to this folder. Needs exactly one --divide, and "
     "no --also.",
 )
