@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kws_stream.brief import brief
 from kws_stream.errors import BitstreamError, ParameterError
 from kws_stream.parameters import Block, Layer, NetworkParameters
 
@@ -31,6 +32,8 @@ class Configuration:
     parameters: NetworkParameters
     registers: registers.Values
     crc: int
+
+    __repr__ = brief
 
 
 def _layer_values(layer: Layer) -> registers.Values:

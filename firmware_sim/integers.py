@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 from kws_stream.parameters import Block, FloatArray, Layer, NetworkParameters
 
@@ -66,6 +67,8 @@ class IntegerLayer:
     exponent: int
     bounds: list[int]
 
+    __repr__ = brief
+
     def apply(self, x: Integers) -> Integers:
         """x (..., n_in) -> (..., n_out), one input at a time, in int64."""
         total = np.zeros((*x.shape[:-1], len(self.bias)), np.int64)
@@ -85,6 +88,8 @@ class IntegerBlock:
     post: IntegerLayer
     initial: NDArray[np.bool_]
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class IntegerNetwork:
@@ -99,6 +104,8 @@ class IntegerNetwork:
     feature_exponent: int
     largest_wire: int
     largest_sum: int
+
+    __repr__ = brief
 
     @property
     def logit_fraction(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.brief import brief
 from kws_stream.features.fixed_point import FixedBank, FixedConditioning
 from kws_stream.parameters import NetworkParameters
 
@@ -31,6 +32,8 @@ class DetectorDesign:
     thresholds: tuple[float, ...]
     rearms: tuple[float, ...]
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class ConvolutionDesign:
@@ -41,6 +44,8 @@ class ConvolutionDesign:
     bias: Integers
     shift: Integers
     stride: int
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,8 @@ class VerifierDesign:
     looks: tuple[int, ...]
     threshold: float
     keywords: tuple[str, ...]
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,3 +74,5 @@ class FirmwareModel:
     front_end: FrontEndDesign | None
     detector: DetectorDesign
     verifier: VerifierDesign | None = None
+
+    __repr__ = brief

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+from kws_stream.brief import brief
 from kws_stream.errors import BitstreamError
 
 MAGIC = 0x4B575331  # "KWS1"
@@ -29,6 +30,8 @@ class Field:
     count: tuple[str, ...] = ()
     signed: bool = False
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class RegisterGroup:
@@ -38,6 +41,8 @@ class RegisterGroup:
     kind: str
     count: str = ""
     sizes: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__ = brief
 
 
 EXPONENT = 12  # sign-magnitude: every exponent of a float64

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.arguments import instance_of, number_within
+from kws_stream.brief import changed
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.names import by_known_name
 
@@ -161,6 +162,8 @@ class DetectorSettings:
     refractory_s: float = 0.5
     warmup_s: float = 0.1
     onset_s: float = 0.3
+
+    __repr__ = changed
 
     def __post_init__(self) -> None:
         if not isinstance(self.thresholds, Mapping):

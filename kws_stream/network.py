@@ -50,6 +50,13 @@ class Network:
         self._onnx: OnnxLayers | None = None
         self._cells = [(b.beta1, b.beta2, b.alpha) for b in parameters.blocks]
 
+    def __repr__(self) -> str:
+        of, proof = self.parameters, self.exactness
+        how = f"exact in {proof.dtype}" if proof.exact else "not exact"
+        return (
+            f"Network({of.n_features} features, {of.cells_in_words}, {of.n_classes} classes, {how})"
+        )
+
     def __getstate__(self) -> dict[str, Any]:
         """For a copy in another process, which starts ONNX Runtime itself."""
         return self.__dict__ | {"_onnx": None}

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kws_stream.arguments import real_number
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 
 FloatArray = NDArray[np.float64]
@@ -66,6 +67,8 @@ class Layer:
     weight: FloatArray
     bias: FloatArray
 
+    __repr__ = brief
+
     @classmethod
     def from_arrays(
         cls,
@@ -104,6 +107,8 @@ class Block:
     alpha: FloatArray
     post: Layer
     initial_state: BoolArray
+
+    __repr__ = brief
 
     FIELDS = ("candidate", "beta1", "delta", "alpha", "post", "initial_state")
 
@@ -200,6 +205,8 @@ class NetworkParameters:
     blocks: tuple[Block, ...]
     classifier: Layer
     input_grid: InputGrid | None = None
+
+    __repr__ = brief
 
     @classmethod
     def from_arrays(

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from kws_stream import features, packs
 from kws_stream.arguments import instance_of, number_within
 from kws_stream.audio import AudioSource, FileSource, MicrophoneSource, to_int16
+from kws_stream.brief import shown
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.engine.compiled import CompiledStages, compiled_stages
@@ -164,6 +165,14 @@ class KeywordSpotter:
         self._cascade = None if self.verifier is None else self.verifier.cascade()
         self._taken = 0  # frames whose features the verifier has, or will never get
         self.triggers = 0
+
+    def __repr__(self) -> str:
+        kind = None if self.verifier is None else self.pack.manifest["verifier"]["kind"]
+        shown_keywords = shown(" ".join(self.pack.keywords))
+        return (
+            f"KeywordSpotter({self.pack.name!r}, keywords={shown_keywords}, "
+            f"thresholds={shown(self.thresholds)}, verifier={kind!r}, frames={self.frames})"
+        )
 
     def __copy__(self) -> "KeywordSpotter":
         """Another stream that goes on from where this one is; the pack is shared."""

@@ -23,6 +23,7 @@ FILES = sorted(
 
 BASE = {
     "arguments",
+    "brief",
     "errors",
     "constants",
     "parameters",
@@ -39,7 +40,8 @@ STAGES = {"audio", "features", "layers", "bmru", "detector", "power"}
 CORE = BASE | STAGES | {"network", "packs"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
-    "arguments": {"errors"},
+    "arguments": {"errors", "files"},
+    "brief": set(),
     "constants": set(),
     "names": {"errors"},
     "files": set(),
@@ -49,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     "old_names": {"errors"},
     "plots": {"errors", "files"},
     "settings": {"errors"},
-    "parameters": {"errors", "constants", "arguments"},
+    "parameters": {"errors", "constants", "arguments", "brief"},
     **dict.fromkeys(STAGES, BASE),
     "workers": BASE,
     "network": BASE | {"layers", "bmru"},
@@ -85,7 +87,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"firmware_sim", "workers", "studies"},
     "__main__": {"cli"},
     "__init__": set(),
-    "firmware_sim": {"errors", "parameters", "files", "features"},
+    "firmware_sim": {"errors", "parameters", "files", "features", "brief"},
 }
 ALLOWED_FOR_TYPES = {"power": {"network"}, "__init__": {"network", "pipeline", "detector", "power"}}
 NUMPY_ALONE = {"errors", "constants", "parameters", "network", "bmru", "detector", "power"}

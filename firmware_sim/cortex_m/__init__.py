@@ -15,6 +15,7 @@ from pathlib import Path
 
 from firmware_sim.export_c import library
 from firmware_sim.model import FirmwareModel
+from kws_stream.brief import brief
 from kws_stream.errors import FirmwareError
 
 HERE = Path(__file__).parent
@@ -47,6 +48,8 @@ class Footprint:
     ram: int
     stack: int
     instructions: dict[str, int]
+
+    __repr__ = brief
 
 
 def missing_tools() -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from kws_stream.audio.parts import Inspection, Part
+from kws_stream.brief import brief
 
 CUT_HEADER = "the file ends inside its header"
 _MOST_CHUNKS = 10_000
@@ -46,6 +47,8 @@ class Layout:
     align: int
     data: bytes
     before: int = 0
+
+    __repr__ = brief
 
     @property
     def head(self) -> int:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from kws_stream.brief import brief
+
 
 @dataclass(frozen=True)
 class Part:
@@ -18,6 +20,8 @@ class Part:
     frames: int | None = None
     checked: bool = True
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class Inspection:
@@ -29,3 +33,5 @@ class Inspection:
     parts: tuple[Part, ...]
     cut: str = ""
     damage: str = ""
+
+    __repr__ = brief

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.arguments import instance_of, real_number
+from kws_stream.brief import changed
 from kws_stream.errors import ParameterError, did_you_mean
 
 CORNERS = {"tt": (0, 0), "ff": (-1, -1), "ss": (1, 1), "fs": (-1, 1), "sf": (1, -1)}
@@ -198,6 +199,8 @@ class ChipSettings:
     reference_tc_per_k: float = _setting(
         0.0003, "1/K", -0.01, 0.01, "[E]", "relative drift of bias currents with temperature"
     )
+
+    __repr__ = changed
 
     def __post_init__(self) -> None:
         for one in fields(self):

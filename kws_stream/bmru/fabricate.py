@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.bmru.chip_settings import SLOPE_FACTOR, ChipSettings
+from kws_stream.brief import brief
 from kws_stream.parameters import Block, FloatArray, Layer, NetworkParameters
 
 # Effective against programmed current of a cell, both in nA: slope and offset of linear fits to
@@ -71,6 +72,8 @@ class ChipLayer:
     low: FloatArray | None = None
     high: FloatArray | None = None
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class ChipBlock:
@@ -86,6 +89,8 @@ class ChipBlock:
     post: ChipLayer
     clamp: FloatArray | None = None
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class ChipArrays:
@@ -95,6 +100,8 @@ class ChipArrays:
     blocks: tuple[ChipBlock, ...]
     classifier: ChipLayer
     off_state: float
+
+    __repr__ = brief
 
 
 def generator(seed: int, chip: int, *what: int) -> np.random.Generator:

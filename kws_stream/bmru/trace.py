@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from kws_stream.brief import brief
 from kws_stream.parameters import BoolArray, FloatArray
 
 
@@ -22,6 +23,8 @@ class Trace:
     states: list[FloatArray]
     bits: list[BoolArray]
     offered: list[FloatArray] | None = None
+
+    __repr__ = brief
 
     @property
     def frames(self) -> int:

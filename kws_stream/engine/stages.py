@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.brief import brief
 from kws_stream.detector import Detector, WakeEvent, softmax
 from kws_stream.features import FrontEnd
 from kws_stream.network import Network, Trace
@@ -35,6 +36,8 @@ class Observation:
     trace: Trace
     smoothed: Array
     events: list[WakeEvent]
+
+    __repr__ = brief
 
 
 class NumpyStages:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from kws_stream.brief import brief
 from kws_stream.detector import WakeEvent
 from kws_stream.evaluation.recordings import Counts, Heard, poisson_interval
 from kws_stream.evaluation.streams import REPEAT_S, Word, score_stream
@@ -39,6 +40,8 @@ class Staircase:
     hits: tuple[int, ...]
     false_accepts: tuple[int, ...]
     triggers: int
+
+    __repr__ = brief
 
     def at(self, threshold: float) -> Counts:
         """Counts with that threshold of the verifier."""
@@ -75,6 +78,8 @@ class Choice:
 
     rows: Mapping[str, int]
     verifier_threshold: float
+
+    __repr__ = brief
 
 
 def staircase(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kws_stream import features, packs
+from kws_stream.brief import brief
 from kws_stream.constants import HOP_SAMPLES
 from kws_stream.errors import PackError
 from kws_stream.evaluation.processes import over_clips
@@ -28,6 +29,8 @@ class Score:
     core_nw: float
     logits: tuple[float, ...]
     note: str = ""
+
+    __repr__ = brief
 
 
 def score_clip(spotter: KeywordSpotter, pcm: Pcm) -> Score:

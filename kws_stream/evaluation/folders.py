@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kws_stream.brief import brief
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.names import folded, known_name
 
@@ -33,6 +34,8 @@ class Skipped:
     """Files that were left out, and why; a reader adds to it, a command tells it."""
 
     found: dict[Path, str] = field(default_factory=dict)
+
+    __repr__ = brief
 
     def add(self, path: Path, why: str) -> None:
         self.found.setdefault(path, why)

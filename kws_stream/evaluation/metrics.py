@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kws_stream.brief import brief
 from kws_stream.evaluation.clips import Score
 from kws_stream.evaluation.speech_commands import COMMANDS, TASKS, Clip
 
@@ -50,6 +51,8 @@ class Result:
     balanced_accuracy_by_snr: dict[str, float] | None = None
     same_when_streamed: int | None = None
     half: str | None = None
+
+    __repr__ = brief
 
     @property
     def headline(self) -> tuple[str, float]:

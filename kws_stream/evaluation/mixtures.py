@@ -15,6 +15,7 @@ import numpy as np
 
 from kws_stream.arguments import path_text, paths_of
 from kws_stream.audio import FileSource, read_whole
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import Skipped, by_known_word, folder_of, words_below
@@ -58,6 +59,8 @@ class Mixture:
     samples: int
     seed: tuple[int, int]
     channel: int | None = None
+
+    __repr__ = brief
 
     def pieces(self, rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[Piece]:
         """Raises AudioError for a recording that cannot be read, ParameterError for another rate

@@ -12,6 +12,7 @@ import numpy as np
 from kws_stream import packs
 from kws_stream.audio import to_int16
 from kws_stream.audio.mix import checked_channel
+from kws_stream.brief import brief
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import DataError
 from kws_stream.evaluation.folders import Skipped
@@ -77,6 +78,8 @@ class OperatingPoint(Counts):
     latencies_s: tuple[float, ...]
     per_keyword: Mapping[str, Counts]
 
+    __repr__ = brief
+
     def as_dict(self) -> dict[str, Any]:
         some = bool(self.latencies_s)
         return {
@@ -128,6 +131,8 @@ class RecordingsResult:
     notes: tuple[str, ...] = ()
     channel_notes: tuple[str, ...] = ()
 
+    __repr__ = brief
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "model": self.model,
@@ -171,6 +176,8 @@ class Heard:
     channel_notes: tuple[str, ...] = ()
     scored: tuple[tuple[tuple[WakeEvent, float], ...], ...] = ()
 
+    __repr__ = brief
+
     def file_at(self, time_s: float) -> tuple[str, float]:
         """The file that is heard at a time, and when it began."""
         return [file for file in self.files if file[1] <= time_s][-1]
@@ -186,6 +193,8 @@ class StreamHearing:
     pack: packs.Pack
     sweep: tuple[float, ...] = SWEEP
     scores: bool = False
+
+    __repr__ = brief
 
     def detectors(self, frame_s: float) -> list[Detector]:
         own = DetectorSettings.from_dict(self.pack.detector)

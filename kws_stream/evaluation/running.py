@@ -8,6 +8,7 @@ from typing import Any
 
 from kws_stream import packs
 from kws_stream.audio.mix import checked_channel
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError, TaskError
 from kws_stream.evaluation.clips import Score, same_when_streamed, score_clips
 from kws_stream.evaluation.folders import Skipped, folder_of
@@ -27,6 +28,8 @@ class ClipRun:
     clips: tuple[Clip, ...]
     scores: tuple[Score, ...]
     result: Result
+
+    __repr__ = brief
 
     @property
     def channel_notes(self) -> list[str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kws_stream.arguments import paths_of
 from kws_stream.audio import FileSource
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import SUFFIXES, Skipped, recordings_below
@@ -36,6 +37,8 @@ class Piece:
     words: tuple[Word, ...] = ()
     file: str | None = None
     notes: tuple[str, ...] = ()
+
+    __repr__ = brief
 
 
 class Stream(Protocol):
@@ -64,6 +67,8 @@ class Recordings:
     files: tuple[Path, ...]
     channel: int | None = None
     mono_too: bool = False
+
+    __repr__ = brief
 
     def pieces(self, rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[Piece]:
         """Raises AudioError for a file that cannot be read, DataError for wrong labels."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from kws_stream.arguments import path_text, whole_number
 from kws_stream.audio import FileSource
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import Skipped, by_known_word, words_below
@@ -76,6 +77,8 @@ class Selection:
     clips: tuple[Clip, ...]
     split: str
     notes: tuple[str, ...] = ()
+
+    __repr__ = brief
 
 
 def split_of(filename: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from kws_stream.brief import brief
 from kws_stream.detector import WakeEvent
 from kws_stream.names import known_name
 
@@ -37,6 +38,8 @@ class StreamResult:
     repeats: int
     latencies_s: tuple[float, ...]
     found: tuple[tuple[Word, WakeEvent], ...] = ()
+
+    __repr__ = brief
 
     @property
     def median_latency_s(self) -> float | None:

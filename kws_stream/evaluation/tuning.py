@@ -13,6 +13,7 @@ from typing import Any
 
 from kws_stream import packs
 from kws_stream.arguments import instance_of, number_above_zero
+from kws_stream.brief import brief
 from kws_stream.errors import DataError
 from kws_stream.evaluation.cascade_tuning import (
     CascadePoint,
@@ -53,6 +54,8 @@ class Setting:
     counts: Counts
     per_keyword: Mapping[str, Counts]
 
+    __repr__ = brief
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "thresholds": dict(self.thresholds),
@@ -85,6 +88,8 @@ class Tuning:
     recommended_triggers_per_hour: float | None = None
     recommended_verifier_nw: tuple[float, float, float] | None = None
     cascade: tuple[CascadePoint, ...] = ()
+
+    __repr__ = brief
 
     @property
     def hours(self) -> float:

@@ -15,6 +15,7 @@ from firmware_sim.chip import Chip, program
 from firmware_sim.integers import integer_network
 from firmware_sim.scalar import run_scalar
 from kws_stream.audio import read_whole
+from kws_stream.brief import brief
 from kws_stream.constants import RECORDING, SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, FirmwareError, ParameterError
 from kws_stream.evaluation import Skipped, recordings_below, split_of
@@ -49,6 +50,8 @@ class BackendComparison:
     left_out: dict[str, str]
     """Backends that this machine cannot run, and why."""
     notes: list[str]
+
+    __repr__ = brief
     """What is to be known of the recordings."""
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.arguments import set_alike
+from kws_stream.brief import changed
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 
 Array = NDArray[np.float64]
@@ -51,6 +52,8 @@ class ConditioningSettings:
     high: float = 255 * 2.0**-6
     rate_hz: int = SAMPLE_RATE_HZ
     hop_samples: int = HOP_SAMPLES
+
+    __repr__ = changed
 
     def __post_init__(self) -> None:
         set_alike(self, "features ")

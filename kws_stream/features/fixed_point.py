@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 
 BLOCK = 8  # samples; divides a hop
@@ -46,6 +47,8 @@ class BankDesign:
     frame_samples: int
     rate_hz: int
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class FixedBank:
@@ -74,6 +77,8 @@ class FixedBank:
     half_wave: bool
     frame_samples: int
 
+    __repr__ = brief
+
     @property
     def channels(self) -> int:
         return len(self.taps)
@@ -99,6 +104,8 @@ class FixedConditioning:
     root_offset: int
     step_shift: int
     feature_max: int
+
+    __repr__ = brief
 
 
 def need(good: bool, what: str, wanted: str, got: object) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.arguments import instance_of
+from kws_stream.brief import changed
 from kws_stream.errors import InputError, ParameterError, did_you_mean
 from kws_stream.features.conditioning import SILENCE, Conditioning, ConditioningSettings
 from kws_stream.features.filterbank import (
@@ -57,6 +58,8 @@ class FeatureSettings(ConditioningSettings):
     lowpass_s: float = 0.012
     half_wave: bool = False
     corner_hz: float = MEL_CORNER_HZ
+
+    __repr__ = changed
 
     def __post_init__(self) -> None:
         super().__post_init__()

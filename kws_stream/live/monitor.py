@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.audio.microphone import CLIP_LEVEL
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.features import FeatureSettings
@@ -43,6 +44,8 @@ class Cells:
     beta2: Array
     bits: BoolArray
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Moment:
@@ -66,6 +69,8 @@ class Moment:
     now: PowerEstimate
     average: PowerEstimate
     factor: float
+
+    __repr__ = brief
 
 
 class Monitor:

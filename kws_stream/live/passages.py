@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kws_stream.arguments import number_within
 from kws_stream.audio import AudioSource, to_float32
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.events import EventStream
@@ -26,6 +27,8 @@ class Passage:
     event: WakeEvent
     pcm: NDArray[np.float32]
     start_s: float
+
+    __repr__ = brief
 
 
 def first_sample(event: WakeEvent, before_s: float) -> int:

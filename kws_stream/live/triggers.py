@@ -26,6 +26,7 @@ from kws_stream import files
 from kws_stream.arguments import path_text, whole_number
 from kws_stream.audio import FileSource, to_int16
 from kws_stream.audio.encoding import encoded
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.errors import DataError
@@ -59,6 +60,8 @@ class TriggerRecord:
 
     path: Path
     values: dict[str, Any]
+
+    __repr__ = brief
 
     @property
     def name(self) -> str:

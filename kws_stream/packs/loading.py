@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kws_stream.arguments import path_text
+from kws_stream.brief import brief
 from kws_stream.errors import PackError, ParameterError, did_you_mean
 from kws_stream.network import Network
 from kws_stream.packs.arrays import parse_network
@@ -34,6 +35,8 @@ class VerifierData:
     files: dict[str, str]
     network_weight: float = 0.0
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Pack:
@@ -50,6 +53,8 @@ class Pack:
     clip: dict[str, float]
     network: Network
     verifier: VerifierData | None = None
+
+    __repr__ = brief
 
 
 def models_dir() -> Path:

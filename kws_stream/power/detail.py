@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kws_stream.brief import brief
 from kws_stream.power.by_activity import ActivityPower
 from kws_stream.power.formulas import PowerEstimate, cell_power_nw, mirror_power_nw
 
@@ -32,6 +33,8 @@ class BlockDetail:
     candidate_nw: float
     post_nw: float
     rest_nw: float
+
+    __repr__ = brief
 
     @property
     def cells_nw(self) -> float:

@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from kws_stream.arguments import number_above_zero
+from kws_stream.brief import brief
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import InputError
 from kws_stream.parameters import FloatArray
@@ -81,6 +82,8 @@ class BlockCurrents:
     positive: float
     negative: float
     post: float
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ needs more.
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.parameters import NetworkParameters
 from kws_stream.power.literature import Status
@@ -127,6 +128,8 @@ class McuComparison:
     instructions: tuple[float, float, float]
     basis: str
     rows: tuple[McuPower, ...]
+
+    __repr__ = brief
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the fields, and each processor's energy a cycle."""

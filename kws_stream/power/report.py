@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kws_stream.arguments import number_above_zero, whole_number
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.parameters import NetworkParameters
 from kws_stream.power import literature, mcu
@@ -133,6 +134,8 @@ class PowerReport:
     words: WordEnergy | None = None
     mcus: mcu.McuComparison | None = None
     peers: tuple[Peer, ...] = PEERS
+
+    __repr__ = brief
 
     @property
     def rows(self) -> tuple[Row, ...]:

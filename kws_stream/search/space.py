@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.features import FeatureSettings
 from kws_stream.files import decoded
@@ -63,6 +64,8 @@ class Choices:
 
     values: tuple[Any, ...]
 
+    __repr__ = brief
+
     def draw(self, name: str, trial: "Trial") -> Any:
         return self.values[trial.suggest_categorical(name, tuple(range(len(self.values))))]
 
@@ -84,6 +87,8 @@ class Space:
 
     base: Recipe
     settings: dict[str, Range | Choices]
+
+    __repr__ = brief
 
     @classmethod
     def from_toml(cls, path: str | Path, base: Recipe) -> "Space":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kws_stream.arguments import writable_folder
+from kws_stream.brief import brief
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.files import write
 from kws_stream.search.trial import Outcome
@@ -21,6 +22,8 @@ class TriedRecipe:
 
     settings: dict[str, Any]
     outcome: Outcome
+
+    __repr__ = brief
 
     @property
     def accuracy(self) -> float | None:

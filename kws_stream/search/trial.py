@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from kws_stream.brief import brief
 from kws_stream.errors import KwsStreamError, MissingExtraError
 from kws_stream.features import FeatureSettings
 from kws_stream.features.conditioning import ConditioningSettings
@@ -54,6 +55,8 @@ class Train:
     cache: Path
     teachers: tuple[Path, ...] = ()
     pictures: Path | None = None
+
+    __repr__ = brief
 
     def __call__(self, recipe: Recipe) -> Outcome:
         with training_extra():

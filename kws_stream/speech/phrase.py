@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 from kws_stream.speech.tools import run_tool
 
@@ -149,6 +150,8 @@ class NearMisses:
 
     phrase: Phrase
     near: list[list[str]] = field(init=False)
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         words = [w for w in common_words() if w not in self.phrase.words]

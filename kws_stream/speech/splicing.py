@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from kws_stream.audio import read_whole
 from kws_stream.audio.encoding import write_flac
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, MissingExtraError, ParameterError
 from kws_stream.evaluation.folders import by_known_word, words_below
@@ -50,6 +51,8 @@ class Pieces:
     tract: float
     stretch: float
 
+    __repr__ = brief
+
 
 PIECES = {
     "on": Pieces(("stop", "AA"), {"one": "N", "down": "N"}, tract=1.05, stretch=1.3),
@@ -63,6 +66,8 @@ class Recording:
 
     samples: Samples
     spans: Spans
+
+    __repr__ = brief
 
 
 class WordRecordings:

@@ -27,6 +27,7 @@ import numpy as np
 
 from kws_stream.audio import read_whole
 from kws_stream.audio.encoding import write_flac
+from kws_stream.brief import changed
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.evaluation.folders import Skipped
@@ -80,6 +81,8 @@ class Amounts:
     noise_min: Positive = 8.0
     kokoro: Share = 0.5
     utterances: Count = 300
+
+    __repr__ = changed
 
     def __post_init__(self) -> None:
         set_checked(self, "recipe speech")

@@ -8,6 +8,7 @@ import numpy as np
 
 from kws_stream.bmru.chip import ChipSettings, simulate
 from kws_stream.bmru.fabricate import FITS
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network
 from kws_stream.parameters import FloatArray
@@ -65,6 +66,8 @@ class Loop:
     states: FloatArray
     programmed: FloatArray
     fitted: FloatArray | None
+
+    __repr__ = brief
 
 
 EFFECTIVE = ("beta2_na", "beta1_na", "delta_na", "alpha_na", "off_na", "low_nw", "high_nw")

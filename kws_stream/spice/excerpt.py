@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kws_stream.brief import brief
 from kws_stream.errors import InputError
 from kws_stream.network import Network, Trace
 from kws_stream.pipeline import KeywordSpotter, Source, blocks_of
@@ -17,6 +18,8 @@ class Excerpt:
     trace: Trace
     frame_s: float
     start_s: float
+
+    __repr__ = brief
 
     @property
     def seconds(self) -> float:

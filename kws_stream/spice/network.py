@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kws_stream.brief import brief
 from kws_stream.parameters import Block, FloatArray, Layer, NetworkParameters
 from kws_stream.spice.circuit import VDD_V, Circuit
 
@@ -47,6 +48,8 @@ class NetworkCircuit:
     candidates: list[list[str]]
     states: list[list[str]]
     logits: list[str]
+
+    __repr__ = brief
 
     @property
     def outputs(self) -> list[str]:

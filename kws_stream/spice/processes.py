@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 
 
@@ -27,6 +28,8 @@ class Process:
     lines: str
     statistics: str | None
     notice: str
+
+    __repr__ = brief
 
     @property
     def install(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.bmru import Trace, sequence
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network
 from kws_stream.parameters import BoolArray, FloatArray
@@ -68,6 +69,8 @@ class Comparison:
     states: FloatArray
     ideal_states: FloatArray
     differences: tuple[Difference, ...] = ()
+
+    __repr__ = brief
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the figures, and the bits that differ."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kws_stream.brief import brief
 from kws_stream.errors import InputError, MissingExtraError, ParameterError
 from kws_stream.parameters import FloatArray
 from kws_stream.spice.processes import PROCESSES, Process
@@ -111,6 +112,8 @@ class Waveforms:
     time_s: FloatArray
     values: dict[str, FloatArray]
     run_s: float
+
+    __repr__ = brief
 
     def at(self, output: str, times_s: FloatArray) -> FloatArray:
         """Values at these times."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kws_stream.bmru.chip import ChipBatch, ChipSettings
 from kws_stream.bmru.fabricate import generator
+from kws_stream.brief import brief
 from kws_stream.engine.chip import sums
 from kws_stream.errors import ParameterError
 from kws_stream.packs import Pack
@@ -42,11 +43,15 @@ class Accumulated:
     seconds: tuple[float, ...]
     by_time: tuple[float | None, ...]
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Accumulation:
     head: dict[str, Any]
     networks: tuple[Accumulated, ...]
+
+    __repr__ = brief
 
     def as_dict(self) -> dict[str, Any]:
         return self.head | {"networks": [asdict(one) for one in self.networks]}

@@ -24,6 +24,7 @@ import numpy as np
 
 from kws_stream.bmru.fabricate import generator
 from kws_stream.bmru.sums import ordered_sums
+from kws_stream.brief import brief
 from kws_stream.errors import DataError
 from kws_stream.parameters import FloatArray
 from kws_stream.studies.clips import Utterances
@@ -42,6 +43,8 @@ class Baselines:
 
     about: dict[str, Any]
     arrays: dict[str, dict[str, FloatArray]]
+
+    __repr__ = brief
 
     def of(self, kind: str) -> dict[str, FloatArray]:
         """The trained arrays of a kind."""
@@ -108,6 +111,8 @@ class BaselineTrace:
     states: list[FloatArray]
     logits: FloatArray
 
+    __repr__ = brief
+
 
 def trace_baseline(
     kind: str, arrays: Arrays, features: FloatArray, disturb: Callable[[FloatArray], FloatArray]
@@ -169,6 +174,8 @@ class BaselineTask:
     kind: str
     percent: float
     chips: tuple[int, ...]
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ import numpy as np
 
 from kws_stream.bmru.chip import ChipSettings, extrapolations
 from kws_stream.bmru.fabricate import FITS, Fit, fabricate
+from kws_stream.brief import brief
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.files import decoded
 from kws_stream.network import Network
@@ -56,6 +57,8 @@ class Calibration:
     exact: float
     before: float
     after: float
+
+    __repr__ = brief
 
     def error_na(self, when: str) -> float:
         """RMS difference from nominal, "before" or "after"."""

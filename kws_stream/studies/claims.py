@@ -13,6 +13,7 @@ import numpy as np
 from kws_stream import packs, power, spice
 from kws_stream.bmru.chip import ChipSettings, simulate
 from kws_stream.bmru.elements import elements
+from kws_stream.brief import brief
 from kws_stream.errors import MissingExtraError
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray
@@ -59,6 +60,8 @@ class Claim:
     verdict: str
     studies: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
+    __repr__ = brief
+
     def as_dict(self) -> dict[str, str]:
         return {name: value for name, value in vars(self).items() if name != "studies"}
 
@@ -72,6 +75,8 @@ class Trial:
     draws: int
     seed: int
     workers: Workers
+
+    __repr__ = brief
 
     def command(self, study: str, clips: int | None = None) -> str:
         """The `kws-stream chip` command that repeats a study on as many clips as `MODELS` hear."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kws_stream import features, packs
 from kws_stream.audio import FileSource
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError, TaskError
 from kws_stream.evaluation import read_clip, select
 from kws_stream.evaluation.clips import decision_frames
@@ -42,6 +43,8 @@ class Utterances:
     source: str
     notes: tuple[str, ...] = ()  # what the data set lacks, and what of it was left out
     names: tuple[str, ...] = ()  # WORD/FILE of each clip, no suffix; none of packaged ones
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -10,6 +10,7 @@ import numpy as np
 from kws_stream import power
 from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations
 from kws_stream.bmru.chip_settings import CORNERS, NOMINAL_C, NOMINAL_V
+from kws_stream.brief import brief
 from kws_stream.engine.chip import sums
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network
@@ -31,6 +32,8 @@ class Condition:
     settings: ChipSettings
     accuracies: FloatArray
     core_nw: float
+
+    __repr__ = brief
 
     @property
     def accuracy(self) -> float:
@@ -72,6 +75,8 @@ class Conditions:
     names: tuple[str, ...]
     exact: float
     conditions: tuple[Condition, ...]
+
+    __repr__ = brief
 
     def values(self, name: str) -> list[Any]:
         """The values that a setting takes, in order."""

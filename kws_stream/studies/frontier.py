@@ -14,6 +14,7 @@ from typing import Any
 from kws_stream import packs, power
 from kws_stream.bmru.chip import ChipSettings, extrapolations
 from kws_stream.bmru.fabricate import widths_um
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network
 from kws_stream.packs import Pack
@@ -48,6 +49,8 @@ class Lowered:
     state_na: float
     widest_um: float
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
@@ -55,6 +58,8 @@ class Frontier:
 
     head: dict[str, Any]
     rows: tuple[Lowered, ...]
+
+    __repr__ = brief
 
     def as_dict(self) -> dict[str, Any]:
         return self.head | {"rows": [asdict(row) for row in self.rows]}

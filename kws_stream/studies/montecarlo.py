@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.bmru.chip import ChipSettings
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 from kws_stream.evaluation.metrics import wilson_interval
 from kws_stream.packs import Pack
@@ -43,6 +44,8 @@ class MonteCarlo:
     frame_flips: FloatArray
     clip_flips: FloatArray
     wanted: float
+
+    __repr__ = brief
 
     def share_above(self, accuracy: float) -> tuple[float, tuple[float, float]]:
         """Share of chips of this accuracy or more, and its 95 % interval (Wilson)."""

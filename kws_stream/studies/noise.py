@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations
+from kws_stream.brief import brief
 from kws_stream.engine.chip import sums
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network
@@ -106,6 +107,8 @@ class BlockErrors:
     factor: float | None
     interval: tuple[float, float | None] | None
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class NoiseStudy:
@@ -115,6 +118,8 @@ class NoiseStudy:
     levels: tuple[float, ...]
     rows: tuple[BlockErrors, ...]
     overall: tuple[BlockErrors, ...]
+
+    __repr__ = brief
 
     @property
     def verdict(self) -> str:

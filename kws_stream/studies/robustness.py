@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.bmru.chip import ChipSettings, extrapolations
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError, TaskError
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray
@@ -37,6 +38,8 @@ class Population:
     exact: float
     accuracies: FloatArray
 
+    __repr__ = brief
+
     @property
     def loss(self) -> float:
         """Mean accuracy lost, a fraction."""
@@ -52,6 +55,8 @@ class Population:
 class Robustness:
     head: dict[str, Any]
     populations: tuple[Population, ...]
+
+    __repr__ = brief
 
     def as_dict(self) -> dict[str, Any]:
         return self.head | {

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream import power
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 from kws_stream.packs import Pack
 from kws_stream.parameters import NetworkParameters
@@ -63,6 +64,8 @@ class Scaling:
     head: dict[str, Any]
     sizes: tuple[Size, ...]
     exponents: dict[str, Exponent | None]
+
+    __repr__ = brief
 
     def as_dict(self) -> dict[str, Any]:
         return self.head | {

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream.bmru.chip import ChipBatch, ChipSettings
+from kws_stream.brief import brief
 from kws_stream.engine.chip import sums
 from kws_stream.errors import ParameterError
 from kws_stream.network import Network, Trace
@@ -38,6 +39,8 @@ class Settling:
     head: dict[str, Any]
     exact: float
     rows: tuple[Settled, ...]
+
+    __repr__ = brief
 
     def as_dict(self) -> dict[str, Any]:
         return self.head | {"exact": self.exact, "rows": [asdict(row) for row in self.rows]}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.bmru.chip import ChipBatch, ChipSettings
+from kws_stream.brief import brief
 from kws_stream.engine.chip import sums
 from kws_stream.packs import Pack
 from kws_stream.parameters import FloatArray, NetworkParameters
@@ -26,6 +27,8 @@ class Task:
     settings: ChipSettings
     chips: tuple[int, ...]
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
@@ -37,6 +40,8 @@ class Simulated:
     called: Called
     frames: Called
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
@@ -45,6 +50,8 @@ class Simulation:
     parameters: NetworkParameters
     utterances: Utterances
     seed: int = 0
+
+    __repr__ = brief
 
     def __call__(self, task: Task) -> Simulated:
         settings = replace(task.settings, frame_s=self.utterances.frame_s)

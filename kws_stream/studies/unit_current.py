@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from kws_stream import features as front_ends
 from kws_stream import power
 from kws_stream.bmru.chip import ChipSettings, extrapolations, simulate
+from kws_stream.brief import brief
 from kws_stream.detector import Detector, DetectorSettings, WakeEvent
 from kws_stream.errors import InputError
 from kws_stream.network import Trace
@@ -37,6 +38,8 @@ class SweepPoint:
     found: int
     extra: int
     beyond: tuple[str, ...]
+
+    __repr__ = brief
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the power's fields beside the others."""

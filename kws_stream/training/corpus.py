@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.audio import read_whole
+from kws_stream.brief import brief
 from kws_stream.constants import HOP_SAMPLES, SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
 from kws_stream.evaluation.folders import (
@@ -56,6 +57,8 @@ class Clips:
     names: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, str))
     logits: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
+    __repr__ = brief
+
     @property
     def keys(self) -> list[str]:
         """word/name of each."""
@@ -72,6 +75,8 @@ class Corpus:
 
     clips: dict[str, Clips]
     streams: dict[str, Envelopes]
+
+    __repr__ = brief
 
     @classmethod
     def from_folders(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.training.pictures import FRAMES, Pixels
 
@@ -46,6 +47,8 @@ class SoundOfPictures:
     """The fitted map: weights (inputs, 257) from `_context` to the log power spectrum."""
 
     weights: NDArray[np.float32]
+
+    __repr__ = brief
 
     @classmethod
     def fit(cls, pixels: Pixels, sound: Sound) -> "SoundOfPictures":

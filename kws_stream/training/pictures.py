@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from kws_stream.brief import brief
 from kws_stream.errors import DataError, MissingExtraError
 from kws_stream.evaluation.speech_commands import split_of
 
@@ -41,6 +42,8 @@ class Pictures:
     pixels: Pixels
     words: NDArray[np.str_]
     names: NDArray[np.str_]
+
+    __repr__ = brief
 
     @property
     def splits(self) -> NDArray[np.str_]:

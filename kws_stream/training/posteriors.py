@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.audio import read_whole
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError, MissingExtraError
 from kws_stream.files import write
@@ -45,6 +46,8 @@ class Posteriors:
     classes: tuple[str, ...]
     keys: dict[str, list[str]]
     logits: dict[str, Logits]
+
+    __repr__ = brief
 
     def save(self, path: Path) -> None:
         """One file of arrays; it is there whole or not at all."""

@@ -5,6 +5,7 @@ import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from kws_stream.brief import changed
 from kws_stream.detector import DetectorSettings
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.evaluation.speech_commands import TASKS, WORDS
@@ -135,6 +136,8 @@ class Recipe:
     sources: list[dict[str, str]] = field(default_factory=list)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
+
+    __repr__ = changed
 
     def __post_init__(self) -> None:
         set_checked(self, "recipe")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kws_stream import packs, verifier
 from kws_stream.arguments import writable_folder
+from kws_stream.brief import brief
 from kws_stream.errors import (
     DataError,
     MissingExtraError,
@@ -230,6 +231,8 @@ class PicturesFit:
     clips: int
     same: int
     errors: tuple[float, ...]
+
+    __repr__ = brief
 
 
 def fit_pictures(

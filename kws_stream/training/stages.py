@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError, did_you_mean
 from kws_stream.files import decoded
 from kws_stream.old_names import OF_FILES, renamed
@@ -25,6 +26,8 @@ class Stage:
     name: str
     recipe: Recipe
     init_from: tuple[str, ...]
+
+    __repr__ = brief
 
 
 def stages_from_toml(path: str | Path, **defaults: Any) -> tuple[Stage, ...]:

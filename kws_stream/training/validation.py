@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kws_stream.brief import brief
 from kws_stream.evaluation.speech_commands import HALVES, half_of, speaker_of
 from kws_stream.training.augment import condition
 from kws_stream.training.corpus import Clips, Corpus
@@ -38,6 +39,8 @@ class ValidationClips:
     words: NDArray[np.str_]
     sources: NDArray[np.str_]
     speakers: int = 0
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -149,6 +152,8 @@ class Weighed:
     accuracy: float
     error: float
     recalls: dict[str, float]
+
+    __repr__ = brief
 
     @property
     def interval(self) -> tuple[float, float]:

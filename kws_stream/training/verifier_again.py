@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kws_stream.brief import brief
 from kws_stream.errors import DataError
 from kws_stream.speech.acoustics import Samples
 from kws_stream.training.verifier_head import HeadSettings, train_head
@@ -32,6 +33,8 @@ class LabelledTrigger:
     sound: Samples
     at_s: float
     spoken: bool
+
+    __repr__ = brief
 
 
 def teach_again(

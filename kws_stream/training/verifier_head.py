@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kws_stream.brief import changed
 from kws_stream.errors import DataError
 from kws_stream.settings import Count, NotNegative, Share, Whole, set_checked
 from kws_stream.training.verifier_speech import Windows
@@ -48,6 +49,8 @@ class HeadSettings:
     mined: Count = 200
     looked: Count = 6000
     hard: Count = 3000
+
+    __repr__ = changed
 
     def __post_init__(self) -> None:
         set_checked(self, "verifier head")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kws_stream import packs
+from kws_stream.brief import changed
 from kws_stream.errors import DataError, ParameterError
 from kws_stream.settings import Count, NotNegative, Share, Whole, set_checked
 from kws_stream.training.augment import condition
@@ -52,6 +53,8 @@ class NetworkSettings:
     decay: NotNegative = 1e-2
     dropped: Share = 0.1
     seed: Whole = 0
+
+    __repr__ = changed
 
     def __post_init__(self) -> None:
         set_checked(self, "verifier network")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream.audio import read_whole, to_int16
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.evaluation.folders import Skipped, folder_of
 from kws_stream.evaluation.speech_commands import NOISE
@@ -54,6 +55,8 @@ class Windows:
     others: Rows
     own: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
     wrong: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    __repr__ = brief
 
     def at(self, rows: Rows) -> Floats:
         """The windows (n, 16, 96) that end at these rows."""

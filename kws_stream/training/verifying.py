@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kws_stream.brief import brief
 from kws_stream.errors import MissingExtraError
 from kws_stream.evaluation.streams import REPEAT_S
 from kws_stream.training.verifier_head import DEFAULT, HeadSettings, train_head
@@ -50,6 +51,8 @@ class Taught:
 
     head: bytes
     fields: dict[str, Any]
+
+    __repr__ = brief
 
 
 def teach(

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.brief import brief
 from kws_stream.errors import MissingExtraError
 
 Floats = NDArray[np.float32]
@@ -48,6 +49,8 @@ class Graphs:
 
     mel: bytes
     embedding: bytes
+
+    __repr__ = brief
 
     @property
     def checksums(self) -> dict[str, str]:

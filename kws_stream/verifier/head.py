@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 from kws_stream.verifier.arrays import archive_arrays, archive_bytes
 from kws_stream.verifier.embedding import SIZE
@@ -41,6 +42,8 @@ class Head:
     hidden_bias: Floats
     last: Floats
     last_bias: Floats
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+from kws_stream.brief import brief
 from kws_stream.errors import MissingExtraError, PackError, ParameterError
 from kws_stream.features import FeatureSettings
 from kws_stream.packs import Pack
@@ -33,6 +34,8 @@ class HostVerifier:
     head: Head
     threshold: float
     opinion: Opinion | None = None
+
+    __repr__ = brief
 
     @property
     def multiplications(self) -> int:

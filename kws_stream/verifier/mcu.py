@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from firmware_sim.model import ConvolutionDesign, VerifierDesign
 from kws_stream import engine
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.engine.blob import Blob
@@ -118,6 +119,8 @@ class McuVerifier:
     keywords: tuple[str, ...]
     frame_samples: int
     codes_per_unit: float
+
+    __repr__ = brief
 
     @property
     def frame_s(self) -> float:

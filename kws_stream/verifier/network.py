@@ -24,6 +24,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 from kws_stream.verifier.arrays import archive_arrays, archive_bytes
 
@@ -56,6 +57,8 @@ class Convolution:
     bias: NDArray[np.int32]
     shift: NDArray[np.uint8]
     stride: int
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         weight, bias, shift = self.weight, self.bias, self.shift
@@ -136,6 +139,8 @@ class VerifierNetwork:
     layers: tuple[Convolution, ...]
     frames: int
     looks: tuple[int, ...]
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         _need(0 < len(self.layers) <= MOST_LAYERS, f"1 to {MOST_LAYERS} layers", len(self.layers))

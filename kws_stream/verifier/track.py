@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.brief import brief
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
 from kws_stream.engine.stages import NO_FRAMES, Frames
@@ -41,6 +42,8 @@ class Opinion:
     weight: float
     classes: tuple[str, ...]
     frame_samples: int
+
+    __repr__ = brief
 
 
 class SoundTrack:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.brief import brief
 from kws_stream.evaluation.metrics import task_class
 from kws_stream.evaluation.running import ClipRun
 from kws_stream.evaluation.table import posteriors
@@ -22,6 +23,8 @@ class Curve:
 
     false_alarms: Array
     misses: Array
+
+    __repr__ = brief
 
     @property
     def equal_error_rate(self) -> float:

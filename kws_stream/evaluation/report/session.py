@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kws_stream import __version__
+from kws_stream.brief import brief
 from kws_stream.detector import WakeEvent
 from kws_stream.evaluation.report.figures import ACCENT, INK, SERIES, as_html, drawing
 from kws_stream.evaluation.report.html import Section, page, paragraph, table, text, tiles
@@ -47,6 +48,8 @@ class StreamLog:
     events: tuple[WakeEvent, ...]
     event_count: int
     fired: frozenset[str]
+
+    __repr__ = brief
 
 
 class SessionLog:

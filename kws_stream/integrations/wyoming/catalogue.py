@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from wyoming.info import Attribution, Info, WakeModel, WakeProgram
 
 from kws_stream import __version__
+from kws_stream.brief import brief
 from kws_stream.errors import ParameterError
 from kws_stream.integrations.names import as_spoken
 from kws_stream.names import folded
@@ -32,6 +33,8 @@ class ModelChoice:
     keywords: dict[int, frozenset[str]]
     unknown: tuple[str, ...]
     names: dict[tuple[int, str], str] = field(default_factory=dict)
+
+    __repr__ = brief
 
 
 class Catalogue:

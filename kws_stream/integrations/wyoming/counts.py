@@ -4,6 +4,8 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from kws_stream.brief import brief
+
 ALIVE_S = 10.0  # a loop that has not come round for so long hangs
 
 
@@ -27,6 +29,8 @@ class ServiceCounts:
     triggers: Counter[str] = field(default_factory=Counter)
     detections: Counter[tuple[str, str]] = field(default_factory=Counter)
     came_round: float = field(default_factory=time.monotonic)
+
+    __repr__ = brief
 
     @property
     def alive(self) -> bool:
