@@ -5,6 +5,8 @@ import contextlib
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -189,3 +191,58 @@ def test_a_server_without_files_left_goes_on_when_there_are_some(folder: Path) -
         told = process.stderr.read()
         assert "Traceback" not in told
         assert told.count("new clients have to wait: ") == 1
+
+
+STOP_S = 10  # what systemd's unit (TimeoutStopSec) and `docker stop` wait for, before they kill
+
+
+async def stalled(port: int, writers: list[asyncio.StreamWriter]) -> None:
+    """A client that asks and asks and reads nothing, until the server cannot write to it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    reader._transport.pause_reading()  # type: ignore[attr-defined]
+    writers.append(writer)
+    ask = b'{"type": "describe"}\n' * 1000
+    with contextlib.suppress(TimeoutError):
+        while True:
+            writer.write(ask)
+            await asyncio.wait_for(writer.drain(), 2)
+
+
+@posix
+@pytest.mark.parametrize("words", [(), ("--workers", "2")], ids=["alone", "workers"])
+def test_sigterm_ends_it_before_the_system_kills_it(folder: Path, words: tuple[str, ...]) -> None:
+    """With clients that are idle, that play, that stop within a message, and that read nothing."""
+    pcm = int16_noise(30.0)
+
+    async def talk(process: subprocess.Popen[str], port: int) -> float:
+        writers: list[asyncio.StreamWriter] = []
+        async with AsyncTcpClient("127.0.0.1", port) as idle:
+            await idle.write_event(Ping(text="here").event())
+            assert await idle.read_event() is not None
+            for part in (b"", b'{"type": "audio-ch', b'{"type": "ping", "data_length": 9}\n{'):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(part)
+                writers.append(writer)
+            await stalled(port, writers)
+            playing = [asyncio.create_task(listen(port, pcm)) for _ in range(2)]
+            await asyncio.sleep(0.2)
+            began = time.monotonic()
+            process.terminate()
+            code = await asyncio.to_thread(process.wait, 6 * STOP_S)
+            took = time.monotonic() - began
+            assert code == 0
+            for task in playing:
+                task.cancel()
+            await asyncio.gather(*playing, return_exceptions=True)
+            for writer in writers:
+                writer.close()
+            return took
+
+    with command("-m", str(folder), "--max-clients", "9", *words) as (process, port):
+        assert process.stderr is not None
+        told = threading.Thread(target=process.stderr.read, daemon=True)
+        told.start()
+        assert process.stdout is not None
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        took = asyncio.run(asyncio.wait_for(talk(process, port), 120))
+    assert took < STOP_S
