@@ -108,7 +108,17 @@ def folders(tmp_path: Path) -> Path:
             soundfile.write(tmp_path / "clips" / word / f"{number}.wav", sound, 16_000)
     (tmp_path / "room").mkdir()
     soundfile.write(tmp_path / "room" / "hiss.wav", 0.01 * rng.standard_normal(80_000), 16_000)
-    build_pack(tmp_path / "pack", graphs=False)
+    build_pack(
+        tmp_path / "pack",
+        graphs=False,
+        metrics={
+            name: {"value": 0.5, "command": f"kws-stream {command} pack"}
+            for name, command in [
+                *(("accuracy", "evaluate"), ("stream_missed", "evaluate-stream -m")),
+                ("synthetic_false_reject_rate", "tune"),
+            ]
+        },
+    )
     return tmp_path
 
 
@@ -133,6 +143,7 @@ def test_the_command_writes_a_copy_and_leaves_the_pack_alone(folders: Path) -> N
     assert set(new.detector["thresholds"].values()) <= set(TRIED)
     assert {**new.detector, "thresholds": {}} == {**old.detector, "thresholds": {}}
     assert new.manifest["tuning"]["command"].startswith("kws-stream tune")
+    assert list(new.manifest["metrics"]) == ["accuracy"]  # streams were heard with other thresholds
     figures = json.loads(run(*words, "--target-fa-per-hour", 100, "--json"))
     assert figures["recommended"]["thresholds"] == new.detector["thresholds"]
     assert figures["recommended"]["words"] == 6

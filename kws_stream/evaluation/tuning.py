@@ -6,6 +6,7 @@ threshold are found once, and any combination of thresholds is a sum of them.
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ from kws_stream.evaluation.sources import Stream, checked_streams
 from kws_stream.power import VerifierWork
 from kws_stream.verifier import McuVerifier, load_verifier
 from kws_stream.workers import Workers
+
+_OF_STREAMS = re.compile(r"kws-stream (tune|evaluate-stream)\b")  # what thresholds decide
 
 TRIED = (
     *(round(0.025 * step, 3) for step in range(2, 39)),
@@ -309,15 +312,18 @@ def save_tuned(
 ) -> Path:
     """Write a copy of a pack with the recommended thresholds and how they were found.
 
+    Of the metrics, those of streams stay behind, for they came of other thresholds.
     command: what chose them. Returns the folder; raises PackError as `packs.save_copy`, so for a
     folder that exists.
     """
     instance_of(pack, packs.Pack, "pack", "a loaded pack, of `packs.load`")
     instance_of(tuning, Tuning, "tuning", "what `tune` found")
     figures = {"target_false_accepts_per_hour": tuning.target, **tuning.recommended.as_dict()}
+    metrics = pack.manifest["metrics"]
     fields: dict[str, Any] = {
         "name": Path(directory).resolve().name,
         "detector": pack.detector | {"thresholds": dict(tuning.recommended.thresholds)},
+        "metrics": {k: m for k, m in metrics.items() if not _OF_STREAMS.match(m["command"])},
         "tuning": {"command": command, "model": pack.name, "figures": figures},
     }
     if tuning.recommended_verifier_threshold is not None:
