@@ -96,7 +96,8 @@ def _distance(many: FloatArray, one: FloatArray) -> float:
 class BlockErrors:
     """One block at one noise level. factor: candidate over state error, with a 95 % interval.
 
-    The interval is a bootstrap over clips; factor and interval are None where no state differs.
+    The interval is a bootstrap over clips, and None for one clip, which cannot tell how clips
+    differ; factor and interval are None where no state differs.
     """
 
     block: int
@@ -129,12 +130,15 @@ class NoiseStudy:
         shown = sum(low >= CLAIM for low in lows)
         if not factors:
             return "In this study no state differs at any level."
-        span = f"it is {min(factors):.2g} to {max(factors):.2g}."
+        least, most = f"{min(factors):.2g}", f"{max(factors):.2g}"
+        span = f"it is {least}." if least == most else f"it is {least} to {most}."
         claim = f"A suppression of at least {CLAIM:g}, as published, is"
         if shown == len(factors):
             return f"{claim} shown at every level: {span}"
         if shown:
             return f"{claim} shown at {shown} of {len(factors)} levels: {span}"
+        if max(factors) >= CLAIM:
+            return f"{claim} not shown for this model: {span}"
         return f"{claim} contradicted for this model: {span}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -209,6 +213,7 @@ def _summary(block: int, level: float, errors: FloatArray, seed: int) -> BlockEr
     factor, interval = None, None
     if state > 0:
         factor = candidate / state
+    if state > 0 and len(errors) > 1:
         rng = np.random.default_rng(seed)
         picks = rng.integers(len(errors), size=(RESAMPLES, len(errors)))
         sums = errors[picks, :2].sum(axis=1)

@@ -118,7 +118,7 @@ def scaling(
     if len({size.d for size in trained}) < 2:
         raise ParameterError(
             "scaling: need trained models of two sizes or more, got "
-            f"{', '.join(size.name for size in trained) or 'none'}; name more with -m"
+            f"{', '.join(size.name for size in trained) or 'none'}; give others with --also"
         )
     per_cell = float(np.mean([size.cells_nw / size.d for size in trained]))
     per_mirror = float(np.mean([size.feedforward_nw / size.mirrors for size in trained]))

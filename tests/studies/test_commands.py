@@ -67,6 +67,15 @@ def test_noise_answers_both_questions_and_says_which_is_which() -> None:
     )
 
 
+def test_noise_of_one_clip_has_factors_without_intervals() -> None:
+    where = ["noise", "--clips", "1", "--draws", "1", "--jobs", "1", "--level", "0.1"]
+    lines = run(*where).stdout.splitlines()
+    assert lines[0].startswith("yes-4 on 1 clip (packaged synthetic clips), seed 0, 1 draw")
+    (row,) = [line for line in lines if line.startswith("           0.1")]
+    (factor,) = [one["factor"] for one in json.loads(run(*where, "--json").stdout)["overall"]]
+    assert row.split()[-1] == f"{factor:.3g}"
+
+
 def test_noise_has_a_line_for_every_packaged_model() -> None:
     where = ["noise", "--clips", "2", "--draws", "1", "--jobs", "1", "--all-models"]
     printed = run(*where).stdout

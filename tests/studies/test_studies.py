@@ -191,13 +191,29 @@ def test_a_model_of_a_wake_phrase_has_currents_if_no_words() -> None:
 
 @pytest.mark.parametrize(
     ("lows", "said"),
-    [([20.0, 25.0], "at every level"), ([20.0, 19.0], "at 1 of 2"), ([2.0, 19.0], "contradicted")],
+    [
+        ([20.0, 25.0], "at every level: it is 25 to 30."),
+        ([20.0, 19.0], "at 1 of 2"),
+        ([2.0, 19.0], "not shown for this model: it is 7 to 24."),
+        ([2.0, 9.0], "contradicted for this model: it is 7 to 14."),
+        ([2.0, 2.0], "contradicted for this model: it is 7."),
+    ],
 )
 def test_a_suppression_is_shown_where_its_whole_interval_is_above_the_claim(
     lows: list[float], said: str
 ) -> None:
     rows = tuple(BlockErrors(-1, 1.0, 1.0, 1.0, 1.0, low + 5, (low, None)) for low in lows)
     assert said in NoiseStudy({"source": "noise"}, (1.0, 2.0), (), rows).verdict
+
+
+def test_one_clip_has_a_factor_and_no_interval(pack: Pack, utterances: Utterances) -> None:
+    one, two = (
+        studies.noise(pack, utterances.first(count), ChipSettings(), levels=[0.1])
+        for count in (1, 2)
+    )
+    assert one.overall[0].factor is not None
+    assert (one.overall[0].interval, one.as_dict()["overall"][0]["interval"]) == (None, None)
+    assert two.overall[0].interval is not None
 
 
 def test_candidate_error_of_the_first_block_is_the_noise_itself(

@@ -12,6 +12,7 @@ from kws_stream.cli.progress import progress
 from kws_stream.errors import DataError
 from kws_stream.files import check_folder
 from kws_stream.marked import between
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from kws_stream.studies.claims import Claim
@@ -147,8 +148,9 @@ def draw(rows: "list[Claim]", folder: Path) -> None:
 def _about(figures: dict[str, Any]) -> str:
     few = figures["clips_of_twelve_words"]
     return (
-        f"{figures['clips']} clips ({figures['data']}; {few} for models of twelve words), "
-        f"{figures['chips']} chips, {figures['draws']} draws, seed {figures['seed']}"
+        f"{counted(figures['clips'], 'clip')} ({figures['data']}; {few} for models of twelve words), "
+        f"{counted(figures['chips'], 'chip')}, {counted(figures['draws'], 'draw')}, "
+        f"seed {figures['seed']}"
     )
 
 

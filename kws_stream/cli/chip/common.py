@@ -14,6 +14,7 @@ from kws_stream.cli.options import json_file_options, model_option, plot_option,
 from kws_stream.cli.output import print_json, say
 from kws_stream.cli.progress import progress
 from kws_stream.files import decoded
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -193,6 +194,6 @@ def chip_settings(file: Path | None, changes: tuple[str, ...], **defaults: Any) 
 def heading_text(figures: dict[str, Any], more: str = "") -> str:
     """The first line of every table."""
     return (
-        f"{figures['model']} on {figures['clips']} clips ({figures['data']}), "
+        f"{figures['model']} on {counted(figures['clips'], 'clip')} ({figures['data']}), "
         f"seed {figures['seed']}{more}"
     )

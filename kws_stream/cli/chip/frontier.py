@@ -7,6 +7,7 @@ import click
 from kws_stream.cli.chip.common import Study, heading_text, study_options
 from kws_stream.cli.files import check_new_pack
 from kws_stream.cli.progress import progress
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from kws_stream.studies.frontier import Frontier
@@ -86,7 +87,7 @@ def table(result: "Frontier") -> str:
     models = list(dict.fromkeys(row.model for row in result.rows))
     wide = max(map(len, models)) + 1
     lines = [
-        heading_text(head, f", {head['chips']} chips, {head['draws']} draws"),
+        heading_text(head, f", {counted(head['chips'], 'chip')}, {counted(head['draws'], 'draw')}"),
         f"white noise of {1000 * head['level_na']:g} pA on every candidate; {name} in %",
         "",
         f"{'':{wide}}{'states':>7}{'at most,':>9}{'suppression':>12}{'':>14}{'bits that':>10}"

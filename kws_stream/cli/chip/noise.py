@@ -7,6 +7,7 @@ import click
 
 from kws_stream.cli.chip.common import Study, heading_text, study_options
 from kws_stream.cli.progress import progress
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from kws_stream.studies.noise import BlockErrors, NoiseStudy
@@ -128,8 +129,8 @@ def all_table(found: "list[dict[str, NoiseStudy]]") -> str:
     """A line a model: the factors of all blocks at every level, and those of single blocks."""
     head = found[0]["noise"].head
     lines = [
-        f"suppression on {head['clips']} clips ({head['data']}), seed {head['seed']}, "
-        f"{head['draws']} draws:",
+        f"suppression on {counted(head['clips'], 'clip')} ({head['data']}), seed {head['seed']}, "
+        f"{counted(head['draws'], 'draw')}:",
         "factor of all blocks, its 95 % interval, and least and greatest of a block",
     ]
     for source, levels in ALL_LEVELS.items():
@@ -150,8 +151,10 @@ def all_table(found: "list[dict[str, NoiseStudy]]") -> str:
 
 
 def _factor(one: "BlockErrors") -> str:
-    if one.factor is None or one.interval is None:
+    if one.factor is None:
         return "none differ"
+    if one.interval is None:
+        return f"{one.factor:.3g}"
     low, high = one.interval
     return f"{one.factor:.3g} ({low:.3g} to " + ("any)" if high is None else f"{high:.3g})")
 
@@ -160,7 +163,7 @@ def table(result: "NoiseStudy") -> str:
     """A line a block and level: errors in pA, bits, factor and its interval."""
     head = result.head
     lines = [
-        heading_text(head, f", {head['draws']} draws"),
+        heading_text(head, f", {counted(head['draws'], 'draw')}"),
         "",
         f"{_column(head):>14}{'block':>7}{'candidate':>11}"
         f"{'state error':>13}{'bits that':>11}{'suppression':>13}",
@@ -175,9 +178,10 @@ def table(result: "NoiseStudy") -> str:
 
 def _line(row: "BlockErrors", block: str) -> str:
     factor, interval = "none differ", ""
-    if row.factor is not None and row.interval is not None:
-        low, high = row.interval
+    if row.factor is not None:
         factor = f"{row.factor:.3g}"
+    if row.interval is not None:
+        low, high = row.interval
         interval = f"{low:.3g} to " + ("any" if high is None else f"{high:.3g}")
     return (
         f"{row.level:14g}{block:>7}{1000 * row.candidate_na:11.2f}{1000 * row.state_na:13.3f}"

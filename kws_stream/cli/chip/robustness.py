@@ -8,6 +8,7 @@ import click
 from kws_stream.cli.chip.common import Study, heading_text, study_options
 from kws_stream.cli.options import NumberRange
 from kws_stream.cli.progress import progress
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from kws_stream.studies.robustness import Robustness
@@ -71,7 +72,7 @@ def table(result: "Robustness") -> str:
     """A heading a network, and a line a mismatch."""
     head = result.head
     lines = [
-        heading_text(head, f", {head['chips']} chips"),
+        heading_text(head, f", {counted(head['chips'], 'chip')}"),
         "",
         f"{head['headline'].replace('_', ' ')} in %, and its mean loss with the standard error",
         f"{'mismatch':>12}{'mean':>9}{'std':>8}{'p5':>9}{'worst':>9}   loss",

@@ -6,6 +6,7 @@ import click
 
 from kws_stream.cli.chip.common import Study, study_options
 from kws_stream.cli.progress import progress
+from kws_stream.names import counted
 
 if TYPE_CHECKING:
     from kws_stream.studies.scaling import Scaling, Size
@@ -52,7 +53,7 @@ def table(result: "Scaling") -> str:
     """A line a size, then the exponents."""
     head = result.head
     lines = [
-        f"mean power of a block over {head['clips']} clips ({head['data']}),",
+        f"mean power of a block over {counted(head['clips'], 'clip')} ({head['data']}),",
         "at a unit current of 1 nA; d: cells of a block",
         "",
         f"{'':<17}{'d':>5}{'blocks':>7}{'parameters':>11}{'mirrors':>9}{'cells, nW':>10}"
