@@ -148,7 +148,8 @@ def draw(rows: "list[Claim]", folder: Path) -> None:
 def _about(figures: dict[str, Any]) -> str:
     few = figures["clips_of_twelve_words"]
     return (
-        f"{counted(figures['clips'], 'clip')} ({figures['data']}; {few} for models of twelve words), "
+        f"{counted(figures['clips'], 'clip')} ({figures['data']}; "
+        f"{few} for models of twelve words), "
         f"{counted(figures['chips'], 'chip')}, {counted(figures['draws'], 'draw')}, "
         f"seed {figures['seed']}"
     )
