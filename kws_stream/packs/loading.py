@@ -78,7 +78,7 @@ def find(model: str | os.PathLike[str]) -> Path:
     """
     shipped = list_packs()
     wanted = (
-        f"need the name of a shipped model ({', '.join(shipped) or 'none'}) or the directory of "
+        f"the name of a shipped model ({', '.join(shipped) or 'none'}) or the directory of "
         "a pack"
     )
     text = path_text(model, wanted, PackError)
@@ -86,7 +86,12 @@ def find(model: str | os.PathLike[str]) -> Path:
         return models_dir() / model
     if text and os.path.isdir(text):
         return Path(text).resolve()
-    raise PackError(f"{wanted}, got {text!r:.200}{did_you_mean(text[:200], shipped)}")
+    if text in shipped:  # a path or bytes, which name a directory alone
+        hint = f"; give {text!r} as a str for the shipped model"
+    else:
+        hint = did_you_mean(text[:200], shipped)
+    given = model if text in shipped else text
+    raise PackError(f"need {wanted}, got {given!r:.200}{hint}")
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -141,12 +141,22 @@ def test_a_directory_does_not_stand_in_for_a_shipped_name(
         assert packs.load(path).path == (tmp_path / "here" / "alpha").resolve()
 
 
-@pytest.mark.parametrize("name", ["gamma", "notes", "", "a\0b", "x" * 5000, "../alpha", "no/pack"])
+@pytest.mark.parametrize(
+    "name",
+    ["gamma", "notes", "", "a\0b", "x" * 5000, "../alpha", "no/pack", None, 5, Path("gamma")],
+)
 @pytest.mark.usefixtures("shipped")
-def test_an_unknown_name_is_refused_with_the_shipped_names(name: str) -> None:
+def test_an_unknown_name_is_refused_with_the_shipped_names(name: Any) -> None:
     for call in (packs.load, packs.verify):
-        with pytest.raises(PackError, match=r"name of a shipped model \(alpha, beta\)"):
+        with pytest.raises(PackError, match=r"^need the name of a shipped model \(alpha, beta\)"):
             call(name)
+
+
+@pytest.mark.parametrize("name", [Path("alpha"), b"alpha"])
+@pytest.mark.usefixtures("shipped")
+def test_a_shipped_name_that_is_given_as_a_path_is_told_to_be_one(name: Any) -> None:
+    with pytest.raises(PackError, match="give 'alpha' as a str for the shipped model$"):
+        packs.load(name)
 
 
 def test_packs_ship_in_the_wheel_or_in_the_checkout(
