@@ -4,6 +4,7 @@ import math
 import numbers
 import operator
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -48,6 +49,11 @@ def number_above_zero(value: object, name: str, wanted: str = "a finite number a
     if number is None or not 0 < number < math.inf:
         raise ParameterError(f"{name}: need {wanted}, got {value!r:.80}")
     return number
+
+
+def seconds_to_wait(value: object) -> float:
+    """The time that a value is, at most what a thread can wait; raises ParameterError for none."""
+    return min(number_within(value, "timeout_s", 0, math.inf, "seconds"), threading.TIMEOUT_MAX)
 
 
 def whole_number(value: object, name: str, low: int) -> int:

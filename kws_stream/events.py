@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterator, Sequence
 from typing import Generic, Self, TypeVar
 
+from kws_stream.arguments import seconds_to_wait
 from kws_stream.errors import ParameterError
 
 T = TypeVar("T")
@@ -54,8 +55,11 @@ class Listener:
         return self._thread.is_alive()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the end of the stream; False if it still runs. Raises what ended it."""
-        self._thread.join(timeout_s)
+        """Wait for the end of the stream, None for ever; False if it still runs.
+
+        Raises what ended it, and ParameterError for what is no time.
+        """
+        self._thread.join(None if timeout_s is None else seconds_to_wait(timeout_s))
         if self._thread.is_alive():
             return False
         error, self._error = self._error, None
@@ -69,6 +73,7 @@ class Listener:
 
     def stop(self, timeout_s: float = 5.0) -> bool:
         """End after the block that is being worked on, and wait for that; results as of `wait`."""
+        timeout_s = seconds_to_wait(timeout_s)
         self.ask_to_stop()
         return self.wait(timeout_s)
 

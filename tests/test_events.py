@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import soundfile
 from kws_stream import KeywordSpotter
 from kws_stream.errors import AudioError, DeviceError, InputError, ParameterError
 from kws_stream.events import MOST_WAITING
-from kws_stream.live import AudioRing, passages
+from kws_stream.live import AudioRing, CommandRunner, TriggerStore, passages
 from tests.pack_factory import build_pack
 from tests.test_audio_microphone import UNPLUG, FakeSounddevice
 from tests.test_cli import noise
@@ -184,6 +185,27 @@ def test_a_listener_stops_when_asked_and_closes_its_source(pack, pcm):
         assert listener.running
     assert closed.is_set()
     assert not listener.running
+
+
+@pytest.mark.parametrize(
+    "seconds", [30, np.float32(30), np.int64(30), Fraction(30), np.inf, 1e300, None]
+)
+def test_any_number_of_seconds_can_be_waited(seconds, pack, pcm, tmp_path):
+    assert KeywordSpotter(pack).listen(lambda event: None, [pcm]).wait(seconds)
+    if seconds is not None:
+        assert KeywordSpotter(pack).listen(lambda event: None, [pcm]).stop(seconds)
+        CommandRunner("true").close(seconds)
+        TriggerStore(tmp_path).close(seconds)
+
+
+@pytest.mark.parametrize("seconds", [-1, np.nan, "5", True])
+def test_what_is_no_time_to_wait_is_refused(seconds, pack, pcm, tmp_path):
+    with KeywordSpotter(pack).listen(lambda event: None, [pcm]) as listener:
+        store, runner = TriggerStore(tmp_path), CommandRunner("true")
+        for call in (listener.wait, listener.stop, runner.close, store.close):
+            with pytest.raises(ParameterError, match="timeout_s: need 0 to inf seconds, got"):
+                call(seconds)
+        store.close()
 
 
 def test_what_a_callback_raises_is_raised_to_whoever_waits(pack, pcm):

@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from firmware_sim import bitstream
 from kws_stream import features, packs
 from kws_stream.cli import main
-from kws_stream.errors import FirmwareError
+from kws_stream.errors import FirmwareError, ParameterError
 from kws_stream.export import BACKENDS
+from kws_stream.export.comparison import compare_backends
 from kws_stream.export.comparison_sound import Ways
 from kws_stream.export.comparison_wasm import HeardInWasm, Wasm
 from kws_stream.export.firmware import load_model
@@ -185,6 +186,14 @@ def test_verify_backends_takes_a_folder_and_leaves_out_what_it_is_told(tmp_path:
     result = CliRunner().invoke(main, ["verify-backends", "yes-4", "--data", str(empty)])
     assert result.exit_code == 1
     assert "found none" in result.stderr
+
+
+def test_one_backend_needs_no_list() -> None:
+    assert set(compare_backends("yes-4", backends="integers").compared) == {"integers"}
+    with pytest.raises(ParameterError, match="got 'integer'"):
+        compare_backends("yes-4", backends="integer")
+    with pytest.raises(FirmwareError, match=r"got none$"):
+        compare_backends("yes-4", backends=[])
 
 
 def test_verify_backends_without_any_backend_is_wrong_usage() -> None:

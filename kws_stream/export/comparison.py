@@ -58,7 +58,7 @@ class BackendComparison:
 def compare_backends(
     model: "str | os.PathLike[str] | Pack",
     recordings: "str | os.PathLike[str] | None" = None,
-    backends: Sequence[str] | None = None,
+    backends: str | Sequence[str] | None = None,
     *,
     scalar_frames: int = 2000,
     progress: Callable[[int, int], None] = lambda clips, of_clips: None,
@@ -66,13 +66,15 @@ def compare_backends(
     """Compare a pack with all other ways to compute it, bit by bit, on real sound.
 
     model: a pack, its name or its folder. recordings: a folder, of Speech Commands or any other;
-    by default the packaged recording. backends: some of BACKENDS; by default all. scalar_frames:
-    how many the scalar oracle computes, which is slow; 0: all.
+    by default the packaged recording. backends: some of BACKENDS, or one; by default all.
+    scalar_frames: how many the scalar oracle computes, which is slow; 0: all.
 
     Raises FirmwareError at the first bit that differs and where none of the backends runs here,
     PackError as `packs.load`, DataError for a folder without recordings, ParameterError for a
     backend that is unknown, and MissingExtraError without the onnx package for "onnx".
     """
+    if isinstance(backends, str):
+        backends = [backends]
     names = list(BACKENDS if backends is None else backends)
     for name in names:
         if name not in BACKENDS:
@@ -84,7 +86,8 @@ def compare_backends(
     names = [name for name in names if name not in left_out]
     if not names:
         raise FirmwareError(
-            "need a backend that runs here, got none: "
+            "need a backend that runs here, got none"
+            + ": " * bool(left_out)
             + "; ".join(f"{name} {reason}" for name, reason in left_out.items())
         )
     whole = recordings is None

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from kws_stream.arguments import seconds_to_wait
 from kws_stream.audio import to_int16
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.detector import WakeEvent
@@ -102,6 +103,7 @@ class CommandRunner:
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Wait a moment for the commands that run, then end them: at once if interrupted."""
+        timeout_s = seconds_to_wait(timeout_s)
         try:
             for thread in self._threads:
                 thread.join(timeout_s / max(1, len(self._threads)))

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream import files
-from kws_stream.arguments import path_text, whole_number
+from kws_stream.arguments import path_text, seconds_to_wait, whole_number
 from kws_stream.audio import FileSource, to_int16
 from kws_stream.audio.encoding import encoded
 from kws_stream.brief import brief
@@ -222,6 +222,7 @@ class TriggerStore:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what waits and end."""
+        timeout_s = seconds_to_wait(timeout_s)
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=timeout_s)
         self._thread.join(timeout_s)

@@ -78,8 +78,7 @@ def find(model: str | os.PathLike[str]) -> Path:
     """
     shipped = list_packs()
     wanted = (
-        f"the name of a shipped model ({', '.join(shipped) or 'none'}) or the directory of "
-        "a pack"
+        f"the name of a shipped model ({', '.join(shipped) or 'none'}) or the directory of a pack"
     )
     text = path_text(model, wanted, PackError)
     if isinstance(model, str) and model in shipped:

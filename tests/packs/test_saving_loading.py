@@ -155,7 +155,7 @@ def test_an_unknown_name_is_refused_with_the_shipped_names(name: Any) -> None:
 @pytest.mark.parametrize("name", [Path("alpha"), b"alpha"])
 @pytest.mark.usefixtures("shipped")
 def test_a_shipped_name_that_is_given_as_a_path_is_told_to_be_one(name: Any) -> None:
-    with pytest.raises(PackError, match="give 'alpha' as a str for the shipped model$"):
+    with pytest.raises(PackError, match=r"give 'alpha' as a str for the shipped model$"):
         packs.load(name)
 
 
