@@ -97,6 +97,8 @@ def test_a_tail_of_false_accepts_is_drawn_out_to_the_target() -> None:
     wanted = 0.5 + (0.1 + math.log(11.668 / 2 / 0.3)) / 16
     assert tail_threshold(few, 0.3, raised) == pytest.approx(wanted, abs=1e-5)
     assert tail_threshold(staircase([([], [])], "a", 2.0), 0.3, raised) == 0.5
+    low = [(event, score - 0.4) for event, score in every]
+    assert tail_threshold(staircase([([], low)], "a", 2.0), 0.3, raised) == 0.5  # no less
 
 
 def test_a_score_is_raised_by_units_of_its_log_odds() -> None:

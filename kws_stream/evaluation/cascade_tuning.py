@@ -21,6 +21,7 @@ from kws_stream.evaluation.streams import REPEAT_S, Word, score_stream
 from kws_stream.power import VerifierWork
 
 TAIL = 20  # false accepts, from which their rate at a higher threshold is estimated
+LEAST = 0.5  # of a verifier's thresholds: it is taught that this is as likely the keyword as not
 
 Scored = tuple[WakeEvent, float]
 """A trigger, and the best score that the verifier gives it."""
@@ -219,14 +220,14 @@ def tail_threshold(
     the threshold is that of `TAIL` false accepts or fewer, raised by log(r / target) units, where r
     is the upper end of the 95 % interval of their rate.
 
-    raised: a score, and by how many units of its log odds it is raised. Where nothing triggers the
-    threshold is 0.5.
+    raised: a score, and by how many units of its log odds it is raised. The threshold is `LEAST` at
+    least, which it is too where nothing triggers.
     """
     place = next(i for i, count in enumerate(stair.false_accepts) if count <= TAIL)
     if place == len(stair.scores):
-        return 0.5
+        return LEAST
     most = poisson_interval(stair.false_accepts[place], stair.hours)[1]
-    return raised(stair.scores[place], max(0.0, math.log(most / target)))
+    return max(LEAST, raised(stair.scores[place], max(0.0, math.log(most / target))))
 
 
 def cascade_points(

@@ -192,12 +192,10 @@ def verifier_threshold(
     progress: Callable[[float], None] = lambda seconds: None,
     workers: Workers | None = None,
 ) -> tuple[float, Counts]:
-    """The verifier's threshold of a pack with one keyword for `target` false accepts per hour, and
-    what is counted with it.
+    """The verifier's threshold of a pack with one keyword for `target` false accepts per hour, as
+    `tail_threshold` estimates it, and what is counted with it.
 
-    It is the one that misses the fewest words within the target in these streams, or that of
-    `tail_threshold`, whichever is higher. The network's threshold stays. Arguments and errors as of
-    `evaluate_streams`.
+    The network's threshold stays. Arguments and errors as of `evaluate_streams`.
     """
     verifier = load_verifier(pack)
     assert verifier is not None
@@ -205,9 +203,8 @@ def verifier_threshold(
     heard = hear(StreamHearing(pack, (), scores=True), streams, progress, workers)
     hours = sum(one.seconds for one in heard) / 3600
     stair = staircase([(one.words, one.scored[0]) for one in heard], keyword, hours)
-    counted = search([{keyword: stair}], target * hours, choose_thresholds).verifier_threshold
-    drawn_out = math.ceil(tail_threshold(stair, target, verifier.raised) * 1000) / 1000
-    threshold = min(max(counted, drawn_out), 1.0)
+    estimated = tail_threshold(stair, target, verifier.raised)
+    threshold = min(math.ceil(estimated * 1000) / 1000, 1.0)
     return threshold, stair.at(threshold)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from kws_stream.brief import brief
 from kws_stream.errors import MissingExtraError
+from kws_stream.evaluation.cascade_tuning import LEAST
 from kws_stream.evaluation.streams import REPEAT_S
 from kws_stream.training.verifier_head import DEFAULT, HeadSettings, train_head
 from kws_stream.training.verifier_lesson import Lesson
@@ -17,7 +18,6 @@ from kws_stream.verifier.embedding import PACKAGE, STEP
 from kws_stream.verifier.host import KIND
 
 STEPS_AN_HOUR = 3600 * 16_000 / STEP
-LEAST = 0.5  # threshold; a head is taught that this is as likely the phrase as not
 # of the network's log odds beside the head's: as of two independent witnesses; docs/wake-phrase.md
 NETWORK_WEIGHT = 1.0
 
