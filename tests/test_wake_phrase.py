@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from kws_stream.cli import main
 from kws_stream.errors import AudioError, DataError, MissingExtraError, ParameterError
+from kws_stream.speech import training_set
 from kws_stream.speech.acoustics import KINDS, in_room, noise, recorded
 from kws_stream.speech.phrase import (
     LEAST_CHANGED,
@@ -22,6 +23,7 @@ from kws_stream.speech.phrase import (
     phonemes,
     sentences,
 )
+from kws_stream.speech.synthesis import Manner, Voice
 from kws_stream.speech.training_set import (
     Amounts,
     Speech,
@@ -29,6 +31,7 @@ from kws_stream.speech.training_set import (
     usual_length_s,
     voices_of,
 )
+from kws_stream.training import wake_phrase
 
 needs_tools = pytest.mark.skipif(
     not (shutil.which("espeak-ng") and shutil.which("flite")),
@@ -218,6 +221,32 @@ def test_clips_are_of_one_length_and_end_soon_after_their_sound(speech: Path) ->
                 assert (rate_hz, samples.shape) == (16_000, (24_000,))
                 assert 0.05 < np.abs(samples).max() < 0.9
                 assert np.abs(samples[-8000:]).max() > 0.01
+
+
+@needs_tools
+def test_the_phrase_is_said_as_slowly_as_people_say_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 770 recordings of two phrases by people: half last longer than 1.1 times as long as usual, a
+    # twentieth than 1.46 times (docs/training-notebook.md)
+    stretches: list[float] = []
+
+    def said(text: str, voice: Voice, manner: Manner) -> np.ndarray:
+        if text == PHRASE.text:
+            stretches.append(manner.stretch)
+        return np.full(3200, 0.5, np.float32)
+
+    monkeypatch.setattr(training_set, "speak", said)
+    monkeypatch.setattr(training_set, "recorded", lambda sound, rng: sound)
+    monkeypatch.setattr(wake_phrase, "usual_length_s", lambda phrase: 0.8)
+    amounts = Amounts(100, 1, 1, 1, running_min=0.1, held_out_min=0.1, noise_min=0.1)
+    clip_s = wake_phrase.recipe_for(PHRASE).clip_s
+    Speech(PHRASE, clip_s, amounts, 0, tmp_path).write(1, lambda done, total: None)
+    assert len(stretches) == 100 + 2 * 20  # held-out voices say it in clips, and by itself
+    assert 0.75 <= min(stretches) < 0.85
+    assert 1.05 < np.median(stretches) < 1.15
+    assert 1.45 < np.quantile(stretches, 0.95) < max(stretches) <= 1.6
+    assert clip_s >= 0.8 * 1.46 + max(training_set.TAIL_S)
 
 
 def recording(path: Path, rate_hz: int = 16_000, seconds: float = 0.6) -> Path:

@@ -163,7 +163,7 @@ def recipe_for(phrase: Phrase, config: Path | None = None) -> Recipe:
 
 def _recipe_of(phrase: Phrase, length_s: float, config: Path | None) -> Recipe:
     """The recipe of a phrase of that length."""
-    clip_s = max(1.0, round(1.15 * length_s + 0.5, 1))
+    clip_s = max(1.0, round(1.4 * length_s + 0.6, 1))
     defaults: dict[str, Any] = {
         "name": phrase.pack,
         "task": WAKE_PHRASE,
