@@ -68,11 +68,17 @@ def whole_number(value: object, name: str, low: int) -> int:
 
 
 def path_text(value: object, wanted: str, error: type[KwsStreamError] = ParameterError) -> str:
-    """The path that a value is, of text, bytes or a path; raises `error` for anything else."""
+    """The path that a value is, of text, bytes or a path; raises `error` for anything else.
+
+    Empty text, as of a variable that is not set, is no path: it would name the current folder.
+    """
     try:
-        return os.fsdecode(value)  # type: ignore[arg-type]
+        text = os.fsdecode(value)  # type: ignore[arg-type]
     except TypeError as refusal:
         raise error(f"need {wanted}, got {value!r:.80}") from refusal
+    if not text:
+        raise error(f"need {wanted}, got {value!r}")
+    return text
 
 
 def paths_of(values: object, wanted: str) -> list[Path]:

@@ -17,9 +17,9 @@ _JOINTS = re.compile("[\\s_\\-\u2010-\u2015\u2212]+")  # spaces, underscores, hy
 _INVISIBLE = ("Cf", "Cc")  # Unicode categories: byte order marks, joiners, control characters
 
 
-def counted(count: int, thing: str) -> str:
-    """A number and what it counts: 1 recording, 2 recordings."""
-    return f"{count} {thing}{'s' * (count != 1)}"
+def counted(count: int, thing: str, things: str | None = None) -> str:
+    """A number and what it counts: 1 recording, 2 recordings. things: the plural, if not with s."""
+    return f"{count} {thing if count == 1 else things or thing + 's'}"
 
 
 def folded(name: str) -> str:

@@ -22,7 +22,13 @@ from kws_stream.bmru.chip_settings import ChipSettings
 from kws_stream.constants import RECORDING
 from kws_stream.detector import DetectorSettings, WakeEvent
 from kws_stream.engine.stages import NumpyStages
-from kws_stream.errors import AudioError, InputError, PackError, ParameterError
+from kws_stream.errors import (
+    AudioError,
+    InputError,
+    KwsStreamError,
+    PackError,
+    ParameterError,
+)
 from kws_stream.evaluation import streams_of, tune
 from kws_stream.features import FeatureSettings, FrontEnd, build
 from kws_stream.features.conditioning import ConditioningSettings
@@ -137,6 +143,25 @@ def test_what_is_no_path_is_refused(given: Any) -> None:
     for opens in (FileSource, read_whole):
         with pytest.raises(AudioError, match="need the path of an audio file, got"):
             opens(given)
+
+
+@pytest.mark.parametrize("given", ["", b""])
+def test_an_empty_path_is_not_the_current_folder(
+    given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes of a variable that is not set."""
+    monkeypatch.chdir(tmp_path)
+    calls: list[tuple[Callable[[Any], object], type[KwsStreamError]]] = [
+        (TriggerStore, ParameterError),
+        (read_triggers, ParameterError),
+        (streams_of, ParameterError),
+        (FileSource, AudioError),
+        (packs.load, PackError),
+    ]
+    for call, error in calls:
+        with pytest.raises(error, match=r"need .*, got b?''$"):
+            call(given)
+    assert not list(tmp_path.iterdir())
 
 
 def test_paths_of_bytes_are_paths(tmp_path: Path) -> None:

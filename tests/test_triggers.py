@@ -333,6 +333,9 @@ def test_listen_keeps_triggers_only_when_asked_and_people_label_them(
         )
     assert run("triggers", "label", folder, "99", "yes").exit_code == 1
     assert run("triggers", "label", folder, "1").exit_code == 2
+    refused = run("listen", "--exec", " ")
+    assert refused.exit_code == 2
+    assert "need a shell command, got an empty one" in refused.stderr
 
 
 def test_play_and_the_questions_of_label(pack, pcm, tmp_path, monkeypatch):

@@ -29,6 +29,8 @@ def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
         if exec_audio_s is not None and exec_command is None:
             raise click.UsageError("--exec-audio needs --exec.")
+        if exec_command is not None and not exec_command.strip():
+            raise click.BadParameter("need a shell command, got an empty one", param_hint="--exec")
         try:
             actions = EventActions(
                 *(keep_triggers, keep_most, exec_command, exec_audio_s, transcribe, transcribe_s),

@@ -118,7 +118,7 @@ def _layer(layer: dict[str, Any]) -> str:
     return (
         f"{counted(len(layer['weight']), 'weight')} of sign and "
         f"{counted(layer['weight_bits'], 'bit')} in steps of 2^{layer['weight_unit']}, "
-        f"{len(layer['bias'])} biases of sign and "
+        f"{counted(len(layer['bias']), 'bias', 'biases')} of sign and "
         f"{counted(layer['bias_bits'], 'bit')} in steps of 2^{layer['bias_unit']}"
     )
 
