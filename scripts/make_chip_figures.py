@@ -45,7 +45,6 @@ TYPED = {
     "--set transfer=true --set alpha_transfer=true",
 }
 UNDRAWN = ("noise-models", "accumulation", "accumulation-commands-12")
-ONE_WORD = ("yes-4", "yes-8", "yes-16")
 CHIPS = {"yes-4": (50, 500), "yes-8": (50, 200), "yes-16": (50, 200)}  # and clips; others:
 FEW_CHIPS = {"commands-12-small": (6, 200), "commands-12": (6, 200)}  # these are large
 STEPS: tuple[tuple[str, dict[str, Any]], ...] = (

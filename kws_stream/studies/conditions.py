@@ -9,7 +9,7 @@ import numpy as np
 
 from kws_stream import power
 from kws_stream.bmru.chip import ChipBatch, ChipSettings, extrapolations
-from kws_stream.bmru.chip_settings import CORNERS, NOMINAL_C, NOMINAL_V
+from kws_stream.bmru.chip_settings import CORNERS, NOMINAL_V
 from kws_stream.brief import brief
 from kws_stream.engine.chip import sums
 from kws_stream.errors import ParameterError
@@ -180,9 +180,3 @@ def _study(
     head["extrapolations"] = list(dict.fromkeys(notes))
     nominal = headline(exact(pack, utterances).called, utterances)
     return Conditions(head, names, float(nominal[0]), conditions)
-
-
-def is_nominal(settings: ChipSettings) -> bool:
-    """Whether corner, supply and temperature are those of the published simulations."""
-    conditions = (settings.corner, settings.supply_v, settings.temperature_c)
-    return conditions == ("tt", NOMINAL_V, NOMINAL_C)
