@@ -1,7 +1,9 @@
 """The detector: equal to its oracle for any split, and each of its rules by itself."""
 
+import dataclasses
 import json
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kws_stream.detector import Detector, DetectorSettings, WakeEvent, score_code, softmax
+from kws_stream.detector import (
+    Detector,
+    DetectorSettings,
+    WakeEvent,
+    score_code,
+    score_codes,
+    softmax,
+)
 from kws_stream.errors import ParameterError
 from tests.reference import detector as oracle
 from tests.strategies import splits
@@ -338,3 +347,26 @@ def test_a_threshold_of_an_unknown_keyword_is_refused_and_the_keywords_are_liste
     for name in ("maybe", "other"):
         with pytest.raises(ParameterError, match=rf"{name}.*yes, no"):
             build(thresholds={name: 0.5})
+
+
+def test_powers_of_two_are_rounded_half_up_as_documented() -> None:
+    """Equations (2a) to (2c) of docs/detector.md, step by step, for two classes."""
+    for sums in ([-12482594, 67629501], [0, 1 << 26], [3 << 24, -(1 << 25)], [12345678, 0]):
+        powers = []
+        for value in sums:
+            x = (max(sums) - value) * 1549082005 // 2**32
+            power = Fraction(2**30)
+            for bits in (6, 12, 18, 24):
+                i = x >> 24 - bits & 63
+                factor = round(2.0 ** (30 - i / 2**bits))
+                power = Fraction(math.floor(power * factor / 2**30 + Fraction(1, 2)))
+            powers.append(int(power) >> (x >> 24))
+        codes = [2**24 * power // sum(powers) for power in powers]
+        codes[powers.index(max(powers))] += 2**24 - sum(codes)
+        assert score_codes(sums, 1) == codes
+
+
+def test_an_event_is_known_when_its_verifier_has_confirmed_it() -> None:
+    event = WakeEvent("yes", 1.5, 0.75, 1.0, 0)
+    assert event.known_s == 1.5
+    assert dataclasses.replace(event, verifier_score=0.5, confirmed_s=1.75).known_s == 1.75

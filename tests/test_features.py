@@ -456,3 +456,12 @@ def test_a_bank_whose_filters_do_not_ring_is_refused(selectivity: float) -> None
 def test_mel_bands_without_a_bin_of_the_spectrum_are_refused() -> None:
     with pytest.raises(ParameterError, match="mel: need bands wide enough"):
         features.build({"kind": "mel", "channels": 256})
+
+
+@pytest.mark.parametrize("high_hz", [4000.0, 7000.0])
+def test_a_filter_with_one_large_tap_fits_16_bits(high_hz: float) -> None:
+    """Its largest tap, not the sum of them, says how many bits there are after the point."""
+    wide = FeatureSettings(channels=1, low_hz=3000.0, high_hz=high_hz, preemphasis=0.5)
+    bank, _ = fixed_front_end(wide)
+    for codes in (bank.taps, bank.before):
+        assert np.abs(codes).max() < 2**15

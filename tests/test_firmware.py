@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from firmware_sim import export_c as exporting
 from firmware_sim import toolchain
-from firmware_sim.integers import integer_network
+from firmware_sim.integers import _largest_sums, integer_network
 from firmware_sim.model import FirmwareModel
 from firmware_sim.scalar import run_scalar
 from kws_stream import features, packs
@@ -421,3 +421,9 @@ def test_every_setting_of_front_end_and_detector_reaches_the_firmware() -> None:
 def test_halves_of_a_hundredth_go_up_in_a_line_as_in_c(score, start_s, shown):
     event = WakeEvent("yes", time_s=0.31, score=score, start_s=start_s, index=0)
     assert event_text(event) == f"  0.31 s  yes  score {shown[0]}  (from {shown[1]} s)"
+
+
+def test_sums_beyond_64_bits_are_exact_when_integers_are_fitted() -> None:
+    largest = [2**40, 2**40]
+    assert _largest_sums(np.array([[2**40, -1], [2**40, 1]]), largest) == [2**81, 2**41]
+    assert _largest_sums(np.array([[-3, 1], [2, 0]]), [5, 7]) == [29, 5]

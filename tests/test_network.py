@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kws_stream import network as network_module
-from kws_stream.errors import InputError
+from kws_stream.errors import InputError, PackError
 from kws_stream.network import Network, Trace
 from kws_stream.packs.stage_graphs import stage_graphs
 from tests.strategies import Case, float_cases, grid_cases, splits
@@ -375,3 +375,34 @@ def test_the_example_in_the_documentation_runs() -> None:
     assert examples
     for example in examples:
         exec(example.split("```")[0], {})
+
+
+def test_the_first_value_off_the_grid_is_named() -> None:
+    network = small_network((0.25, -1.0, 1.0))
+    with pytest.raises(InputError, match=r"got 0.1 at \(1, 1\)"):
+        network.run([[0.0, 0.25], [0.0, 0.1], [0.3, 0.0]])
+    with pytest.raises(InputError, match=r"got -0.3 at \(0, 1\)"):
+        network.run([[0.0, -0.3]])
+
+
+def test_bits_that_somebody_else_found_give_the_trace_of_run() -> None:
+    network = small_network()
+    rng = np.random.default_rng(0)
+    features = rng.integers(-4, 5, (40, 2)) * 0.25
+    trace = network.run(features)
+    again = network.trace_of(features, trace.bits)
+    assert raw(again) == raw(trace)
+    assert trace.bits[0].any()
+    silent = [np.zeros_like(bits) for bits in trace.bits]
+    assert not np.any(network.trace_of(features, silent).states[0])
+
+
+def test_graphs_run_long_blocks_of_exact_networks_alone() -> None:
+    frames = np.zeros((network_module.ONNX_MIN_FRAMES, 2))
+    exact, inexact = small_network(), small_network(None)
+    assert (exact.exactness.exact, inexact.exactness.exact) == (True, False)
+    broken = [b"no graph"] * 3
+    with pytest.raises(PackError):
+        Network(exact.parameters, broken).run(frames)
+    Network(exact.parameters, broken).run(frames[:1])
+    Network(inexact.parameters, broken).run(frames)

@@ -219,6 +219,7 @@ def test_the_mean_of_runs_is_the_estimate_of_the_joined_run():
     assert joined.frames == 30
     assert joined.core_nw == pytest.approx(estimate.core_nw, rel=1e-12)
     assert joined.classifier_nw == pytest.approx(estimate.classifier_nw, rel=1e-12)
+    assert mean([estimate]).core_nw == pytest.approx(estimate.core_nw, rel=1e-12)
     with pytest.raises(ParameterError, match="mean"):
         mean([])
     other = random_network(5, cells=(3, 4))
