@@ -198,3 +198,13 @@ def test_sources_are_numbered_footnotes(report):
     for number in range(1, len(report.rows) + len(report.battery_life) + 1):
         assert f"[{number}]" in body
         assert f" [{number}] " in footnotes
+
+
+def test_a_verifier_takes_the_energy_of_its_decisions_spread_over_the_run():
+    work = power.VerifierWork(decisions=40_000, multiplications=1_000_000)
+    estimate = make_estimate(frames=1_000_000)
+    row = power.report(estimate, n_channels=16, verifier=work).system_rows[-1]
+    per_second = 40_000 / estimate.seconds
+    assert row.block == f"verifier, {3600 * per_second:.1f} decisions per hour"
+    wanted = [nj * per_second for nj in work.decision_nj]
+    assert (row.low, row.typical, row.high) == pytest.approx(wanted, rel=1e-12)
