@@ -371,3 +371,19 @@ def test_decibels():
     assert decibels(1.0) == 0
     assert decibels(0.1) == pytest.approx(-20)
     assert decibels(0.0) == -np.inf
+
+
+@pytest.mark.parametrize("command", ["listen", "serve"])
+@pytest.mark.parametrize(
+    ("option", "needed"),
+    [
+        ("--keep-most", "--keep-triggers"),
+        ("--exec-audio", "--exec"),
+        ("--transcribe-audio", "--transcribe"),
+    ],
+)
+def test_an_option_without_the_one_that_it_belongs_to_is_refused(
+    command: str, option: str, needed: str
+) -> None:
+    result = CliRunner().invoke(main, [command, option, "5"])
+    assert (result.exit_code, f"{option} needs {needed}." in result.stderr) == (2, True)

@@ -77,9 +77,12 @@ def test_exit_codes_and_streams(tmp_path, pack):
         (signal.SIGINT, False, 130),
         (signal.SIGINT, True, 130),  # in the background of a shell
         (signal.SIGTERM, False, 143),
+        *([(signal.SIGHUP, False, 129)] if os.name == "posix" else []),
     ],
 )
-def test_ctrl_c_and_sigterm_give_the_events_so_far_and_the_report(number, ignored, code, pack, pcm):
+def test_ctrl_c_sigterm_and_sighup_give_the_events_so_far_and_the_report(
+    number, ignored, code, pack, pcm
+):
     """A pipe that stays open: its events come at once, then the process waits for more."""
     settings = {}
     if ignored:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from kws_stream.cli.options import NumberRange, with_options
 from kws_stream.cli.output import complain, print_json, say
@@ -27,8 +28,14 @@ def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         from kws_stream.integrations.actions import EventActions
 
-        if exec_audio_s is not None and exec_command is None:
-            raise click.UsageError("--exec-audio needs --exec.")
+        given = click.get_current_context().get_parameter_source
+        for name, option, needed, value in (
+            ("keep_most", "--keep-most", "--keep-triggers", keep_triggers),
+            ("exec_audio_s", "--exec-audio", "--exec", exec_command),
+            ("transcribe_s", "--transcribe-audio", "--transcribe", transcribe),
+        ):
+            if value is None and given(name) is not ParameterSource.DEFAULT:
+                raise click.UsageError(f"{option} needs {needed}.")
         if exec_command is not None and not exec_command.strip():
             raise click.BadParameter("need a shell command, got an empty one", param_hint="--exec")
         try:

@@ -1,8 +1,8 @@
 """A click group that loads a command when it is used, and the exit codes of all commands.
 
-Exit codes: 0; 1 for our own errors; 2 for usage (click's own); 130 after Ctrl-C and 143 after
-SIGTERM, which ends a command in the same way; a closed pipe is silent and 0. Any other exception is
-a bug and keeps its traceback.
+Exit codes: 0; 1 for our own errors; 2 for usage (click's own); 130 after Ctrl-C, 143 after SIGTERM
+and 129 after SIGHUP, which end a command in the same way; a closed pipe is silent and 0. Any other
+exception is a bug and keeps its traceback.
 """
 
 import contextlib
@@ -17,19 +17,19 @@ from typing import Any
 
 import click
 
-from kws_stream.cli.output import NO_ROOM, complain, printable
+from kws_stream.cli.output import ENDING, NO_ROOM, complain, printable
 from kws_stream.errors import KwsStreamError, did_you_mean
 from kws_stream.old_names import OldNameWarning
 
-INTERRUPTED, TERMINATED = 130, 143  # 128 and the number of the signal
+SIGNALLED = 128  # and the number of the signal is the exit code of a command that it ends
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM: as clean an end as that of Ctrl-C."""
+    """SIGTERM, or SIGHUP of a terminal that is closed: as clean an end as that of Ctrl-C."""
 
 
 def _terminate(number: int, frame: object) -> None:
-    raise _Terminated
+    raise _Terminated(number)
 
 
 def _let_go_of_outputs() -> None:
@@ -75,8 +75,8 @@ def _exit_codes() -> Iterator[None]:
         complain(f"error: {error}")
         raise click.exceptions.Exit(1) from error
     except KeyboardInterrupt as error:
-        ended = TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
-        raise click.exceptions.Exit(ended) from error
+        number = error.args[0] if isinstance(error, _Terminated) else signal.SIGINT
+        raise click.exceptions.Exit(SIGNALLED + number) from error
     except BrokenPipeError as error:
         _let_go_of_outputs()
         raise click.exceptions.Exit(0) from error
@@ -216,8 +216,9 @@ class CommandLine(Group):
         # a shell ignores Ctrl-C for what it starts with "&": the report is wanted there too
         with contextlib.suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-                signal.signal(signal.SIGTERM, _terminate)
+            for number in ENDING:  # not those that `nohup` makes it ignore
+                if signal.getsignal(number) == signal.SIG_DFL:
+                    signal.signal(number, _terminate)
         warnings.formatwarning = _warning
         return super().main(*args, **settings)
 

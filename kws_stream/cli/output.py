@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from kws_stream.power import PowerReport
 
 
+ENDING = [number for number in signal.Signals if number.name in ("SIGTERM", "SIGHUP")]
+"""What ends a command as Ctrl-C does; SIGHUP comes of a terminal that is closed."""
+
 NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", None)}
 """What a disk answers that is full, or that cannot be written any more."""
 
@@ -132,11 +135,11 @@ def print_power(
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until the body is done, so that no block counts by half."""
+    """Ctrl-C and what is `ENDING` wait until the body is done, so that no block counts by half."""
     waiting: list[int] = []
     before: dict[signal.Signals, Any] = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *ENDING):
             before[number] = signal.signal(number, lambda number, frame: waiting.append(number))
     except ValueError:  # not the main thread: no signals arrive here
         yield
