@@ -84,10 +84,11 @@ def test_ctrl_c_sigterm_and_sighup_give_the_events_so_far_and_the_report(
     number, ignored, code, pack, pcm
 ):
     """A pipe that stays open: its events come at once, then the process waits for more."""
-    settings = {}
-    if ignored:
-        settings["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
-    process = start("detect", "-m", pack, "--json", "--power-report", "-", **settings)
+    handler = signal.SIG_IGN if ignored else signal.SIG_DFL  # whatever these tests began with
+    process = start(
+        *("detect", "-m", pack, "--json", "--power-report", "-"),
+        preexec_fn=lambda: signal.signal(number, handler),
+    )
     process.stdin.write(pcm.tobytes())
     process.stdin.flush()
     expected = [

@@ -32,6 +32,7 @@ FOLDERS = {
     "figures": ["chip", "claims", "--data", NOWHERE, "--figures"],
     "kokoro": ["data", "fetch", "kokoro", "--from", ".", "-o"],
 }
+NEEDS = {"run": ["torch"], "search": ["optuna", "torch"]}  # asked for before the output
 
 
 def options(group: click.Group, name: str = "") -> Iterator[tuple[str, click.Option]]:
@@ -94,6 +95,8 @@ def test_a_file_that_cannot_be_written_is_refused_when_options_are_read(
 def test_a_folder_that_cannot_be_made_is_refused_before_the_work(
     command: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module in NEEDS.get(command, []):
+        pytest.importorskip(module)
     kind, _, below = kind.partition("/")
     place = bad_folder(kind, tmp_path, monkeypatch) / below
     done = CliRunner().invoke(main, [*FOLDERS[command], str(place)])
