@@ -54,7 +54,8 @@ def shown(value: object) -> str:
     if isinstance(value, Mapping):
         return _few(value, [f"{key!r}: {shown(each)}" for key, each in _first(value.items())], "{}")
     if isinstance(value, tuple | list | set | frozenset):
-        return _few(value, [shown(each) for each in _first(value)], "()")
+        ends = "[]" if isinstance(value, list) else "()" if isinstance(value, tuple) else "{}"
+        return _few(value, [shown(each) for each in _first(value)], ends)
     text = "" if _is_large(value) else repr(value)
     return text if 0 < len(text) <= MOST_OF_VALUE else f"<{type(value).__name__}>"
 
@@ -64,7 +65,8 @@ def _first(values: Any) -> list[Any]:
 
 
 def _few(values: Collection[Any], texts: list[str], ends: str) -> str:
-    text = f"{ends[0]}{', '.join(texts)}{ends[1]}"
+    comma = "," if ends == "()" and len(texts) == 1 else ""
+    text = f"{ends[0]}{', '.join(texts)}{comma}{ends[1]}"
     if len(values) == len(texts) and len(text) <= MOST_OF_VALUE:
         return text
     kinds = {type(each).__name__ for each in (values if not isinstance(values, Mapping) else ())}

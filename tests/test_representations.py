@@ -158,3 +158,8 @@ def test_a_spotter_and_its_parts_tell_what_they_are() -> None:
     assert repr(net) == "Network(48 features, 4 cells, 2 classes, exact in float64)"
     assert "'yes-4'" in repr(spotter.pack)
     assert isinstance(net, Network)
+
+
+def test_collections_are_written_as_python_writes_them() -> None:
+    values = [("yes",), (), ("yes", "no"), [0.5], {"a": (1,)}]
+    assert [shown(value) for value in values] == [repr(value) for value in values]
