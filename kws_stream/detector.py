@@ -166,10 +166,7 @@ class DetectorSettings:
     __repr__ = changed
 
     def __post_init__(self) -> None:
-        if not isinstance(self.thresholds, Mapping):
-            raise ParameterError(
-                f"detector thresholds: need keyword: number, got {self.thresholds!r:.80}"
-            )
+        instance_of(self.thresholds, Mapping, "detector thresholds", "keyword: number")
         for name in (f.name for f in fields(self) if f.name != "thresholds"):
             high = 3600.0 if name.endswith("_s") else 1.0
             object.__setattr__(self, name, _setting(getattr(self, name), name, high))
@@ -251,10 +248,7 @@ class Detector:
         A name in another case or spelling means the keyword that it nearly is (see `names`).
         Raises ParameterError for an unknown keyword or a threshold outside 0..1.
         """
-        if not isinstance(thresholds, Mapping):
-            raise ParameterError(
-                f"detector thresholds: need keyword: number, got {thresholds!r:.80}"
-            )
+        instance_of(thresholds, Mapping, "detector thresholds", "keyword: number")
         given = by_known_name(thresholds, self._keywords)
         unknown = sorted(set(given) - set(self._keywords))
         if unknown:
