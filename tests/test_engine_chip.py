@@ -23,8 +23,10 @@ needs_engine = pytest.mark.skipif(engine.kind != "c", reason="needs the engine i
 
 # what the processor is said to have, in place of __builtin_cpu_supports
 CLAIMS = {"AVX2 alone": "(name)[3] == '2'", "none": "0"}
-# frames, inputs, outputs, chips: parts of vectors, of tiles of outputs and of chunks of inputs
+# frames, inputs, outputs, chips: parts of vectors, of tiles of outputs, of chunks of inputs and of
+# spans of frames
 SHAPES = [(5, 9, 4, 3), (3, 64, 7, 8), (4, 150, 13, 19), (2, 0, 3, 9), (0, 5, 3, 9), (6, 5, 1, 1)]
+SHAPES.append((35, 70, 17, 6))
 
 
 def case(shape: tuple[int, int, int, int], shared: bool) -> tuple[np.ndarray, np.ndarray]:
