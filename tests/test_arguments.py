@@ -110,6 +110,8 @@ NUMBERS: dict[str, Callable[[KeywordSpotter, Any], object]] = {
     "queue": lambda _, x: MicrophoneSource(queue_blocks=x),
     "grid": lambda _, x: Network.from_arrays(layer(), [], layer(), input_grid=(x, 0, 1)),
     "most": lambda _, x: TriggerStore("never-made", most=x),
+    "count": lambda _, x: evaluation.poisson_interval(x, 1.0),
+    "hours": lambda _, x: evaluation.poisson_interval(1, x),
     "within": lambda _, x: number_within(x, "x", 0, 1),
     "above": lambda _, x: number_above_zero(x, "x"),
     "whole": lambda _, x: whole_number(x, "x", 1),
@@ -236,6 +238,9 @@ WRONG_KINDS: dict[str, Callable[[Any], object]] = {
     "word_clips": lambda x: evaluation.word_clips(x, ["yes"]),
     "background_in": evaluation.background_in,
     "own_background": evaluation.own_background,
+    "read_labels": evaluation.read_labels,
+    "read_clip": evaluation.read_clip,
+    "score_clip": lambda x: evaluation.score_clip(x, SILENCE),
     "Network": Network,
     "FrontEnd": lambda x: FrontEnd([] if x is None else x),  # type: ignore[arg-type]
     "features.build": build,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kws_stream import features, packs
+from kws_stream.arguments import instance_of
 from kws_stream.brief import brief
 from kws_stream.constants import HOP_SAMPLES
 from kws_stream.errors import PackError
@@ -37,8 +38,9 @@ def score_clip(spotter: KeywordSpotter, pcm: Pcm) -> Score:
     """The score of the next second of the spotter's stream; reset it first for a fresh state.
 
     The class with the highest mean of the logits over the pack's part of the clip; of equal ones,
-    the first.
+    the first. Raises ParameterError for no spotter, InputError for no samples.
     """
+    instance_of(spotter, KeywordSpotter, "spotter", "a KeywordSpotter")
     logits, estimate = spotter.logits(pcm)
     start, stop = decision_frames(spotter, len(logits))
     means = logits[start:stop].mean(axis=0)

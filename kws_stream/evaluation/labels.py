@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from kws_stream.arguments import path_text
 from kws_stream.audio import FileSource
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
@@ -55,8 +56,9 @@ def read_labels(recording: Path) -> list[Word]:
     """The words spoken in a recording; none if no label file stands beside it.
 
     Raises DataError, with file and line, for a label file that is none and for times that are not
-    seconds within the recording.
+    seconds within the recording, ParameterError for a recording that is no path.
     """
+    recording = Path(path_text(recording, "the path of a recording"))
     path = label_file(recording)
     if path is None:
         return []

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kws_stream.arguments import instance_of
 from kws_stream.audio import read_whole
 from kws_stream.constants import SAMPLE_RATE_HZ
 from kws_stream.errors import DataError
@@ -27,8 +28,9 @@ def read_clip(clip: Clip, on_note: Callable[[str], None] | None = None) -> Pcm:
     the sum may pass full scale and is not cut. A clip of zeros stays one. Noise, also where it is
     the clip, may have one channel whatever channel the clip asks for. on_note: as of `FileSource`.
 
-    Raises AudioError or InputError for a file that cannot be read.
+    Raises AudioError or InputError for a file that cannot be read, ParameterError for no `Clip`.
     """
+    instance_of(clip, Clip, "clip", "a Clip, as of select()")
     samples = np.zeros(CLIP_SAMPLES, np.float32)
     if clip.offset_s > 0:
         audio = _second(clip.path, clip.offset_s, clip.channel)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kws_stream import packs
+from kws_stream.arguments import number_above_zero, whole_number
 from kws_stream.audio import to_int16
 from kws_stream.audio.mix import checked_channel
 from kws_stream.brief import brief
@@ -32,7 +33,11 @@ MOST_AT_ONCE_S = 120.0  # in one piece of a stream
 
 
 def poisson_interval(count: int, hours: float) -> tuple[float, float]:
-    """95 % interval of a rate per hour (Garwood, Biometrika 28, 1936); no event in T h: 3.7/T."""
+    """95 % interval of a rate per hour (Garwood, Biometrika 28, 1936); no event in T h: 3.7/T.
+
+    Raises ParameterError for a count that is no whole number from 0, and for hours not above 0.
+    """
+    count, hours = whole_number(count, "count", 0), number_above_zero(hours, "hours")
     from scipy.special import gammaincinv  # scipy.stats, which has chi-square's, loads slowly
 
     low = gammaincinv(count, 0.025) if count else 0.0
