@@ -38,6 +38,48 @@ def test_trim_keeps_the_sound_and_a_short_margin() -> None:
     assert (kept != 0).sum() == 4_000
 
 
+def three_syllables() -> np.ndarray:
+    """0.2 s each of a tone; between them 40 ms each, 14 dB and 40 dB under it."""
+    levels = np.repeat([0.5, 0.1, 0.5, 0.005, 0.5], [3_200, 640, 3_200, 640, 3_200])
+    tone = np.sin(2 * np.pi * 500 * np.arange(len(levels)) / 16_000)
+    return (levels * tone).astype(np.float32)
+
+
+@pytest.mark.parametrize("most", [1, 2, 9])
+def test_pauses_come_at_the_quietest_places_and_change_little_else(most: int) -> None:
+    word = three_syllables()
+    said = synthesis.with_pauses(word, most, 0.06, np.random.default_rng(1))
+    places = [3_440, 7_280][-most:]  # the middles of two frames
+    rng = np.random.default_rng(1)
+    begin = moved = 0
+    for place in places:
+        pause = round(rng.exponential(0.06) * 16_000)
+        place += moved
+        assert np.array_equal(
+            said[begin + 160 : place - 160], word[begin + 160 - moved : place - 160 - moved]
+        )
+        assert not said[place : place + pause].any()
+        begin, moved = place + pause, moved + pause
+    assert np.array_equal(said[begin + 160 :], word[begin + 160 - moved :])
+    assert len(said) == len(word) + moved
+    assert np.array_equal(word, three_syllables())
+
+
+def test_a_word_without_a_quiet_place_gets_no_pause() -> None:
+    for word in (np.full(8_000, 0.5), np.full(100, 0.5), np.zeros(0), np.zeros(4_000)):
+        said = synthesis.with_pauses(word.astype(np.float32), 3, 0.06, np.random.default_rng(1))
+        assert np.array_equal(said, word.astype(np.float32))
+
+
+def test_pauses_last_as_long_as_those_of_people() -> None:
+    rng = np.random.default_rng(0)
+    word = three_syllables()
+    added = [len(synthesis.with_pauses(word, 1, 0.06, rng)) - len(word) for _ in range(2_000)]
+    # of an exponential distribution of 60 ms: 17, 42 and 138 ms
+    assert np.quantile(added, [0.25, 0.5, 0.9]) / 16 == pytest.approx([17, 42, 138], rel=0.1)
+    assert max(added) <= 0.4 * 16_000
+
+
 @pytest.mark.parametrize("length", [0, 100, 16_000])
 def test_silence_is_an_error(length: int) -> None:
     with pytest.raises(AudioError, match="silence"):

@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from kws_stream import KeywordSpotter, evaluation, packs
 from kws_stream.cli import main
+from kws_stream.features import FeatureSettings
+from kws_stream.training import wake_phrase
+from kws_stream.training.corpus import Corpus, audio_files, load_envelopes
 from kws_stream.workers import Workers
 from tests.test_wake_phrase import needs_tools, recording
 from tests.tiny_verifier import tiny_graphs
@@ -98,7 +103,7 @@ def test_one_command_trains_a_pack_for_any_words(
 @needs_tools
 def test_one_command_trains_a_verifier_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="needs the extra train (PyTorch)")
-    from kws_stream.training import verifier_again, verifying, wake_phrase
+    from kws_stream.training import verifier_again, verifying
     from kws_stream.training.verifier_head import HeadSettings, train_head
 
     few = HeadSettings(seeds=2, steps=5, channels=3, kept=2, units=3)
@@ -179,6 +184,14 @@ def test_one_command_trains_a_verifier_for_a_microcontroller(
 
     few = verifier_network.NetworkSettings(steps=4, sequences=2, widths=(4, 4, 4))
     monkeypatch.setattr(verifier_network, "DEFAULT", few)
+    corpora: list[Corpus] = []
+    teach = verifier_network.teach
+
+    def listen(corpus: Corpus, *rest: Any) -> Any:
+        corpora.append(corpus)
+        return teach(corpus, *rest)
+
+    monkeypatch.setattr(verifier_network, "teach", listen)
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY)
     words = ["tiny.toml", "--wake-phrase", "Hey computer", "--output", "pack", "--threads", "1"]
@@ -187,6 +200,23 @@ def test_one_command_trains_a_verifier_for_a_microcontroller(
     pack = packs.load("pack")
     assert pack.verifier is not None
     assert (pack.verifier.kind, pack.verifier.package) == ("mcu", None)
+    # it has learnt from other clips of the phrase than the network, and was held to the same ones
+    speech = Path("runs/hey-computer/speech")
+    wanted = load_envelopes(
+        audio_files(speech / "training" / "varied" / "phrase"),
+        *(FeatureSettings.from_dict(pack.features), Path("runs/cache"), 1),
+        clip_s=pack.manifest["recipe"]["clip_s"],
+    )
+    heard = corpora[0].clips["phrase"]
+    assert np.array_equal(heard.envelopes[heard.splits == "training"], wanted)
+    held_out = list((speech / "held_out" / "phrase").iterdir())
+    assert (heard.splits != "training").sum() == len(held_out) > 0
+    # and the network triggers sooner than without it
+    code, said = run(*words[:-3], "plain", "--threads", "1", "--verifier", "none", "--resume")
+    assert code == 0, said
+    plain, eager = (p.network.parameters.classifier for p in (packs.load("plain"), pack))
+    assert np.array_equal(plain.weight, eager.weight)
+    assert (eager.bias - plain.bias).tolist() == [wake_phrase.EAGER, 0.0]
     assert KeywordSpotter(pack).verifier is not None
     metrics = pack.manifest["metrics"]
     assert 0 <= metrics["synthetic_false_reject_rate"]["value"] <= 1

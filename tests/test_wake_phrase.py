@@ -249,6 +249,47 @@ def test_the_phrase_is_said_as_slowly_as_people_say_it(
     assert clip_s >= 0.8 * 1.46 + max(training_set.TAIL_S)
 
 
+@needs_tools
+def test_varied_clips_are_as_high_as_people_and_pause_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manners: list[Manner] = []
+    syllable, gap = np.full(2400, 0.5, np.float32), np.zeros(640, np.float32)
+
+    def said(text: str, voice: Voice, manner: Manner) -> np.ndarray:
+        manners.append(manner)
+        return np.concatenate([syllable, gap, syllable])
+
+    monkeypatch.setattr(training_set, "speak", said)
+    monkeypatch.setattr(training_set, "recorded", lambda sound, rng: sound)
+    monkeypatch.setattr(training_set.Speech, "_context", lambda *_: np.zeros(1, np.float32))
+    amounts = Amounts(200, 100, 1, 1, running_min=0.1, held_out_min=0.1, noise_min=0.1)
+    gaps, drawn = {}, {}
+    for varied in (False, True):
+        manners.clear()
+        folder = tmp_path / str(varied)
+        Speech(PHRASE, 1.5, amounts, 0, folder, varied=varied).write(1, lambda done, total: None)
+        assert (folder / "training" / "varied").exists() == varied
+        assert not (folder / "held_out" / "varied").exists()
+        clips = sorted((folder / "training" / ("varied" if varied else "") / "phrase").iterdir())
+        assert len(clips) == 200
+        heard = [np.flatnonzero(soundfile.read(clip)[0]) for clip in clips]
+        gaps[varied] = [int(np.diff(places).max()) - 640 for places in heard]
+        drawn[varied] = set(manners)
+    assert len(list((tmp_path / "True/training/varied/near").iterdir())) == 100
+    assert max(gaps[False]) < 16
+    # of an exponential distribution of 60 ms, in samples
+    assert np.quantile(gaps[True], [0.25, 0.5, 0.9]) == pytest.approx([276, 665, 2210], rel=0.3)
+    others = drawn[True] - drawn[False]
+    assert (len(others), len(drawn[False] - drawn[True])) == (300, 0)
+    assert max(manner.pitch for manner in drawn[False]) < 1.5
+    pitches = [manner.pitch for manner in others]
+    assert 0.75 <= min(pitches) < 0.8
+    assert 2.0 < max(pitches) <= 2.2
+    tracts = [manner.tract * manner.pitch**0.3 for manner in others]
+    assert 0.92 <= min(tracts) < max(tracts) <= 1.08
+
+
 def recording(path: Path, rate_hz: int = 16_000, seconds: float = 0.6) -> Path:
     """A tone between silences, as a person's recording of a phrase."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -49,6 +49,9 @@ FLITE_VOICES = {"slt": 180.0, "rms": 110.0, "awb": 120.0, "kal": 105.0, "kal16":
 FLITE_SHARE = 0.4  # flite's diphone and cluster voices are few but nearer to people than formants
 TRACT = (0.85, 1.15)  # lengths of the vocal tract that training clips have
 TRIM_DB = 40.0  # below the loudest 10 ms: silence
+DIP_DB = 10.0  # below the loudest 30 ms: where a pause may be
+INNER = 0.15  # of a word, at either end: no pause there
+MOST_PAUSE_S = 0.4
 MARGIN_S = 0.02  # kept around a trimmed word, so that a soft onset stays
 
 
@@ -166,6 +169,39 @@ def _same_breath() -> list[str]:
 def with_tract(samples: Samples, tract: float) -> Samples:
     """Samples as by a vocal tract so much longer: lower and slower, in one resampling."""
     return _resample(samples, SAMPLE_RATE_HZ / tract)
+
+
+def with_pauses(samples: Samples, most: int, mean_s: float, rng: np.random.Generator) -> Samples:
+    """A pause at each of the `most` quietest places within a word or phrase: between words, or
+    before a sound that closes the mouth.
+
+    The pauses are exponentially distributed, `MOST_PAUSE_S` at most. A place is one of 10 ms that
+    is at least `DIP_DB` below the loudest, not near an end (`INNER`), nor within 0.1 s of another.
+    """
+    frame = SAMPLE_RATE_HZ // 100
+    count = len(samples) // frame
+    power = np.square(samples[: count * frame]).reshape(-1, frame).mean(axis=1)
+    padded = np.pad(power, 1)
+    level = padded[:-2] + padded[1:-1] + padded[2:]
+    ends = round(INNER * count)
+    quiet = np.flatnonzero(level < level.max(initial=0.0) * 10 ** (-DIP_DB / 10))
+    places: list[int] = []
+    for place in sorted(
+        quiet[(quiet >= ends) & (quiet < count - ends)].tolist(), key=lambda p: (level[p], p)
+    ):
+        if len(places) < most and all(abs(place - other) > 10 for other in places):
+            places.append(place)
+    pieces, begin = [], 0
+    ramp = np.linspace(0, 1, frame // 2, dtype=np.float32)
+    samples = samples.copy()
+    for place in sorted(places):
+        middle = place * frame + frame // 2
+        samples[middle - len(ramp) : middle] *= ramp[::-1]
+        samples[middle : middle + len(ramp)] *= ramp
+        pause = round(min(rng.exponential(mean_s), MOST_PAUSE_S) * SAMPLE_RATE_HZ)
+        pieces += [samples[begin:middle], np.zeros(pause, np.float32)]
+        begin = middle
+    return np.concatenate([*pieces, samples[begin:]])
 
 
 def trim(samples: Samples) -> Samples:

@@ -2,6 +2,7 @@
 
     FOLDER/training/phrase, near, words   clips of one length, with other speech before and after
     FOLDER/training/recordings            the same of a person's own recordings
+    FOLDER/training/varied/phrase, near   clips with pauses and with voices as high as people's
     FOLDER/training/running, noise        sentences and word lists, pauses between them; noises
     FOLDER/held_out/...                   the same by other voices
     FOLDER/held_out/clips/<keyword>       the phrase alone, to be put into streams
@@ -48,6 +49,7 @@ from kws_stream.speech.synthesis import (
     kokoro_voices,
     random_manner,
     speak,
+    with_pauses,
     with_tract,
 )
 
@@ -60,10 +62,17 @@ KOKORO_HELD_OUT = ("af_bella", "af_river", "am_liam", "am_puck", "bf_emma", "bm_
 # of the usual length. Of 770 recordings of two phrases by people (Picovoice's wake-word-benchmark)
 # half last longer than 1.1 times as long as these tools' usual, a twentieth than 1.45 times
 STRETCH = (0.75, 1.6)
+# Of clips that are varied: the mean of a pause between two words, or before a closed sound of one.
+# The longest quiet part within these recordings lasts 70 and 60 ms at their median, 150 and 100 in
+# the longest tenth; synthesisers leave 40 and 70.
+PAUSE_S = 0.06
+PITCH = (0.75, 2.2)  # of the voice's usual; a quarter of these people have more than 210 Hz
+KOKORO_TRACT = (0.8, 1.15)  # pitch, formants and length change together
 FLITE_SHARE = 0.5
 TAIL_S = (0.1, 0.35)  # from the phrase's end to that of its clip
 NOISE_S = 20.0
 HELD_OUT_SHARE = 0.2  # of the clips
+VARIED = ("phrase", "near")
 POOL = 200  # utterances that speech before and after a phrase is cut from
 
 
@@ -111,10 +120,22 @@ def usual_length_s(phrase: Phrase) -> float:
     return length_s
 
 
-def _manner(rng: np.random.Generator) -> Manner:
-    """A manner of `STRETCH`, evenly spread over its logarithm."""
-    low, high = STRETCH
-    return replace(random_manner(rng), stretch=low * (high / low) ** float(rng.random()))
+def _manner(rng: np.random.Generator, varied: bool = False) -> Manner:
+    """A manner of `STRETCH`, and of `PITCH` where it is varied, evenly spread in their logarithms.
+
+    A higher voice then has a shorter tract: women's voices have 1.7 times the pitch of men's and
+    1.17 times the formants.
+    """
+    manner = replace(random_manner(rng), stretch=_spread(STRETCH, rng))
+    if not varied:
+        return manner
+    pitch = _spread(PITCH, rng)
+    return replace(manner, pitch=pitch, tract=pitch**-0.3 * float(rng.uniform(0.92, 1.08)))
+
+
+def _spread(ends: tuple[float, float], rng: np.random.Generator) -> float:
+    low, high = ends
+    return low * (high / low) ** float(rng.random())
 
 
 @lru_cache(maxsize=2)
@@ -174,9 +195,11 @@ class Speech:
         positives: Path | None = None,
         kokoro: Path | None = None,
         cache: Path | None = None,
+        varied: bool = False,
     ) -> None:
         """positives: folder of a person's own recordings of the phrase. kokoro: of Kokoro's files.
-        cache: for what Kokoro says; without it a folder beside the clips.
+        cache: for what Kokoro says; without it a folder beside the clips. varied: whether to write
+        the clips that are varied, too.
 
         Raises DataError for a folder without recordings, for one that is no short phrase and for
         one without Kokoro's files, AudioError for a file that cannot be read.
@@ -187,7 +210,7 @@ class Speech:
         self._cache = folder / "kokoro" if cache is None else cache
         self.phrase, self.folder, self.amounts = phrase, folder, amounts
         self._samples = round(clip_s * SAMPLE_RATE_HZ)
-        self._seed = seed
+        self._seed, self._varied = seed, varied
         self._misses = NearMisses(phrase)
         self._texts = [text for text in sentences() if not phrase.within(text)]
         self.skipped = Skipped()  # of the recordings
@@ -265,6 +288,10 @@ class Speech:
                 if held_out and kind in alone:
                     path = Path(folder, *alone[kind], f"{index:05d}.flac")
                     yield path, partial(self._alone, kind, index)
+        for kind in () if held_out or not self._varied else VARIED:
+            for index in range(getattr(self.amounts, kind)):
+                path = folder / "varied" / kind / f"{index:05d}.flac"
+                yield path, partial(self._with_variety, kind, index)
         own = [sound for i, sound in enumerate(self._own.values()) if (i % 5 == 4) == held_out]
         for index in range(round(share * self.amounts.recordings) if own else 0):
             path = folder / "recordings" / f"{index:05d}.flac"
@@ -278,9 +305,11 @@ class Speech:
         text = f"{self.phrase.text}/{kind}/{held_out}"
         return np.random.default_rng([self._seed, zlib.crc32(text.encode()), index])
 
-    def _voice(self, rng: np.random.Generator, held_out: bool) -> tuple[Voice, Manner]:
+    def _voice(
+        self, rng: np.random.Generator, held_out: bool, varied: bool
+    ) -> tuple[Voice, Manner]:
         voices = voices_of(held_out)[int(rng.random() < FLITE_SHARE)]
-        manner = _manner(rng)
+        manner = _manner(rng, varied)
         return voices[rng.integers(len(voices))], manner
 
     def _text(self, kind: str, rng: np.random.Generator, phonetic: bool) -> str:
@@ -294,13 +323,15 @@ class Speech:
             return " ".join(self._misses.words(rng, int(rng.integers(4, 12))))
         return " ".join(self._misses.words(rng, int(rng.integers(1, 4))))
 
-    def _said(self, kind: str, rng: np.random.Generator, held_out: bool) -> Samples:
+    def _said(
+        self, kind: str, rng: np.random.Generator, held_out: bool, varied: bool = False
+    ) -> Samples:
         if self._kokoro is not None and rng.random() < self.amounts.kokoro:
             index = int(rng.integers(self._kokoro_count(kind, held_out)))
             path, make = self._by_kokoro(self._kokoro, kind, index, held_out)
             _write_missing(path, make)
-            return with_tract(read_whole(path), rng.uniform(*TRACT))
-        voice, manner = self._voice(rng, held_out)
+            return with_tract(read_whole(path), rng.uniform(*(KOKORO_TRACT if varied else TRACT)))
+        voice, manner = self._voice(rng, held_out, varied)
         return speak(self._text(kind, rng, voice.tool == "espeak-ng"), voice, manner)
 
     def _kokoro_count(self, kind: str, held_out: bool) -> int:
@@ -325,6 +356,12 @@ class Speech:
     def _in_context(self, kind: str, index: int, held_out: bool) -> Samples:
         rng = self._rng(kind, index, held_out)
         return self._placed(self._said(kind, rng, held_out), rng, held_out)
+
+    def _with_variety(self, kind: str, index: int) -> Samples:
+        rng = self._rng(f"varied/{kind}", index, False)
+        said = self._said(kind, rng, False, varied=True)
+        gaps = max(1, len(self.phrase.words) - 1)
+        return self._placed(with_pauses(said, gaps, PAUSE_S, rng), rng, False)
 
     def _placed(self, sound: Samples, rng: np.random.Generator, held_out: bool) -> Samples:
         """A clip that ends soon after the sound; speech or nothing before it and after it."""

@@ -20,7 +20,7 @@ from kws_stream.names import folded
 from kws_stream.speech import kokoro as kokoro_files
 from kws_stream.speech.phrase import Phrase, length_note
 from kws_stream.speech.synthesis import tool_versions
-from kws_stream.speech.training_set import Amounts, Speech, usual_length_s
+from kws_stream.speech.training_set import VARIED, Amounts, Speech, usual_length_s
 from kws_stream.training.corpus import (
     CACHE,
     Clips,
@@ -48,6 +48,9 @@ DECISION_S = 0.6  # the end of each clip; also the detector's window
 TARGET_PER_HOUR = 0.3  # false accepts in held-out speech and noise, where none are asked for
 # of the network, where a verifier of the kind judges them; see docs/cascade.md
 TRIGGERS_PER_HOUR = {"host": 200.0, "mcu": 100.0}
+# added to the phrase's logit where an `mcu` verifier judges: a trigger has to lead all classes, and
+# at even scores some networks trigger less often than that
+EAGER = 2.0
 SNR_DB = 15.0  # of the held-out phrases over noise
 ROW_HOPS = 750  # of running speech and noise
 MOST_WORDS = 4000  # real clips of single words, of each folder; more of them teach little
@@ -106,7 +109,7 @@ def train_phrase(
         amounts = Amounts.from_dict(recipe.speech)
         speech = Speech(
             *(phrase, recipe.clip_s, amounts, recipe.seed, run / "speech", positives),
-            *(kokoro, CACHE / "kokoro"),
+            *(kokoro, CACHE / "kokoro", verifier == "mcu"),
         )
     if short is not None:
         complain(short)
@@ -139,9 +142,11 @@ def train_phrase(
         sources = [*sources, verifying.SOURCE]
     if verifier == "mcu":
         settings = verifier_network.DEFAULT
+        with progress("computing envelopes", "recordings") as done:
+            varied = with_variety(corpus, speech.folder, recipe, CACHE, jobs, progress=done)
         with progress("training the verifier", "steps") as trained:
             taught = verifier_network.teach(
-                *(corpus, recipe, settings), lambda step, loss: trained(step, settings.steps)
+                *(varied, recipe, settings), lambda step, loss: trained(step, settings.steps)
             )
     with progress("choosing the threshold, heard", "s") as heard:
         return finish(
@@ -277,6 +282,31 @@ def corpus_of(
     return Corpus(clips, streams | {"noise": np.concatenate(noises)})
 
 
+def with_variety(
+    corpus: Corpus,
+    speech: Path,
+    recipe: Recipe,
+    cache: Path,
+    jobs: int = 1,
+    *,
+    progress: Progress | None = None,
+) -> Corpus:
+    """The corpus with clips that are varied for training, in place of those of the same kind."""
+    clips = dict(corpus.clips)
+    for kind in VARIED:
+        files = audio_files(speech / "training" / "varied" / kind)
+        made = load_envelopes(
+            files, recipe.features, cache, jobs, clip_s=recipe.clip_s, progress=progress
+        )
+        held_out = clips[kind].splits != "training"
+        clips[kind] = Clips(
+            np.concatenate([made, clips[kind].envelopes[held_out]]),
+            np.full(len(made) + int(held_out.sum()), kind),
+            np.concatenate([np.full(len(made), "training"), clips[kind].splits[held_out]]),
+        )
+    return replace(corpus, clips=clips)
+
+
 REAL_STREAMS = {
     "running_speech": ["running_speech"],
     "noise": ["noise", "speech_commands/_background_noise_"],
@@ -328,6 +358,8 @@ def finish(
     folder `--data`; false accepts in the running speech that no training heard are counted.
     """
     keyword = recipe.classes[0]
+    if verifier is not None and verifier.fields["kind"] == "mcu":
+        network.classifier.bias.data[0] += EAGER
     write_pack(network, recipe, corpus, out, data)
     with Workers(jobs) as workers:
         streams = held_out_streams(speech, keyword)
