@@ -135,7 +135,7 @@ def _manner(rng: np.random.Generator, varied: bool = False) -> Manner:
 
 def _spread(ends: tuple[float, float], rng: np.random.Generator) -> float:
     low, high = ends
-    return low * (high / low) ** float(rng.random())
+    return low * float((high / low) ** rng.random())
 
 
 @lru_cache(maxsize=2)
