@@ -101,6 +101,31 @@ def test_a_tail_of_false_accepts_is_drawn_out_to_the_target() -> None:
     assert tail_threshold(staircase([([], low)], "a", 2.0), 0.3, raised) == 0.5  # no less
 
 
+def test_a_tail_that_asks_for_more_gives_up_four_words_in_a_hundred() -> None:
+    words = [Word("a", 10.0 * n, 10.0 * n + 0.5) for n in range(100)]
+    # each word is confirmed with a score of its own, from 0.505 up to 0.604 and five of 0.9
+    scores = [0.9] * 5 + [0.505 + 0.001 * n for n in range(95)]
+    spoken = [
+        (WakeEvent("a", word.end_s, 0.5, 0.0, 0), score)
+        for word, score in zip(words, scores, strict=True)
+    ]
+    false = [(WakeEvent("a", 10.0 * n, 0.5, 0.0, 0), 0.7 + 0.001 * n) for n in range(15)]
+    stair = staircase([(words, spoken), ([], false)], "a", 1.0)
+
+    def raised(score: float, units: float) -> float:
+        return score + units / 16
+
+    threshold = tail_threshold(stair, 0.3, raised)
+    assert threshold == pytest.approx(0.508, abs=0.0011)
+    assert stair.at(threshold).hits == 96
+    assert stair.at(0).hits == 100
+    # without words it is the estimate alone, and where few are lost too
+    alone = tail_threshold(staircase([([], false)], "a", 1.0), 0.3, raised)
+    assert alone > 0.9
+    high = [(event, 0.99) for event, _ in spoken]
+    assert tail_threshold(staircase([(words, high), ([], false)], "a", 1.0), 0.3, raised) == alone
+
+
 def test_a_score_is_raised_by_units_of_its_log_odds() -> None:
     host = HostVerifier(SpeechEmbedding(tiny_graphs()), tiny_head(), 0.5)
     assert host.raised(0.5, math.log(9)) == pytest.approx(0.9)

@@ -21,6 +21,7 @@ from kws_stream.evaluation.streams import REPEAT_S, Word, score_stream
 from kws_stream.power import VerifierWork
 
 TAIL = 20  # false accepts, from which their rate at a higher threshold is estimated
+REJECTED = 0.04  # of the words: no estimate is worth more of them
 LEAST = 0.5  # of a verifier's thresholds: it is taught that this is as likely the keyword as not
 
 Scored = tuple[WakeEvent, float]
@@ -220,14 +221,20 @@ def tail_threshold(
     the threshold is that of `TAIL` false accepts or fewer, raised by log(r / target) units, where r
     is the upper end of the 95 % interval of their rate.
 
-    raised: a score, and by how many units of its log odds it is raised. The threshold is `LEAST` at
-    least, which it is too where nothing triggers.
+    raised: a score, and by how many units of its log odds it is raised. The threshold is one that
+    rejects `REJECTED` of the words at most, and `LEAST` at least, which it is too where nothing
+    triggers.
     """
     place = next(i for i, count in enumerate(stair.false_accepts) if count <= TAIL)
     if place == len(stair.scores):
         return LEAST
     most = poisson_interval(stair.false_accepts[place], stair.hours)[1]
-    return max(LEAST, raised(stair.scores[place], max(0.0, math.log(most / target))))
+    threshold = raised(stair.scores[place], max(0.0, math.log(most / target)))
+    if stair.words:
+        kept = stair.hits[0] - REJECTED * stair.words
+        highest = max(s for s, hits in zip(stair.scores, stair.hits, strict=False) if hits >= kept)
+        threshold = min(threshold, math.floor(highest * 1000) / 1000)
+    return max(LEAST, threshold)
 
 
 def cascade_points(

@@ -204,7 +204,7 @@ def verifier_threshold(
     hours = sum(one.seconds for one in heard) / 3600
     stair = staircase([(one.words, one.scored[0]) for one in heard], keyword, hours)
     estimated = tail_threshold(stair, target, verifier.raised)
-    threshold = min(math.ceil(estimated * 1000) / 1000, 1.0)
+    threshold = min(math.ceil(round(estimated * 1000, 6)) / 1000, 1.0)
     return threshold, stair.at(threshold)
 
 
