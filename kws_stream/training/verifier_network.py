@@ -257,10 +257,14 @@ def train_network(
 ) -> VerifierTrainee:
     """A network taught from the corpus of the first stage; its keywords are the recipe's.
 
-    progress: hears of the steps done, and of the loss. Raises DataError for a corpus without clips.
+    progress: hears of the steps done, and of the loss. Raises DataError for a corpus without clips,
+    ParameterError for a network that breaks a bound.
     """
     if not corpus.clips:
         raise DataError("verifier: need clips to learn from, got none")
+    untaught = VerifierTrainee(recipe, settings)
+    untaught.fold()
+    untaught.integers()  # a network that would be too large is refused before it is taught
     taught = lesson(recipe, settings.sequences)
     batches = Batches(corpus, taught)
     trainee = VerifierTrainee(recipe, settings).train()

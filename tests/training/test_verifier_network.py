@@ -47,6 +47,14 @@ def test_integers_give_what_the_trainee_gives(trainee: training.VerifierTrainee)
         np.testing.assert_allclose(scores, np.clip(0.5 + row / 16, 0, 1), atol=2**-15)
 
 
+def test_a_network_that_is_too_large_is_refused_before_it_is_taught(heard: Corpus) -> None:
+    steps: list[int] = []
+    large = replace(SMALL, widths=(8, 512, 512, 512))
+    with pytest.raises(ParameterError, match="need at most 3000000 multiplications a decision"):
+        training.train_network(heard, RECIPE, large, lambda step, loss: steps.append(step))
+    assert not steps
+
+
 def test_it_learns_which_word_was_said(trainee: training.VerifierTrainee, heard: Corpus) -> None:
     network = trainee.integers()
     held_out = validation_clips(heard, RECIPE)
