@@ -178,9 +178,8 @@ def with_pauses(samples: Samples, most: int, mean_s: float, rng: np.random.Gener
     The pauses are exponentially distributed, `MOST_PAUSE_S` at most. A place is one of 10 ms that
     is at least `DIP_DB` below the loudest, not near an end (`INNER`), nor within 0.1 s of another.
     """
-    frame = SAMPLE_RATE_HZ // 100
-    count = len(samples) // frame
-    power = np.square(samples[: count * frame]).reshape(-1, frame).mean(axis=1)
+    power, frame = _frame_power(samples)
+    count = len(power)
     padded = np.pad(power, 1)
     level = padded[:-2] + padded[1:-1] + padded[2:]
     ends = round(INNER * count)
@@ -209,14 +208,20 @@ def trim(samples: Samples) -> Samples:
 
     Raises AudioError when there is no sound at all.
     """
-    frame = SAMPLE_RATE_HZ // 100
-    whole = len(samples) // frame * frame
-    power = np.square(samples[:whole]).reshape(-1, frame).mean(axis=1)
+    power, frame = _frame_power(samples)
     if not power.size or power.max() <= 0:
         raise AudioError("need a word that can be heard, got silence from the synthesiser")
     loud = np.flatnonzero(power > power.max() * 10 ** (-TRIM_DB / 10))
     margin = round(MARGIN_S * SAMPLE_RATE_HZ)
     return samples[max(0, loud[0] * frame - margin) : (loud[-1] + 1) * frame + margin]
+
+
+def _frame_power(samples: Samples) -> tuple[Samples, int]:
+    """Mean square of each whole 10 ms, and how many samples that is."""
+    frame = SAMPLE_RATE_HZ // 100
+    whole = len(samples) // frame * frame
+    power: Samples = np.square(samples[:whole]).reshape(-1, frame).mean(axis=1)
+    return power, frame
 
 
 def random_manner(rng: np.random.Generator) -> Manner:

@@ -288,10 +288,11 @@ class Speech:
                 if held_out and kind in alone:
                     path = Path(folder, *alone[kind], f"{index:05d}.flac")
                     yield path, partial(self._alone, kind, index)
-        for kind in () if held_out or not self._varied else VARIED:
-            for index in range(getattr(self.amounts, kind)):
-                path = folder / "varied" / kind / f"{index:05d}.flac"
-                yield path, partial(self._with_variety, kind, index)
+        if self._varied and not held_out:
+            for kind in VARIED:
+                for index in range(getattr(self.amounts, kind)):
+                    path = folder / "varied" / kind / f"{index:05d}.flac"
+                    yield path, partial(self._with_variety, kind, index)
         own = [sound for i, sound in enumerate(self._own.values()) if (i % 5 == 4) == held_out]
         for index in range(round(share * self.amounts.recordings) if own else 0):
             path = folder / "recordings" / f"{index:05d}.flac"
